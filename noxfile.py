@@ -1,0 +1,57 @@
+"""Sessions: ``nox -s tests`` (what CI runs), ``lint``, ``lock``, ``update``."""
+
+from __future__ import annotations
+
+import subprocess
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = True
+
+LOCK = "requirements.lock"
+# The interpreter that runs nox may be older than the bundle's packages need.
+PYTHON = subprocess.run(
+    ["uv", "python", "find", ">=3.12"], check=True, capture_output=True, text=True
+).stdout.strip()
+
+
+def install_locked(session: nox.Session) -> None:
+    session.install("--require-hashes", "-r", LOCK)
+
+
+@nox.session(python=PYTHON)
+def tests(session: nox.Session) -> None:
+    """Run everything, in parallel. Arguments go to pytest."""
+    install_locked(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session(python=PYTHON)
+def lint(session: nox.Session) -> None:
+    """Lint and format Python files; check the Markdown blocks."""
+    install_locked(session)
+    session.run("ruff", "check", "--fix", ".")
+    session.run("ruff", "format", ".")
+    session.run("pytest", "tests/docs/test_fences.py", "tests/docs/test_links.py", "-q")
+
+
+@nox.session(python=PYTHON)
+def update(session: nox.Session) -> None:
+    """Rewrite what the ``#>`` comments show with what the blocks print now."""
+    install_locked(session)
+    session.run("pytest", "tests/docs/test_blocks.py", "--update-examples", *session.posargs)
+
+
+@nox.session(python=False)
+def lock(session: nox.Session) -> None:
+    """Resolve ``pyproject.toml`` anew into ``requirements.lock`` (``-P NAME`` for one package)."""
+    session.run(
+        *["uv", "pip", "compile", "pyproject.toml", "--group", "test", "--universal"],
+        *["--python-version", "3.12", "--generate-hashes", "--no-header", "--no-annotate"],
+        *["--no-emit-index-url", "--quiet", "--output-file", LOCK, *session.posargs],
+        external=True,
+    )

@@ -1,0 +1,235 @@
+"""The harness fails when it should: each test hands it a document with one fault."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from harness import network_guard
+from harness.blocks import VocabularyError, read_chains
+from harness.running import run_chain
+from pytest_examples import EvalExample
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, eval_example: EvalExample, clean_environment: Path
+) -> Callable[[str], None]:
+    """Run all blocks of a document given as text."""
+
+    def run_document(text: str) -> None:
+        document = tmp_path / "document.md"
+        document.write_text(dedent(text))
+        for chain in read_chains(document):
+            run_chain(chain, eval_example)
+
+    return run_document
+
+
+def collect(tmp_path: Path, text: str) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(dedent(text))
+    read_chains(document)
+
+
+SOUND = """
+    ## A section
+
+    ```python
+    total = 1 + 1
+    print(total)
+    #> 2
+    ```
+
+    ### Still the section
+
+    ```python continues raises
+    left = total
+    int("two")
+    ```
+
+    ```text
+    ValueError: invalid literal for int() with base 10: …
+    ```
+
+    ```python continues
+    assert left == 2
+    ```
+
+    ```python script
+    print("from another process")
+    #> from another process
+    ```
+    """
+
+
+def test_sound_document_passes(run: Callable[[str], None]) -> None:
+    run(SOUND)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("#> 2", "#> 3"),
+        ("    #> 2\n", ""),
+        ("with base 10", "with base 11"),
+        ("ValueError", "TypeError"),
+        ('int("two")', 'int("2")'),
+        ("#> from another process", "#> from this process"),
+        ('print("from another process")', "raise SystemExit(1)"),
+    ],
+)
+def test_wrong_output_or_error_fails(run: Callable[[str], None], right: str, wrong: str) -> None:
+    assert right in SOUND
+    with pytest.raises(pytest.fail.Exception):
+        run(SOUND.replace(right, wrong))
+
+
+def test_broken_block_fails(run: Callable[[str], None]) -> None:
+    with pytest.raises(AssertionError):
+        run(SOUND.replace("assert left == 2", "assert left == 3"))
+
+
+def test_hanging_script_fails(run: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.running.SCRIPT_TIMEOUT", 0.5)
+    with pytest.raises(pytest.fail.Exception, match="no end within"):
+        run(SOUND.replace('print("from', 'import time; time.sleep(60)  # print("from'))
+
+
+@pytest.mark.parametrize(
+    ("fence", "message"),
+    [
+        ("```python skip", "unknown attribute 'skip'"),
+        ('```python world="moon"', "unknown world 'moon'"),
+        ('```python test="skip"', "unknown attribute"),
+        ("```py", "language 'py'"),
+        ("```pycon", "language 'pycon'"),
+        ("```{python}", "language '{python}'"),
+        ("```Python", "language 'Python'"),
+        ("```", "language ''"),
+        ("~~~python", "write ```"),
+        ("````python", "write ```"),
+        ("```bash continues", "only python blocks take attributes"),
+        ("```python continues", "nothing to continue"),
+        ("```python raises", "no ```text fence"),
+    ],
+)
+def test_fences_outside_the_vocabulary_fail(tmp_path: Path, fence: str, message: str) -> None:
+    closing = fence[: len(fence) - len(fence.lstrip("`~"))]
+    with pytest.raises(VocabularyError) as raised:
+        collect(tmp_path, f"{fence}\npass\n{closing}\n")
+    assert message in str(raised.value)
+
+
+def test_block_hidden_from_one_parser_fails(tmp_path: Path) -> None:
+    """pytest-examples sees blocks in HTML comments, a reader does not."""
+    with pytest.raises(VocabularyError, match="disagree"):
+        collect(tmp_path, "<!--\n```python\npass\n```\n-->\n")
+
+
+def test_chain_ends_with_its_section(tmp_path: Path) -> None:
+    block = "```python{}\npass\n```\n"
+    with pytest.raises(VocabularyError, match="nothing to continue"):
+        collect(tmp_path, f"## One\n\n{block.format('')}\n## Two\n\n{block.format(' continues')}")
+
+
+def test_network_guard_refuses_and_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv(network_guard.LOG_VARIABLE, str(log))
+    with pytest.raises(PermissionError, match="network guard"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with pytest.raises(PermissionError, match="network guard"):
+        socket.getaddrinfo("example.org", 443)
+    assert len(log.read_text().splitlines()) == 2
+
+
+FAULTY_BUNDLE = {
+    "broken.md": "```python\nassert 1 == 2\n```\n",
+    "swallowed.md": """
+```python
+import socket
+
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=1)
+except OSError:
+    pass
+```
+""",
+    "rust.md": """
+```python
+import obstore
+from obstore.store import HTTPStore
+
+try:
+    obstore.get(HTTPStore.from_url("https://example.org", retry_config={"max_retries": 0}), "a")
+except Exception:
+    pass
+```
+""",
+    "script.md": """
+```python script
+import socket
+
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=1)
+except OSError:
+    pass
+```
+""",
+    "wrong_key.md": """
+```python world="s3-wrong-key"
+import obstore
+from obstore.store import S3Store
+
+obstore.list(S3Store("acme-climate-archive", region="us-west-2")).collect()
+```
+""",
+    "no_key.md": """
+```python world="s3-public"
+import obstore
+from obstore.store import S3Store
+
+store = S3Store("acme-climate-archive", region="us-west-2", skip_signature=True)
+obstore.list(store).collect()
+```
+""",
+    "unused_role.md": '```python world="s3-ec2-role"\npass\n```\n',
+}
+
+
+def test_faulty_bundle_turns_the_suite_red(tmp_path: Path) -> None:
+    """Every block of this bundle is at fault; the real test file runs it in its own pytest."""
+    for name in ("harness", "worlds"):
+        shutil.copytree(ROOT / "tests" / name, tmp_path / "tests" / name)
+    (tmp_path / "tests" / "docs").mkdir()
+    for name in ("conftest.py", "docs/test_blocks.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name, text in FAULTY_BUNDLE.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sound.md").write_text("```python\nassert 1 == 1\n```\n")
+    command = [sys.executable, "-m", "pytest", "tests/docs/test_blocks.py", "-q", "-rA"]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    outcomes = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    for name in FAULTY_BUNDLE:
+        assert any(name in line for line in outcomes), f"{name} did not fail\n{done.stdout}"
+    assert not any("sound.md" in line for line in outcomes)

@@ -1,0 +1,136 @@
+"""Tables of ``skill.md`` whose cells are code or error texts: all of it is executed.
+
+Errors that prose quotes inline must be quoted in full, below the block that raises them, somewhere
+in the bundle, or be raised by the table of old forms.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import icechunk
+import obstore.store
+import pytest
+import virtualizarr
+from harness.blocks import bundle_documents, read_fences
+from markdown_it import MarkdownIt
+from obspec_utils.registry import ObjectStoreRegistry
+from virtualizarr.parsers import HDFParser
+
+ROOT = Path(__file__).parents[2]
+SKILL = ROOT / "skill.md"
+DOCUMENTS = bundle_documents(ROOT)
+
+
+def table_rows(path: Path, heading: str) -> list[list[str]]:
+    """Cells of the first table below a heading, as Markdown source, header left out."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text())
+    titles = [token.content for token in tokens]
+    start = titles.index(heading)
+    rows: list[list[str]] = []
+    for token in tokens[start:]:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and rows:
+            rows[-1].append(token.content)
+        elif token.type == "table_close":
+            return rows[1:]
+    raise LookupError(f"{path.name}: no table below {heading!r}")
+
+
+def code_spans(markdown: str) -> list[str]:
+    """Contents of inline code, also of code in double backticks."""
+    found = re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", markdown)
+    return [content.strip() for _, content in found]
+
+
+OLD_FORMS = table_rows(SKILL, "What you remember is old")
+STORAGE = table_rows(SKILL, "Storage")
+
+
+@pytest.fixture
+def names(enter_world: Callable[[str], None]) -> dict[str, object]:
+    """What the cells of the tables may name."""
+    enter_world("files")
+    registry = ObjectStoreRegistry({"file://": obstore.store.LocalStore()})
+    url = f"file://{Path('data/era5/era5_t2m_2024-01-01.nc').absolute()}"
+    folder = f"file://{Path('data').absolute()}/"
+    config = icechunk.RepositoryConfig.default()
+    store = icechunk.local_filesystem_store(folder)
+    config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(folder, store))
+    access = {folder: icechunk.credentials.LocalFileSystemAccess}
+    storage = icechunk.local_filesystem_storage("repo")
+    repo = icechunk.Repository.create(storage, config, authorize_virtual_chunk_access=access)
+    return {
+        "HDFParser": HDFParser,
+        "access": access,
+        "config": config,
+        "icechunk": icechunk,
+        "key": "AKIAIOSFODNN7EXAMPLE",
+        "open_virtual_dataset": virtualizarr.open_virtual_dataset,
+        "open_virtual_mfdataset": virtualizarr.open_virtual_mfdataset,
+        "registry": registry,
+        "repo": repo,
+        "secret": "example",
+        "session": repo.writable_session("main"),
+        "storage": storage,
+        "url": url,
+        "vds": virtualizarr.open_virtual_dataset(url, registry=registry, parser=HDFParser()),
+        **{name: getattr(obstore.store, name) for name in ("LocalStore", "S3Store")},
+    }
+
+
+def test_there_are_ten_old_forms() -> None:
+    assert len(OLD_FORMS) == 10
+
+
+@pytest.mark.parametrize("row", OLD_FORMS, ids=lambda row: row[0][:40])
+def test_old_form_fails_as_quoted(row: list[str], names: dict[str, object]) -> None:
+    (old,), quoted = code_spans(row[0]), code_spans(row[1])[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        with pytest.raises((Exception, DeprecationWarning)) as raised:
+            exec(old, names)
+    message = "".join(traceback.format_exception_only(raised.value))
+    assert quoted in message
+
+
+@pytest.mark.parametrize("row", OLD_FORMS, ids=lambda row: row[2][:40])
+def test_new_form_works(row: list[str], names: dict[str, object]) -> None:
+    (new,) = code_spans(row[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        exec(new, names)
+
+
+@pytest.mark.parametrize("row", STORAGE, ids=lambda row: row[0])
+def test_storage_cells_are_valid_calls(row: list[str], names: dict[str, object]) -> None:
+    """Each call in the storage table takes the arguments it is given."""
+    cells = [span for cell in row[1:] for span in code_spans(cell)]
+    calls = [cell for cell in cells if cell.endswith(")") or cell.startswith("icechunk.")]
+    assert calls
+    for cell in calls:
+        eval(cell, names)
+
+
+def quoted_inline() -> Iterator[tuple[str, str]]:
+    """Error texts in the inline code of every document, with the document's name."""
+    for path in DOCUMENTS:
+        prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for span in code_spans(prose):
+            if re.match(r"^[\w.]*(Error|Exception|Warning): .", span):
+                yield path.name, span
+
+
+@pytest.mark.parametrize(("document", "span"), list(quoted_inline()))
+def test_errors_quoted_inline_are_raised_by_a_block(document: str, span: str) -> None:
+    """Match against the quotations that the blocks' own tests compare with what was raised."""
+    fences = [fence for path in DOCUMENTS for fence in read_fences(path)]
+    raised = [fence.content for fence in fences if fence.language == "text"]
+    raised += [quoted for row in OLD_FORMS for quoted in code_spans(row[1])]
+    parts = [part for part in span.split("…") if part]
+    assert any(all(part in text for part in parts) for text in raised), f"{document}: {span}"

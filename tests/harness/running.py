@@ -1,0 +1,106 @@
+"""Run a chain of blocks as a reader would, and compare with what the Markdown says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_examples import EvalExample
+
+from harness.blocks import Block, Chain, output_lines
+
+SCRIPT_TIMEOUT = 60
+SITE_FOLDER = Path(__file__).with_name("site")
+
+
+def run_chain(chain: Chain, eval_example: EvalExample) -> None:
+    """Run each block with the names that the blocks before it left.
+
+    Fails when a block fails, prints something else than its ``#>`` comments, does not raise though
+    it should, or raises another error than the one quoted below it.
+    """
+    names: dict[str, Any] = {}
+    main_module = sys.modules["__main__"]
+    try:
+        for block in chain.blocks:
+            if block.script:
+                _run_script(block)
+            elif block.raises:
+                names = _run_raising(block, eval_example, names)
+            elif eval_example.update_examples:
+                names = eval_example.run_print_update(block.example, module_globals=names)
+            else:
+                names = eval_example.run_print_check(block.example, module_globals=names)
+    finally:
+        sys.modules["__main__"] = main_module
+
+
+def _run_raising(block: Block, eval_example: EvalExample, names: dict[str, Any]) -> dict[str, Any]:
+    try:
+        eval_example.run(block.example, module_globals=names)
+    except Exception as error:
+        check_quoted_error(block, "".join(traceback.format_exception_only(error)))
+        # pytest-examples leaves the module it ran here; what was set before the error goes on.
+        module = vars(sys.modules["__main__"])
+        return {name: value for name, value in module.items() if not name.startswith("__")}
+    pytest.fail(f"{block.fence.where}: did not raise {block.quoted_error!r}", pytrace=False)
+
+
+def _run_script(block: Block) -> None:
+    script = Path("block.py")
+    script.write_text(block.example.source)
+    environment = {**os.environ, "PYTHONPATH": str(SITE_FOLDER)}
+    # A session of its own, so that worker processes a hanging block leaves behind end with it.
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", script.name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=SCRIPT_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        pytest.fail(
+            f"{block.fence.where}: no end within {SCRIPT_TIMEOUT} s\n{stderr}", pytrace=False
+        )
+    if block.raises:
+        if process.returncode == 0:
+            pytest.fail(f"{block.fence.where}: did not raise {block.quoted_error!r}", pytrace=False)
+        check_quoted_error(block, _last_error(stderr))
+    elif process.returncode != 0:
+        pytest.fail(f"{block.fence.where}: exit {process.returncode}\n{stderr}", pytrace=False)
+    expected = output_lines(block.example.source)
+    if stdout.splitlines() != expected:
+        pytest.fail(
+            f"{block.fence.where}: printed {stdout.splitlines()}, Markdown says {expected}",
+            pytrace=False,
+        )
+
+
+def _last_error(stderr: str) -> str:
+    """The message below the last traceback."""
+    after = stderr.rpartition("Traceback (most recent call last):\n")[2].splitlines()
+    message = next((n for n, line in enumerate(after) if not line.startswith(" ")), 0)
+    return "\n".join(after[message:])
+
+
+def check_quoted_error(block: Block, raised: str) -> None:
+    """Compare an error with its quotation, in which ``…`` stands for anything."""
+    raised = raised.strip()
+    pattern = ".*?".join(re.escape(part) for part in block.quoted_error.split("…"))
+    if re.fullmatch(pattern, raised, flags=re.DOTALL) is None:
+        pytest.fail(
+            f"{block.fence.where}: raised\n{raised}\nbut the Markdown quotes\n{block.quoted_error}",
+            pytrace=False,
+        )
