@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness.blocks import bundle_documents, read_chains, read_fences
+from harness.blocks import Chain, bundle_documents, read_chains, read_fences
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = bundle_documents(ROOT)
@@ -53,13 +53,23 @@ def test_other_fences_parse(path: Path) -> None:
             assert check.returncode == 0, f"{fence.where}: {check.stderr}"
 
 
+def chain_modules(chain: Chain) -> list[tuple[int, str]]:
+    """First line and source of each module of a chain: blocks share names, a script does not."""
+    scripts = [block for block in chain.blocks if block.script]
+    shared = [block for block in chain.blocks if not block.script]
+    modules = [[block] for block in scripts] + ([shared] if shared else [])
+    return [
+        (blocks[0].fence.line, "\n\n".join(block.example.source for block in blocks))
+        for blocks in modules
+    ]
+
+
 def test_python_blocks_are_linted_and_formatted(tmp_path: Path) -> None:
     """Ruff over every chain as one module, and over every block for its format."""
     for document in DOCUMENTS:
         for chain in read_chains(document):
-            source = "\n\n".join(block.example.source for block in chain.blocks)
-            first = chain.blocks[0].fence
-            (tmp_path / f"{document.name}-line-{first.line}.py").write_text(source)
+            for line, source in chain_modules(chain):
+                (tmp_path / f"{document.name}-line-{line}.py").write_text(source)
             for block in chain.blocks:
                 file = tmp_path / "format" / f"{document.name}-line-{block.fence.line}.py"
                 file.parent.mkdir(exist_ok=True)

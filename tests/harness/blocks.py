@@ -19,7 +19,7 @@ from worlds import WORLDS
 
 LANGUAGES = {"python", "bash", "json", "toml", "yaml", "text"}
 TAGS = {"continues", "raises", "script"}
-SETTINGS = {"world"}
+SETTINGS = {"world", "file"}
 SECTION_HEADINGS = ("h1", "h2")
 """A chain of blocks stays inside one of these; smaller headings may divide it."""
 NO_WORLD = "empty"
@@ -63,6 +63,7 @@ class Block:
     continues: bool = False
     raises: bool = False
     script: bool = False
+    file: str = "block.py"
     quoted_error: str | None = None
 
 
@@ -140,7 +141,9 @@ def _block(fence: Fence, example: CodeExample) -> Block:
     block = Block(example, fence)
     for word in shlex.split(fence.info)[1:]:
         name, equals, value = word.partition("=")
-        if equals and name in SETTINGS:
+        if name == "file" and re.fullmatch(r"\w+\.py", value):
+            block = replace(block, file=value)
+        elif name == "world" and equals:
             worlds = tuple(value.split())
             unknown = [world for world in worlds if world not in WORLDS]
             if unknown or not worlds:
@@ -154,6 +157,8 @@ def _block(fence: Fence, example: CodeExample) -> Block:
             raise VocabularyError(f"{fence.where}: unknown attribute {word!r}; known: {known}")
     if block.continues and block.worlds:
         raise VocabularyError(f"{fence.where}: a continued block keeps the world it continues")
+    if block.file != Block.file and not block.script:
+        raise VocabularyError(f"{fence.where}: only a script has a file name")
     if block.raises and not block.script and "#> " in example.source:
         raise VocabularyError(f"{fence.where}: output of a block that raises is not checked")
     return block

@@ -54,7 +54,7 @@ def _run_raising(block: Block, eval_example: EvalExample, names: dict[str, Any])
 
 
 def _run_script(block: Block) -> None:
-    script = Path("block.py")
+    script = Path(block.file)
     script.write_text(block.example.source)
     environment = {**os.environ, "PYTHONPATH": str(SITE_FOLDER)}
     # A session of its own, so that worker processes a hanging block leaves behind end with it.
