@@ -132,5 +132,5 @@ def test_errors_quoted_inline_are_raised_by_a_block(document: str, span: str) ->
     fences = [fence for path in DOCUMENTS for fence in read_fences(path)]
     raised = [fence.content for fence in fences if fence.language == "text"]
     raised += [quoted for row in OLD_FORMS for quoted in code_spans(row[1])]
-    parts = [part for part in span.split("…") if part]
+    parts = [part.strip() for part in span.split("…")]
     assert any(all(part in text for part in parts) for text in raised), f"{document}: {span}"

@@ -165,11 +165,7 @@ _ENGINEER = (
     {
         "Effect": "Allow",
         "Action": ["s3:GetObject", "s3:HeadObject", "s3:ListBucket"],
-        "Resource": [
-            f"arn:aws:s3:::{bucket}{suffix}"
-            for bucket in (PUBLIC_BUCKET, ARCHIVE_BUCKET, STORES_BUCKET)
-            for suffix in ("", "/*")
-        ],
+        "Resource": "*",
     },
     {
         "Effect": "Allow",
