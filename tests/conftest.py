@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("ICECHUNK_LOG", "error")  # read once, when icechunk is imported
+
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -129,11 +129,8 @@ def combine_files(
 def _problems(
     kept: list[ParsedFile], file: ParsedFile, dimension: str, access: Access, last: bool
 ) -> list[Difference]:
-    found: list[Difference] = []
-    if kept:
-        found += compare_files(kept[0], file, dimension, access)
-    overlap = order_problem(kept[-1] if kept else file, file, dimension)
-    if not found and overlap:
+    found = compare_files(kept[0], file, dimension, access) if kept else []
+    if not found and (overlap := order_problem(kept[-1] if kept else file, file, dimension)):
         found.append(overlap)
     if not found and not last:
         found += partial_chunks(file, dimension)

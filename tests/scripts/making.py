@@ -1,0 +1,64 @@
+"""Small NetCDF files whose every difference is chosen by a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One file: ``v`` (time, lat=4) with the given encoding, on ``steps`` days from ``start``."""
+
+    start: int = 0
+    steps: int = 2
+    dtype: str = "i2"
+    scale: float | None = 0.5
+    offset: float | None = 10.0
+    fill: float = -99
+    units: str = "K"
+    epoch: str = "2000-01-01"
+    calendar: str = "standard"
+    chunk: int = 1
+    level: int = 4
+    shuffle: bool = True
+    jitter: float = 0.0
+    mask: float = 1.0
+    format: str = "NETCDF4"
+
+    @property
+    def values(self) -> np.ndarray:
+        """Decoded ``v``, of shape (steps, 4): exact under each packing the tests use."""
+        days = np.arange(self.start, self.start + self.steps)
+        return 20.0 + days[:, None] + 2.0 * np.arange(4)
+
+    def write(self, path: Path) -> Path:
+        with netCDF4.Dataset(path, "w", format=self.format) as file:
+            file.createDimension("time", None if self.format != "NETCDF4" else self.steps)
+            file.createDimension("lat", 4)
+            time = file.createVariable("time", "f8", ("time",))
+            time.units = f"days since {self.epoch}"
+            time.calendar = self.calendar
+            epoch = np.datetime64(self.epoch, "D")
+            shift = int((epoch - np.datetime64("2000-01-01")).astype(int))
+            time[:] = np.arange(self.start, self.start + self.steps) - shift
+            file.createVariable("lat", "f8", ("lat",))[:] = np.arange(4.0) + self.jitter
+            compression = (
+                {"zlib": True, "complevel": self.level, "shuffle": self.shuffle}
+                if self.format == "NETCDF4"
+                else {}
+            )
+            chunks = {"chunksizes": (self.chunk, 4)} if self.format == "NETCDF4" else {}
+            v = file.createVariable(
+                "v", self.dtype, ("time", "lat"), fill_value=self.fill, **compression, **chunks
+            )
+            v.units = self.units
+            if self.scale is not None:
+                v.scale_factor, v.add_offset = self.scale, self.offset
+            v[:] = self.values
+            file.createVariable("mask", "f4", ("lat",))[:] = self.mask
+            file.createVariable("crs", "i4", ())[...] = 7
+        return path
