@@ -161,16 +161,17 @@ def parse_file(
             groups = child_groups(content) if file_format == "hdf5" else []
             held = f"only groups ({', '.join(groups[:5])}), which this tool does not read"
             raise InputError(f"{source.url}: holds {held if groups else 'no variables'}.")
+        packing = {str(name): cf_encoding(v) for name, v in native.variables.items()}
         parsed = ParsedFile(
             source,
             file_format,
             _assemble(source, access, content, file_format, native, drop, record_dimension),
             tuple(native.encoding.get("unlimited_dims", ())),
+            packing=packing,
         )
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
         parsed.dropped.update({name: "named by --drop" for name in drop})
-        parsed.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
         parsed.notes = clean_attributes(parsed.dataset)
         groups = child_groups(content) if file_format == "hdf5" else []
         if groups and not parsed.virtual and not parsed.native:
@@ -300,7 +301,8 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     """The CF part of a source's encoding; chunking and codecs are the source format's own."""
     keys = {*CF_ENCODING, "dtype"} - {"_Unsigned"}
     encoding = {key: variable.encoding[key] for key in keys if key in variable.encoding}
-    if variable.dtype.kind in "OSU" or variable.encoding.get("_Unsigned"):
+    text = variable.dtype.kind in "OSU" and "calendar" not in encoding
+    if text or variable.encoding.get("_Unsigned"):
         return {}
     if encoding.get("_FillValue") is None:
         encoding["_FillValue"] = None

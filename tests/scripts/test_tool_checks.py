@@ -109,6 +109,16 @@ def test_formats_and_order(tmp_path: Path, file_format: str) -> None:
     assert "v" in built.virtual
 
 
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "standard"])
+def test_calendars_are_kept(tmp_path: Path, calendar: str) -> None:
+    files = make(tmp_path / "data", [replace(r, calendar=calendar) for r in (FIRST, SECOND)])
+    build(files, str(tmp_path / "repo"), Access())
+    with open_built(tmp_path / "repo", tmp_path / "data") as ds:
+        assert ds.time.encoding["calendar"] == calendar
+        sources = [xr.open_dataset(file).time.values for file in files]
+        assert ds.time.values.tolist() == np.concatenate(sources).tolist()
+
+
 def test_workers_give_the_same_result(tmp_path: Path) -> None:
     files = make(tmp_path / "data", [Recipe(start=2 * n) for n in range(6)])
     built = build(files, str(tmp_path / "repo"), Access(), workers=2)
