@@ -112,6 +112,7 @@ def run_build(options: argparse.Namespace) -> int:
         f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
         f"snapshot {built.snapshot}",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
+        f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *reasons("stored natively", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,

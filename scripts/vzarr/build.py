@@ -24,7 +24,11 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 @dataclass
 class Built:
-    """What ``build`` made. ``left_out`` gives the sentence for each file that is not in it."""
+    """What ``build`` made.
+
+    ``loaded`` are coordinates, kept as numbers by design; ``native`` gives the reason for each
+    variable that had to be copied; ``left_out`` the sentence for each file that is not in it.
+    """
 
     repository: str
     snapshot: str
@@ -33,6 +37,7 @@ class Built:
     sources: list[str]
     references: int
     virtual: list[str]
+    loaded: list[str]
     native: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -114,6 +119,7 @@ def build(
         sources=[file.source.url for file in files],
         references=references,
         virtual=metadata["virtual"],
+        loaded=metadata["loaded"],
         native=metadata["native"],
         dropped=metadata["dropped"],
         notes=list(dict.fromkeys(note for file in files for note in file.notes)),
@@ -153,11 +159,13 @@ def _metadata(files: list[ParsedFile], concat_dim: str | None) -> dict[str, Any]
     for file in files:
         native |= file.native
         dropped |= file.dropped
+    virtual = sorted(files[0].virtual)
     return {
         "version": vzarr.__version__,
         "concat_dim": concat_dim,
         "sources": records,
-        "virtual": sorted(files[0].virtual),
+        "virtual": virtual,
+        "loaded": sorted({str(name) for name in files[0].dataset.variables} - {*virtual, *native}),
         "native": native,
         "dropped": dropped,
     }
