@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from harness import network_guard
-from worlds import samples
+from worlds import https, samples
+from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
+from worlds.gcs import GCS
+from worlds.https import DataServer
 from worlds.metadata import CONTAINER_TOKEN
 from worlds.proxy import Proxy
 from worlds.s3 import S3
@@ -48,6 +51,23 @@ def s3_server(sample_folder: Path) -> Iterator[S3]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def gcs_server(sample_folder: Path) -> GCS:
+    return GCS(sample_folder)
+
+
+@pytest.fixture(scope="session")
+def azure_server(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    server = Azure(sample_folder, tmp_path_factory.mktemp("azure"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def data_server(sample_folder: Path) -> DataServer:
+    return DataServer(sample_folder)
+
+
 @pytest.fixture
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy
@@ -65,7 +85,7 @@ def clean_environment(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path / "work")
     proxy.refused.clear()
-    proxy.route = None
+    proxy.routes.clear()
     yield tmp_path / "work"
     refused = [*proxy.refused, *(guard_log.read_text().splitlines() if guard_log.exists() else [])]
     if refused:
@@ -83,13 +103,38 @@ def enter_world(
     checks: list[Callable[[], None]] = []
 
     def enter(world: str) -> None:
-        if world == "files":
+        if world == "clouds":
+            for part in ("s3-keys", "gcs-public", "https"):
+                enter(part)
+        elif world == "files":
             folder = request.getfixturevalue("sample_folder")
             shutil.copytree(folder, clean_environment / "data")
+        elif world.startswith("gcs-"):
+            gcs: GCS = request.getfixturevalue("gcs_server")
+            gcs.reset()
+            proxy.routes.append(gcs.route)
+            _give_google_credentials(world, gcs, clean_environment.parent, monkeypatch)
+            if world not in ("gcs-public", "gcs-service-account", "gcs-no-credentials"):
+                checks.append(lambda: _check_token_was_asked(gcs))
+        elif world.startswith("azure-"):
+            azure: Azure = request.getfixturevalue("azure_server")
+            azure.reset()
+            proxy.routes.append(azure.route)
+            for name, value in _azure_environment(world, azure).items():
+                monkeypatch.setenv(name, value)
+            azure.metadata_reachable = world == "azure-managed-identity"
+            if world in ("azure-client", "azure-managed-identity"):
+                checks.append(lambda: _check_token_was_asked(azure))
+        elif world.startswith("https"):
+            server: DataServer = request.getfixturevalue("data_server")
+            server.reset()
+            proxy.routes.append(server.route)
+            if world == "https-token":
+                monkeypatch.setenv("ARCHIVE_TOKEN", https.TOKEN)
         elif world.startswith("s3-"):
             server: S3 = request.getfixturevalue("s3_server")
             server.reset()
-            proxy.route = server.route
+            proxy.routes.append(server.route)
             for name, value in _s3_environment(world, server, clean_environment.parent).items():
                 monkeypatch.setenv(name, value)
             server.metadata_reachable = world == "s3-ec2-role"
@@ -102,6 +147,38 @@ def enter_world(
         check()
 
 
+def _give_google_credentials(
+    world: str, gcs: GCS, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if world == "gcs-service-account":
+        key = folder / "service-account.json"
+        key.write_text(gcs.service_account())
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    elif world == "gcs-user":
+        gcloud = folder / "home" / ".config" / "gcloud"
+        gcloud.mkdir(parents=True)
+        (gcloud / "application_default_credentials.json").write_text(gcs.user_credentials())
+    gcs.metadata_reachable = world == "gcs-metadata"
+
+
+def _azure_environment(world: str, azure: Azure) -> dict[str, str]:
+    if world == "azure-key":
+        return {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
+    if world == "azure-sas":
+        return {"AZURE_STORAGE_SAS_TOKEN": azure.shared_access_signature()}
+    if world == "azure-client":
+        return {
+            "AZURE_CLIENT_ID": CLIENT_ID,
+            "AZURE_CLIENT_SECRET": CLIENT_SECRET,
+            "AZURE_TENANT_ID": TENANT,
+        }
+    return {}
+
+
+def _check_token_was_asked(cloud: GCS | Azure) -> None:
+    assert cloud.token_requests, "no access token was ever asked for"
+
+
 def _s3_environment(world: str, server: S3, folder: Path) -> dict[str, str]:
     if world == "s3-keys":
         return server.user_keys
@@ -109,6 +186,20 @@ def _s3_environment(world: str, server: S3, folder: Path) -> dict[str, str]:
         return {**server.user_keys, "AWS_SECRET_ACCESS_KEY": "wrong" * 8}
     if world == "s3-lambda-role":
         return server.session_keys()
+    if world == "s3-irsa":
+        token = folder / "web-identity-token"
+        token.write_text("eyJhbGciOiJub25lIn0.eyJzdWIiOiJwb2QifQ.")
+        return {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+            "AWS_ROLE_ARN": server.role_arn,
+            "AWS_ROLE_SESSION_NAME": "pod",
+            "AWS_REGION": "us-west-2",
+        }
+    if world == "s3-compatible":
+        return {
+            "MINIO_ACCESS_KEY": server.user_keys["AWS_ACCESS_KEY_ID"],
+            "MINIO_SECRET_KEY": server.user_keys["AWS_SECRET_ACCESS_KEY"],
+        }
     if world == "s3-ecs-role":
         token = folder / "container-token"
         token.write_text(CONTAINER_TOKEN)

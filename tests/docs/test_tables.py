@@ -50,6 +50,10 @@ def code_spans(markdown: str) -> list[str]:
 
 OLD_FORMS = table_rows(SKILL, "What you remember is old")
 STORAGE = table_rows(SKILL, "Storage")
+STORAGE += table_rows(ROOT / "references" / "storage.md", "Which constructors")
+
+
+STORES = ("AzureStore", "GCSStore", "HTTPStore", "LocalStore", "S3Store")
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def names(enter_world: Callable[[str], None]) -> dict[str, object]:
         "storage": storage,
         "url": url,
         "vds": virtualizarr.open_virtual_dataset(url, registry=registry, parser=HDFParser()),
-        **{name: getattr(obstore.store, name) for name in ("LocalStore", "S3Store")},
+        **{name: getattr(obstore.store, name) for name in STORES},
     }
 
 

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Read when moto is imported: a host whose paths begin with the bucket, as MinIO's do.
+COMPATIBLE_HOST = "minio.example.org"
+os.environ["MOTO_S3_CUSTOM_ENDPOINTS"] = f"https://{COMPATIBLE_HOST}"
+
 WORLDS = {
     "files": "sample files under data/",
     "s3-public": "the public bucket, no credentials anywhere",
@@ -12,7 +18,22 @@ WORLDS = {
     "s3-ec2-role": "an EC2 instance role behind IMDSv2",
     "s3-ecs-role": "a task role behind the container credentials endpoint",
     "s3-lambda-role": "a role's session keys in the environment",
+    "s3-irsa": "a pod's role by web identity (IRSA)",
+    "s3-compatible": "a MinIO-like server at minio.example.org, keys in MINIO_*",
+    "clouds": "s3-keys, gcs-public and https at once",
     "s3-wrong-key": "access keys with a wrong secret",
+    "gcs-public": "the public bucket, no credentials anywhere",
+    "gcs-service-account": "GOOGLE_APPLICATION_CREDENTIALS names a service account's key file",
+    "gcs-user": "application default credentials of a user, as gcloud leaves them",
+    "gcs-metadata": "a GCE or GKE service account behind the metadata server",
+    "gcs-no-credentials": "no credentials and no metadata server",
+    "azure-public": "the public container, no credentials anywhere",
+    "azure-key": "AZURE_STORAGE_ACCOUNT_KEY in the environment",
+    "azure-sas": "a SAS token in AZURE_STORAGE_SAS_TOKEN",
+    "azure-client": "a service principal: AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_TENANT_ID",
+    "azure-managed-identity": "a managed identity behind the metadata service",
+    "https": "a public data server",
+    "https-token": "a data server that asks for the bearer token in ARCHIVE_TOKEN",
     "s3-no-credentials": "no credentials and no metadata endpoint",
 }
 """Name of each world and what surrounds a block in it."""

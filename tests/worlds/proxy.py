@@ -12,12 +12,22 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from mitmproxy import http
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
-Route = Callable[[http.HTTPFlow], tuple[str, int] | None]
+
+class Address(NamedTuple):
+    """Where an emulator listens."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+
+Route = Callable[[http.HTTPFlow], Address | None]
 """Looks at a request. Returns the emulator's address, or None once it has answered by itself."""
 
 
@@ -30,7 +40,7 @@ class Proxy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.route: Route | None = None
+        self.routes: list[Route] = []
         self.refused: list[str] = []
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -66,9 +76,20 @@ class Proxy:
         self._master = DumpMaster(options, with_termlog=False, with_dumper=False)
         # Lazy: the address a client asks for must never be dialled, only the emulator's.
         options.update(connection_strategy="lazy", upstream_cert=False, http2=False)
+        # An emulator that insists on TLS has a certificate of its own making.
+        options.update(ssl_insecure=True)
         self._master.addons.add(_Addon(self))
         self._loop = asyncio.get_running_loop()
         await self._master.run()
+
+    def find_route(self, flow: http.HTTPFlow) -> Address | None:
+        """The answer of the first route that knows the host; raise ``NoRoute`` if none does."""
+        for route in self.routes:
+            try:
+                return route(flow)
+            except NoRoute:
+                continue
+        raise NoRoute(flow.request.pretty_host)
 
     def listening(self) -> None:
         """Note the port that mitmproxy got, and let ``start`` return."""
@@ -90,9 +111,7 @@ class _Addon:
         """A request came in: route it or refuse it."""
         host = flow.request.pretty_host
         try:
-            if self._proxy.route is None:
-                raise NoRoute(host)
-            address = self._proxy.route(flow)
+            address = self._proxy.find_route(flow)
         except NoRoute:
             self._proxy.refused.append(f"{flow.request.method} {flow.request.pretty_url}")
             flow.response = http.Response.make(502, f"no route to {host} in this world")
@@ -100,8 +119,7 @@ class _Addon:
         if address is None:
             return
         host_header = flow.request.headers.get("Host", host)
-        flow.request.host, flow.request.port = address
-        flow.request.scheme = "http"
+        flow.request.host, flow.request.port, flow.request.scheme = address
         # The AWS SDK sends absolute-form URLs inside the tunnel; emulators expect origin form.
         flow.request.authority = ""
         flow.request.headers["Host"] = host_header

@@ -17,7 +17,8 @@ from moto.s3.exceptions import BucketAccessDeniedError, S3AccessDeniedError
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
-from worlds import metadata, samples
+from worlds import COMPATIBLE_HOST, metadata, samples
+from worlds.proxy import Address, NoRoute
 
 PUBLIC_BUCKET = "noaa-goes16"
 ARCHIVE_BUCKET = "acme-climate-archive"
@@ -32,6 +33,7 @@ GOES_PREFIX = "ABI-L2-CMIPF/2024/001"
 _S3_HOST = re.compile(
     r"^(?:(?P<bucket>[a-z0-9.-]+)\.)?s3(?:[.-](?P<region>[a-z]+-[a-z]+-\d))?\.amazonaws\.com$"
 )
+_STS_HOST = re.compile(r"^sts(\.[a-z]+-[a-z]+-\d)?\.amazonaws\.com$")
 _METADATA_HOST = "169.254.169.254"
 
 
@@ -101,7 +103,7 @@ class S3:
         iam.put_role_policy(
             RoleName=metadata.ROLE_NAME, PolicyName="stores", PolicyDocument=_policy(*_ENGINEER)
         )
-        self._role_arn = role["Arn"]
+        self.role_arn = role["Arn"]
         self.user_keys = {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
@@ -115,7 +117,7 @@ class S3:
             aws_access_key_id=self.user_keys["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.user_keys["AWS_SECRET_ACCESS_KEY"],
         )
-        keys = sts.assume_role(RoleArn=self._role_arn, RoleSessionName="blocks")["Credentials"]
+        keys = sts.assume_role(RoleArn=self.role_arn, RoleSessionName="blocks")["Credentials"]
         return {
             "Type": "AWS-HMAC",
             "AccessKeyId": keys["AccessKeyId"],
@@ -133,16 +135,19 @@ class S3:
             "AWS_SESSION_TOKEN": keys["Token"],
         }
 
-    def route(self, flow: http.HTTPFlow) -> tuple[str, int] | None:
+    def route(self, flow: http.HTTPFlow) -> Address | None:
         """Route S3 and the metadata service; raise ``LookupError`` for every other host."""
-        from worlds.proxy import NoRoute
-
         host = flow.request.pretty_host
-        if host == _METADATA_HOST:
+        if host == _METADATA_HOST and flow.request.path.startswith("/latest/"):
             if self.metadata_reachable:
-                return self.role.address
+                return Address(*self.role.address)
             flow.kill()  # off AWS nobody answers at this address
             return None
+        if _STS_HOST.match(host):
+            _move_query_into_form(flow.request)
+            return Address(*self.address)
+        if host == COMPATIBLE_HOST:
+            return Address(*self.address)
         found = _S3_HOST.match(host)
         if found is None:
             raise NoRoute(host)
@@ -151,7 +156,16 @@ class S3:
         if expected is not None and (found["region"] or "us-east-1") != expected:
             flow.response = _redirect_to_region(bucket, expected, flow.request.method)
             return None
-        return self.address
+        return Address(*self.address)
+
+
+def _move_query_into_form(request: http.Request) -> None:
+    """obstore sends parameters to STS in the query of a POST; moto looks for them in the body."""
+    path, _, query = request.path.partition("?")
+    if query and not request.raw_content:
+        request.path = path
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        request.text = query
 
 
 _PUBLIC_READ = {
@@ -209,11 +223,10 @@ def _answer_unsigned_requests_as_aws_does() -> None:
 
     def authorize(self, iam_request_class, resource: str = "*"):
         enforcing = ActionAuthenticatorMixin.request_count >= settings.INITIAL_NO_AUTH_ACTION_COUNT
-        if (
-            not enforcing
-            or "Authorization" in self.headers
-            or iam_request_class is not S3IAMRequest
-        ):
+        signed = "Authorization" in self.headers
+        if enforcing and not signed and self._get_action() == "AssumeRoleWithWebIdentity":
+            return None  # the token in the request is the credential
+        if not enforcing or signed or iam_request_class is not S3IAMRequest:
             return original(self, iam_request_class, resource)
         name = resource.partition(":::")[2].partition("/")[0]
         bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(name)
