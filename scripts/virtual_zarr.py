@@ -32,7 +32,8 @@ examples:
       --region us-east-1 --concat-dim t --repo goes.icechunk
   virtual_zarr.py verify --repo era5.icechunk --all --json
 
-credentials: the role or the AWS_* variables of the environment; --anonymous for public buckets.
+places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
+credentials: the role or the variables of the environment; --anonymous for public buckets.
 exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure.
 VZARR_DEBUG=1 shows tracebacks.
 """
@@ -51,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
     remote = argparse.ArgumentParser(add_help=False)
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
+    remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
     remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
 
     build = commands.add_parser(
@@ -60,8 +62,8 @@ def make_parser() -> argparse.ArgumentParser:
         description="Make a new Icechunk repository of references to NetCDF or HDF5 files. Refuses "
         "files that would read wrong side by side; compares a sample before it commits.",
     )
-    build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or s3:// URL")
-    build.add_argument("--repo", required=True, help="where to create it: a path or s3:// URL")
+    build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    build.add_argument("--repo", required=True, help="where to create it: a path or URL")
     build.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
     build.add_argument("--drop", action="append", default=[], help="leave out a variable")
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
@@ -75,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Reopen a repository that build made, compare decoded values with the source "
         "files, and check that data are virtual and sources unchanged.",
     )
-    verify.add_argument("--repo", required=True, help="path or s3:// URL of the repository")
+    verify.add_argument("--repo", required=True, help="path or URL of the repository")
     amount = verify.add_mutually_exclusive_group()
     amount.add_argument("--all", action="store_true", help="compare every file")
     amount.add_argument("--sample", type=int, default=5, help="number of files (default: 5)")
@@ -99,7 +101,7 @@ def run_build(options: argparse.Namespace) -> int:
     built = build(
         options.files,
         options.repo,
-        Access(options.anonymous, options.region),
+        Access(options.anonymous, options.region, options.account),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
@@ -129,7 +131,7 @@ def run_verify(options: argparse.Namespace) -> int:
 
     report = verify_repository(
         options.repo,
-        Access(options.anonymous, options.region),
+        Access(options.anonymous, options.region, options.account),
         sample=None if options.all else options.sample,
         progress=progress_printer("compared", options.quiet),
     )

@@ -70,13 +70,19 @@ def look_up(url: str, access: Access) -> Source:
         return _local_source(Path(url.removeprefix("file://")))
     store, path = object_store(url, access)
     meta = obstore.head(store, path)
-    return Source(url, meta["size"], meta["last_modified"], meta["e_tag"])
+    return _remote_source(url, meta)
 
 
 def _local_source(path: Path) -> Source:
     state = path.stat()
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
     return Source(f"file://{path}", state.st_size, changed)
+
+
+def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
+    # Azure quotes the ETag in the answer to HEAD, but not in a listing.
+    etag = (meta["e_tag"] or "").strip('"') or None
+    return Source(url, meta["size"], meta["last_modified"], etag)
 
 
 def _find_local(url: str) -> list[Source]:
@@ -89,6 +95,8 @@ def _find_objects(url: str, access: Access) -> list[Source]:
     store, path = object_store(url, access)
     root = root_of(url)
     magic = min((path.find(sign) for sign in "*?[" if sign in path), default=None)
+    if magic is not None and url.startswith("https://"):
+        raise InputError(f"{url}: a web server cannot be listed; name each file.")
     try:
         if magic is None:
             return [look_up(url, access)]
@@ -100,7 +108,7 @@ def _find_objects(url: str, access: Access) -> list[Source]:
         raise InputError(f"{url}: cannot be listed: {type(error).__name__}: {first}") from error
     depth = path.count("/")
     return [
-        Source(f"{root}/{meta['path']}", meta["size"], meta["last_modified"], meta["e_tag"])
+        _remote_source(f"{root}/{meta['path']}", meta)
         for meta in listed
         if meta["path"].count("/") == depth and fnmatch.fnmatchcase(meta["path"], path)
     ]

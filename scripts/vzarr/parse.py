@@ -41,7 +41,7 @@ NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
 PROBE_LIMIT = 4 * 1024**2
 """Variables up to this many bytes are compared whole with the native reader, larger in part."""
-PARALLEL_FROM = {"file": 400, "s3": 60}
+PARALLEL_FROM_LOCAL, PARALLEL_FROM_REMOTE = 400, 60
 """Number of files from which processes pay for their start (several seconds of imports each)."""
 
 
@@ -104,13 +104,15 @@ def parse_files(
 ) -> list[ParsedFile | Unreadable]:
     """Parse files, in their order. ``record_dimension`` names the dimension to combine along.
 
-    Uses worker processes from ``PARALLEL_FROM`` files on, or as ``workers`` says. They are started
-    by forkserver: after a fork of this process, whose libraries hold threads, they would hang.
+    Uses worker processes from ``PARALLEL_FROM_LOCAL`` (or ``_REMOTE``) files on, or as ``workers``
+    says. They are started by forkserver: after a fork of this process, whose libraries hold
+    threads, they would hang.
     """
     jobs = [(source, access, drop, record_dimension) for source in sources]
-    scheme = sources[0].url.partition("://")[0]
+    local = sources[0].url.startswith("file://")
+    enough = PARALLEL_FROM_LOCAL if local else PARALLEL_FROM_REMOTE
     if workers is None:
-        workers = (os.cpu_count() or 1) if len(sources) >= PARALLEL_FROM[scheme] else 1
+        workers = (os.cpu_count() or 1) if len(sources) >= enough else 1
     results: list[ParsedFile | Unreadable] = []
     for result in _map(jobs, min(workers, len(jobs))):
         results.append(result)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import icechunk
-from obstore.store import LocalStore, S3Store
+from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from vzarr.errors import InputError
 
@@ -24,6 +24,7 @@ class Access:
 
     anonymous: bool = False
     region: str | None = None
+    account: str | None = None
 
     @property
     def aws_region(self) -> str:
@@ -31,6 +32,20 @@ class Access:
         variables = ("AWS_REGION", "AWS_DEFAULT_REGION")
         found = [os.environ[name] for name in variables if os.environ.get(name)]
         return self.region or (found or ["us-east-1"])[0]
+
+    @property
+    def azure_account(self) -> str:
+        """``account``, else what the environment says.
+
+        Raises
+        ------
+        InputError
+            If neither names it: the account is no part of an ``az://`` URL.
+        """
+        account = self.account or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+        if not account:
+            raise InputError("az:// needs --account, or AZURE_STORAGE_ACCOUNT_NAME to be set.")
+        return account
 
 
 @dataclass(frozen=True)
@@ -48,10 +63,12 @@ class Scheme:
     repository: Callable[[str, str, Access], icechunk.Storage]
 
 
-def _s3_credentials(access: Access) -> Any:
-    if access.anonymous:
-        return icechunk.Credentials.S3(icechunk.s3_credentials(anonymous=True))
-    return icechunk.Credentials.S3(icechunk.s3_credentials(from_env=True))
+def _anonymous_or_environment(access: Access) -> dict[str, bool]:
+    return {"anonymous": True} if access.anonymous else {"from_env": True}
+
+
+def _no_repository(host: str, path: str, access: Access) -> icechunk.Storage:
+    raise InputError(f"https://{host}{path}: a repository on HTTPS cannot be written or verified.")
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -68,10 +85,42 @@ SCHEMES: dict[str, Scheme] = {
         container_store=lambda prefix, access: icechunk.s3_store(
             region=access.aws_region, anonymous=access.anonymous
         ),
-        credentials=_s3_credentials,
+        credentials=lambda access: icechunk.Credentials.S3(
+            icechunk.s3_credentials(**_anonymous_or_environment(access))
+        ),
         repository=lambda host, path, access: icechunk.s3_storage(
             bucket=host, prefix=path.strip("/"), region=access.aws_region, from_env=True
         ),
+    ),
+    "gs": Scheme(
+        object_store=lambda host, access: GCSStore(host, skip_signature=access.anonymous),
+        container_store=lambda prefix, access: icechunk.gcs_store(),
+        credentials=lambda access: icechunk.Credentials.Gcs(
+            icechunk.gcs_credentials(**_anonymous_or_environment(access))
+        ),
+        repository=lambda host, path, access: icechunk.gcs_storage(
+            bucket=host, prefix=path.strip("/"), from_env=True
+        ),
+    ),
+    "az": Scheme(
+        object_store=lambda host, access: AzureStore(
+            host, account_name=access.azure_account, skip_signature=access.anonymous
+        ),
+        container_store=lambda prefix, access: icechunk.storage.azure_store(
+            account=access.azure_account
+        ),
+        credentials=lambda access: icechunk.Credentials.Azure(
+            icechunk.azure_credentials(**_anonymous_or_environment(access))
+        ),
+        repository=lambda host, path, access: icechunk.azure_storage(
+            account=access.azure_account, container=host, prefix=path.strip("/"), from_env=True
+        ),
+    ),
+    "https": Scheme(
+        object_store=lambda host, access: HTTPStore.from_url(f"https://{host}"),
+        container_store=lambda prefix, access: icechunk.http_store(),
+        credentials=lambda access: icechunk.credentials.HttpAccess,
+        repository=_no_repository,
     ),
 }
 
@@ -86,7 +135,9 @@ def as_url(location: str) -> str:
     """
     if "://" not in location:
         return f"file://{Path(location).expanduser().absolute()}"
-    scheme = location.partition("://")[0]
+    scheme, _, rest = location.partition("://")
+    if scheme in ("abfs", "azure"):
+        return f"az://{rest}"
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
         raise InputError(f"{location}: {scheme}:// is not supported; use a path or {known}.")

@@ -84,6 +84,9 @@ def test_existing_repository_is_left_alone(run, files: list[Path], clean_environ
         (["build", "ftp://host/a.nc", "--repo", "repo"], "ftp:// is not supported"),
         (["build", "f0.nc", "--repo", "s3://bucket"], "name a prefix below the bucket"),
         (["build", "f0.nc", "f1.nc", "--repo", "repo", "--concat-dim", "lat"], "stored once"),
+        (["build", "f0.nc", "--repo", "https://host/repo"], "cannot be written"),
+        (["build", "https://host/*.nc", "--repo", "repo"], "name each file"),
+        (["build", "az://archive/a.nc", "--repo", "repo"], "needs --account"),
         (["verify", "--repo", "nowhere"], "no Icechunk repository"),
     ],
 )
@@ -150,6 +153,53 @@ def test_role(run, enter_world: Callable[[str], None], clean_environment: Path) 
     repository = f"s3://{STORES_BUCKET}/one"
     built = run("build", source, "--repo", repository, "--region", "us-west-2")
     assert built.returncode == 0, built.stderr
+
+
+@pytest.mark.parametrize(
+    ("world", "sources", "repository"),
+    [
+        (
+            "gcs-service-account",
+            "gs://acme-climate-archive/era5/*.nc",
+            "gs://acme-virtual-stores/a",
+        ),
+        ("azure-key", "az://archive/era5/*.nc", "az://stores/a"),
+        ("azure-sas", "abfs://archive/era5/*.nc", "abfs://stores/b"),
+        ("https", "https://data.example.org/era5/era5_t2m_2024-01-01.nc", "repo"),
+        (
+            "clouds",
+            "https://data.example.org/era5/era5_t2m_2024-01-01.nc",
+            f"s3://{STORES_BUCKET}/x",
+        ),
+    ],
+)
+def test_other_clouds(
+    run,
+    enter_world: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    world: str,
+    sources: str,
+    repository: str,
+) -> None:
+    enter_world(world)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acmeclimate")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    built = run("build", sources, "--repo", repository)
+    assert built.returncode == 0, built.stderr
+    verified = run("verify", "--repo", repository, "--all")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_public_gcs_and_azure(run, enter_world: Callable[[str], None]) -> None:
+    enter_world("gcs-public")
+    source = "gs://gcp-public-data-goes-16/ABI-L2-CMIPF/2024/001/00/*.nc"
+    assert run("build", source, "--anonymous", "--repo", "gcs").returncode == 0
+    assert run("verify", "--repo", "gcs", "--anonymous").returncode == 0
+    enter_world("azure-public")
+    arguments = ["--anonymous", "--account", "goeseuwest"]
+    source = "az://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc"
+    assert run("build", source, *arguments, "--repo", "azure").returncode == 0
+    assert run("verify", "--repo", "azure", *arguments).returncode == 0
 
 
 def test_wrong_key_leaves_nothing(
