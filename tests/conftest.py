@@ -86,6 +86,7 @@ def clean_environment(
     monkeypatch.chdir(tmp_path / "work")
     proxy.refused.clear()
     proxy.routes.clear()
+    proxy.fault = None
     yield tmp_path / "work"
     refused = [*proxy.refused, *(guard_log.read_text().splitlines() if guard_log.exists() else [])]
     if refused:
@@ -137,6 +138,8 @@ def enter_world(
             proxy.routes.append(server.route)
             for name, value in _s3_environment(world, server, clean_environment.parent).items():
                 monkeypatch.setenv(name, value)
+            if world == "s3-untrusted":
+                monkeypatch.delenv("SSL_CERT_FILE")
             server.metadata_reachable = world == "s3-ec2-role"
             server.role.requests.clear()
             if world in ("s3-ec2-role", "s3-ecs-role"):
@@ -180,7 +183,7 @@ def _check_token_was_asked(cloud: GCS | Azure) -> None:
 
 
 def _s3_environment(world: str, server: S3, folder: Path) -> dict[str, str]:
-    if world == "s3-keys":
+    if world in ("s3-keys", "s3-untrusted"):
         return server.user_keys
     if world == "s3-wrong-key":
         return {**server.user_keys, "AWS_SECRET_ACCESS_KEY": "wrong" * 8}

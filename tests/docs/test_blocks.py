@@ -9,6 +9,8 @@ import pytest
 from harness.blocks import Chain, bundle_documents, read_chains
 from harness.running import run_chain
 from pytest_examples import EvalExample
+from worlds.faults import FAULTS
+from worlds.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 CASES = [
@@ -25,6 +27,7 @@ def test_block(
     world: str,
     enter_world: Callable[[str], None],
     eval_example: EvalExample,
+    proxy: Proxy,
     record_property: Callable[[str, object], None],
 ) -> None:
     document = chain.blocks[0].fence.path.relative_to(ROOT)
@@ -32,4 +35,8 @@ def test_block(
         record_property("blocks", (str(document), len(chain.blocks)))
     eval_example.set_config(line_length=100)
     enter_world(world)
-    run_chain(chain, eval_example)
+
+    def inject(fault: str | None) -> None:
+        proxy.fault = FAULTS[fault]() if fault else None
+
+    run_chain(chain, eval_example, inject)

@@ -16,10 +16,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pytest_examples import CodeExample, find_examples
 from worlds import WORLDS
+from worlds.faults import FAULTS
 
 LANGUAGES = {"python", "bash", "json", "toml", "yaml", "text"}
 TAGS = {"continues", "raises", "script"}
-SETTINGS = {"world", "file"}
+SETTINGS = {"world", "file", "fault"}
 SECTION_HEADINGS = ("h1", "h2")
 """A chain of blocks stays inside one of these; smaller headings may divide it."""
 NO_WORLD = "empty"
@@ -64,6 +65,7 @@ class Block:
     raises: bool = False
     script: bool = False
     file: str = "block.py"
+    fault: str | None = None
     quoted_error: str | None = None
 
 
@@ -143,6 +145,8 @@ def _block(fence: Fence, example: CodeExample) -> Block:
         name, equals, value = word.partition("=")
         if name == "file" and re.fullmatch(r"\w+\.py", value):
             block = replace(block, file=value)
+        elif name == "fault" and value in FAULTS:
+            block = replace(block, fault=value)
         elif name == "world" and equals:
             worlds = tuple(value.split())
             unknown = [world for world in worlds if world not in WORLDS]

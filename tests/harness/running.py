@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,14 @@ SCRIPT_TIMEOUT = 60
 SITE_FOLDER = Path(__file__).with_name("site")
 
 
-def run_chain(chain: Chain, eval_example: EvalExample) -> None:
+def run_chain(
+    chain: Chain,
+    eval_example: EvalExample,
+    inject: Callable[[str | None], None] = lambda fault: None,
+) -> None:
     """Run each block with the names that the blocks before it left.
+
+    ``inject`` sets the fault that a block names, and takes it away for one that names none.
 
     Fails when a block fails, prints something else than its ``#>`` comments, does not raise though
     it should, or raises another error than the one quoted below it.
@@ -30,6 +37,7 @@ def run_chain(chain: Chain, eval_example: EvalExample) -> None:
     main_module = sys.modules["__main__"]
     try:
         for block in chain.blocks:
+            inject(block.fault)
             if block.script:
                 _run_script(block)
             elif block.raises:

@@ -21,6 +21,7 @@ WORLDS = {
     "s3-irsa": "a pod's role by web identity (IRSA)",
     "s3-compatible": "a MinIO-like server at minio.example.org, keys in MINIO_*",
     "clouds": "s3-keys, gcs-public and https at once",
+    "s3-untrusted": "s3-keys behind a proxy whose CA the client does not trust",
     "s3-wrong-key": "access keys with a wrong secret",
     "gcs-public": "the public bucket, no credentials anywhere",
     "gcs-service-account": "GOOGLE_APPLICATION_CREDENTIALS names a service account's key file",

@@ -18,6 +18,8 @@ from mitmproxy import http
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
+from worlds.faults import Fault
+
 
 class Address(NamedTuple):
     """Where an emulator listens."""
@@ -41,6 +43,7 @@ class Proxy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.routes: list[Route] = []
+        self.fault: Fault | None = None
         self.refused: list[str] = []
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -107,9 +110,16 @@ class _Addon:
         """Mitmproxy listens."""
         self._proxy.listening()
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """A request came in: route it or refuse it."""
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """A request came in: let a fault have it, route it or refuse it."""
         host = flow.request.pretty_host
+        fault = self._proxy.fault
+        if fault is not None and fault.before is not None and fault.takes(flow.request):
+            waiting = fault.before(flow)
+            if waiting is not None:
+                await waiting
+            if flow.response is not None or flow.error is not None:
+                return
         try:
             address = self._proxy.find_route(flow)
         except NoRoute:
@@ -123,3 +133,9 @@ class _Addon:
         # The AWS SDK sends absolute-form URLs inside the tunnel; emulators expect origin form.
         flow.request.authority = ""
         flow.request.headers["Host"] = host_header
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """An emulator answered: let a fault have the answer."""
+        fault = self._proxy.fault
+        if fault is not None and fault.after is not None and fault.takes(flow.request):
+            fault.after(flow)

@@ -1,0 +1,92 @@
+"""What goes wrong on the way: faults that the proxy puts between a block and the emulators.
+
+Error bodies have the shapes that AWS documents: moto neither throttles nor expires tokens, and
+checks no clocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mitmproxy import http
+
+Action = Callable[[http.HTTPFlow], Awaitable[None] | None]
+
+
+@dataclass
+class Fault:
+    """Applies ``before`` the request is routed, or ``after`` the emulator answered.
+
+    ``times`` is how often; None means for ever. ``only`` limits it to requests of objects.
+    """
+
+    before: Action | None = None
+    after: Action | None = None
+    times: int | None = None
+    only_objects: bool = True
+
+    def takes(self, request: http.Request) -> bool:
+        """Whether this request is hit; counts down."""
+        is_object = ".nc" in request.path
+        if (self.only_objects and not is_object) or self.times == 0:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+def _s3_error(status: int, code: str, message: str, **headers: str) -> Action:
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code>'
+        f"<Message>{message}</Message><RequestId>0</RequestId><HostId>0</HostId></Error>"
+    )
+
+    def answer(flow: http.HTTPFlow) -> None:
+        content = b"" if flow.request.method == "HEAD" else body.encode()
+        flow.response = http.Response.make(status, content, {"Content-Type": "application/xml"})
+
+    return answer
+
+
+def _reset(flow: http.HTTPFlow) -> None:
+    flow.kill()
+
+
+async def _stall(flow: http.HTTPFlow) -> None:
+    await asyncio.sleep(30)
+
+
+def _cut(flow: http.HTTPFlow) -> None:
+    """Announce the whole body, send half of it, then close the connection."""
+    response = flow.response
+    if response is None or flow.request.method != "GET" or not response.raw_content:
+        return
+    size = len(response.raw_content)
+    response.raw_content = response.raw_content[: size // 2]
+    response.headers["Content-Length"] = str(size)
+    response.headers["Connection"] = "close"
+
+
+_SLOW_DOWN = _s3_error(503, "SlowDown", "Please reduce your request rate.")
+_SKEWED = "The difference between the request time and the current time is too large."
+_MALFORMED = "The authorization header is malformed; the region is wrong; expecting 'us-west-2'"
+
+FAULTS: dict[str, Callable[[], Fault]] = {
+    "slow-down-twice": lambda: Fault(before=_SLOW_DOWN, times=2),
+    "slow-down": lambda: Fault(before=_SLOW_DOWN),
+    "internal-error": lambda: Fault(before=_s3_error(500, "InternalError", "We encountered one.")),
+    "expired-token": lambda: Fault(
+        before=_s3_error(400, "ExpiredToken", "The provided token has expired.")
+    ),
+    "clock-skew": lambda: Fault(before=_s3_error(403, "RequestTimeTooSkewed", _SKEWED)),
+    "malformed-region": lambda: Fault(
+        before=_s3_error(400, "AuthorizationHeaderMalformed", _MALFORMED)
+    ),
+    "reset-once": lambda: Fault(before=_reset, times=1),
+    "reset": lambda: Fault(before=_reset),
+    "stalled-headers": lambda: Fault(before=_stall),
+    "cut-body": lambda: Fault(after=_cut),
+}
+"""Name of each fault, and what makes a fresh one."""
