@@ -19,18 +19,18 @@ Action = Callable[[http.HTTPFlow], Awaitable[None] | None]
 class Fault:
     """Applies ``before`` the request is routed, or ``after`` the emulator answered.
 
-    ``times`` is how often; None means for ever. ``only`` limits it to requests of objects.
+    ``times`` is how often; None means for ever. ``matches`` limits it to some requests, by default
+    those for source files.
     """
 
     before: Action | None = None
     after: Action | None = None
     times: int | None = None
-    only_objects: bool = True
+    matches: Callable[[http.Request], bool] = lambda request: ".nc" in request.path
 
     def takes(self, request: http.Request) -> bool:
         """Whether this request is hit; counts down."""
-        is_object = ".nc" in request.path
-        if (self.only_objects and not is_object) or self.times == 0:
+        if self.times == 0 or not self.matches(request):
             return False
         if self.times is not None:
             self.times -= 1
