@@ -36,6 +36,16 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def format_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of ``worlds.formats``, written once for each worker. Copy before changing any."""
+    from worlds import formats  # the libraries of a dozen formats: only where they are needed
+
+    folder = tmp_path_factory.mktemp("formats")
+    formats.write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """One proxy, and so one CA, for each worker: the AWS SDK loads its CA once for each process."""
     running = Proxy(tmp_path_factory.mktemp("proxy"))
@@ -110,6 +120,9 @@ def enter_world(
         elif world == "files":
             folder = request.getfixturevalue("sample_folder")
             shutil.copytree(folder, clean_environment / "data")
+        elif world == "formats":
+            folder = request.getfixturevalue("format_folder")
+            shutil.copytree(folder, clean_environment / "data" / "formats")
         elif world.startswith("gcs-"):
             gcs: GCS = request.getfixturevalue("gcs_server")
             gcs.reset()
