@@ -177,7 +177,7 @@ def write_zarr(folder: Path) -> None:
     data = zarr_dataset(np.random.default_rng(7))
     for version in (2, 3):
         data.to_zarr(folder / f"v{version}.zarr", zarr_format=version, consolidated=False)
-    sharded = {"chunks": (2, 2), "shards": (4, 6)}
+    sharded = {"chunks": (1, 2), "shards": (2, 6)}
     data.p.drop_encoding().to_dataset(name="p").to_zarr(
         folder / "sharded.zarr", consolidated=False, encoding={"p": sharded}
     )
@@ -191,14 +191,13 @@ def write_zarr(folder: Path) -> None:
         for path in sorted(tree.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(tree))
-    bare = zarr.create_array(
-        folder / "no_names.zarr/a", shape=(4,), chunks=(2,), dtype="i4", zarr_format=2
-    )
+    bare = zarr.create_group(folder / "no_names.zarr", zarr_format=2)
+    bare = bare.create_array("a", shape=(4,), chunks=(2,), dtype="i4")
     bare[:] = np.arange(4)
 
 
 def write_kerchunk(folder: Path) -> None:
-    """References that kerchunk made from ``sst_1.nc`` and ``sst_2.nc``: JSON, Parquet, templates."""
+    """References that kerchunk made from ``sst_1.nc``: JSON, Parquet, with templates."""
     random = np.random.default_rng(11)
     for number in (1, 2):
         with netCDF4.Dataset(folder / f"sst_{number}.nc", "w") as file:
@@ -214,10 +213,13 @@ def write_kerchunk(folder: Path) -> None:
             sst.scale_factor, sst.add_offset = 0.01, 10.0
             field = random.normal(15, 3, (2, 4, 6))
             sst[:] = np.ma.masked_array(field, mask=random.random(field.shape) < 0.2)
+    with h5py.File(folder / "no_fill.h5", "w") as file:
+        file["count"] = np.arange(4)
+        file["version"] = np.float32(3)
     # The place of the world's files is known only in the world: blocks give it as fs_root.
     path = folder / "sst_1.nc"
     with path.open("rb") as file:
-        references = kerchunk.hdf.SingleHdf5ToZarr(file, "sst_1.nc").translate()
+        references = kerchunk.hdf.SingleHdf5ToZarr(file, "sst_1.nc", inline_threshold=0).translate()
     (folder / "sst_1.json").write_text(json.dumps(references))
     kerchunk.df.refs_to_dataframe(references, str(folder / "sst_1.parquet"))
     references["templates"] = {"u": "sst_1.nc"}
@@ -363,15 +365,11 @@ def write_tiff(folder: Path) -> None:
     )
     strips = random.integers(0, 1000, (50, 40)).astype("u2")
     tifffile.imwrite(folder / "strips.tif", strips, rowsperstrip=16)
-    tags = [
-        (
-            42112,
-            "s",
-            0,
-            '<GDALMetadata><Item name="SCALE" sample="0" role="scale">0.1</Item><Item name="OFFSET" sample="0" role="offset">5</Item></GDALMetadata>',
-            True,
-        )
-    ]
+    items = "".join(
+        f'<Item name="{role.upper()}" sample="0" role="{role}">{value}</Item>'
+        for role, value in [("scale", 0.1), ("offset", 5)]
+    )
+    tags = [(42112, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
     tifffile.imwrite(folder / "scaled.tif", field[:32, :32].astype("i2"), extratags=tags, **tiled)
 
 
