@@ -288,6 +288,11 @@ def write_grib(folder: Path) -> None:
             angleOfRotation=0.0,
             **keys,
         )
+    with (folder / "no_increments.grib1").open("wb") as file:
+        field = random.normal(270, 10, (5, 8))
+        missing = {"iDirectionIncrement": 65535, "jDirectionIncrement": 65535}
+        write_message(file, field, "regular_ll_pl_grib1", ijDirectionIncrementGiven=0, **missing)
+    write_index(folder / "forecast_00.grib2")
     multi = eccodes.codes_grib_multi_new()
     for name in ("u", "v"):
         handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
@@ -298,6 +303,21 @@ def write_grib(folder: Path) -> None:
         eccodes.codes_grib_multi_append(handle, 4, multi)
     with (folder / "multi_field.grib2").open("wb") as file:
         eccodes.codes_grib_multi_write(multi, file)
+
+
+def write_index(path: Path) -> None:
+    """The index that NOAA publishes beside a GRIB file, as ``wgrib2 -s`` prints it."""
+    lines = []
+    with path.open("rb") as file:
+        while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
+            keys = ("shortName", "level", "offset", "step", "typeOfLevel")
+            name, level, offset, step, kind = (eccodes.codes_get(handle, key) for key in keys)
+            name = {"t": "TMP", "2t": "TMP", "u": "UGRD", "10u": "UGRD"}[name]
+            level = f"{level} mb" if kind == "isobaricInhPa" else f"{level} m above ground"
+            step = f"{step} hour fcst" if step else "anl"
+            lines.append(f"{len(lines) + 1}:{int(offset)}:d=2024010100:{name}:{level}:{step}:")
+            eccodes.codes_release(handle)
+    path.with_name(f"{path.name}.idx").write_text("\n".join([*lines, ""]))
 
 
 def write_fits(folder: Path) -> None:
