@@ -6,6 +6,7 @@ under ``data/formats/``; the same call always gives the same values.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import eccodes
 import h5py
+import imagecodecs
 import kerchunk.df
 import kerchunk.hdf
 import netCDF4
@@ -213,6 +215,8 @@ def write_kerchunk(folder: Path) -> None:
             sst.scale_factor, sst.add_offset = 0.01, 10.0
             field = random.normal(15, 3, (2, 4, 6))
             sst[:] = np.ma.masked_array(field, mask=random.random(field.shape) < 0.2)
+    with (folder / "sst_1.nc").open("rb") as plain, gzip.open(folder / "sst_1.nc.gz", "wb") as file:
+        shutil.copyfileobj(plain, file)
     with h5py.File(folder / "no_fill.h5", "w") as file:
         file["count"] = np.arange(4)
         file["version"] = np.float32(3)
@@ -382,6 +386,10 @@ def write_tiff(folder: Path) -> None:
     tifffile.imwrite(folder / "rgb.tif", rgb, **color)
     tifffile.imwrite(
         folder / "rgb_planar.tif", np.moveaxis(rgb, -1, 0).copy(), planarconfig="separate", **color
+    )
+    band = random.integers(0, 1000, (64, 64)).astype("u2")
+    (folder / "B02.jp2").write_bytes(
+        imagecodecs.jpeg2k_encode(band, codecformat="jp2", reversible=True)
     )
     strips = random.integers(0, 1000, (50, 40)).astype("u2")
     tifffile.imwrite(folder / "strips.tif", strips, rowsperstrip=16)
