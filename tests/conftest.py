@@ -6,9 +6,10 @@ import os
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read once, when icechunk is imported
 
+import copy
 import shutil
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of ``worlds.samples``, written once for each worker. Copy before changing any."""
     folder = tmp_path_factory.mktemp("samples")
     samples.write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def format_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of ``worlds.formats``, written once for each worker. Copy before changing any."""
+    from worlds import formats  # the libraries of a dozen formats: only where they are needed
+
+    folder = tmp_path_factory.mktemp("formats")
+    formats.write_all(folder)
     return folder
 
 
@@ -109,6 +120,10 @@ def enter_world(
         elif world == "files":
             folder = request.getfixturevalue("sample_folder")
             shutil.copytree(folder, clean_environment / "data")
+        elif world == "formats":
+            folder = request.getfixturevalue("format_folder")
+            shutil.copytree(folder, clean_environment / "data" / "formats")
+            _undo_what_blocks_change_in_libraries(monkeypatch)
         elif world.startswith("gcs-"):
             gcs: GCS = request.getfixturevalue("gcs_server")
             gcs.reset()
@@ -149,6 +164,21 @@ def enter_world(
     yield enter
     for check in checks:
         check()
+
+
+def _undo_what_blocks_change_in_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks on formats register codecs and correct libraries; undo it for the next test."""
+    import kerchunk.hdf4
+    import virtual_tiff.codecs
+    import zarr.registry
+    from virtualizarr.manifests import ManifestStore
+
+    codecs = {key: copy.copy(known) for key, known in zarr.registry._codec_registries.items()}
+    codecs = defaultdict(zarr.registry.Registry, codecs)
+    monkeypatch.setattr(zarr.registry, "_codec_registries", codecs)
+    monkeypatch.setattr(kerchunk.hdf4, "dtypes", dict(kerchunk.hdf4.dtypes))
+    monkeypatch.setattr(virtual_tiff.codecs, "Endian", virtual_tiff.codecs.Endian)
+    monkeypatch.setattr(ManifestStore, "__str__", ManifestStore.__str__)
 
 
 def _give_google_credentials(

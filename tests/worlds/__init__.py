@@ -13,6 +13,7 @@ os.environ["MOTO_S3_CUSTOM_ENDPOINTS"] = f"https://{COMPATIBLE_HOST}"
 
 WORLDS = {
     "files": "sample files under data/",
+    "formats": "a small file of every format under data/formats/",
     "s3-public": "the public bucket, no credentials anywhere",
     "s3-keys": "a user's access keys in the environment",
     "s3-ec2-role": "an EC2 instance role behind IMDSv2",
