@@ -1,4 +1,4 @@
-"""Sessions: ``nox -s tests`` (what CI runs), ``lint``, ``lock``, ``update``."""
+"""Sessions: ``nox -s tests`` (what CI runs), ``bundle``, ``lint``, ``lock``, ``update``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session(python=False)
+def bundle(session: nox.Session) -> None:
+    """Write ``skills/virtual-zarr/`` anew from the files at the top (``--check``: compare)."""
+    session.run(PYTHON, "tools/bundle.py", *session.posargs, external=True)
 
 
 @nox.session(python=PYTHON)
