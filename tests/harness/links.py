@@ -43,7 +43,7 @@ def broken_links(path: Path, inside: Path) -> list[str]:
     """Targets that do not exist, name no heading, or lie outside a folder. URLs are left alone."""
     broken = []
     for target in links(path):
-        if re.match(r"[a-z]+:", target):
+        if re.match(r"[a-z]+:|\.\./\.\./actions/", target):  # the latter: pages of GitHub
             continue
         file, _, anchor = unquote(target).partition("#")
         linked = (path.parent / file).resolve() if file else path
