@@ -100,7 +100,7 @@ def documented_keywords(function: Any) -> frozenset[str]:
         accepted = [engine.open_dataset_parameters or () for engine in engines]
         return parameters(xr.open_dataset).union(*accepted)
     if function in (zarr.open_array, zarr.open):
-        return parameters(zarr.create)
+        return parameters(zarr.create) | {"mode"}  # `create` names it since zarr 3.4.2
     return frozenset()
 
 
