@@ -98,6 +98,8 @@ SOUND = [
     "xr.open_zarr(url).isel(time=0).load()",
     "open_virtual_dataset(**{'url': url}, registry=registry, parser=HDFParser())",
     "Path('a').absolute().name.upper()",
+    "xr.set_options(use_new_combine_kwarg_defaults=True)",
+    "import numpy as np\nnp.finfo('f4').eps",
 ]
 FAULTY = {
     "open_virtual_dataset(url)": "'registry'",
@@ -107,6 +109,7 @@ FAULTY = {
     'from_url("s3://b", anonymous=True)': "swallows anonymous",
     'HTTPStore.from_url("https://example.org", timeout=1)': "takes no timeout",
     'xr.open_dataset("a.nc", phoney_dims="access")': "swallows phoney_dims",
+    "xr.set_options(use_new_defaults=True)": "swallows use_new_defaults",
     "HDFParser(skip_variables=[])": "takes no skip_variables",
     "from virtualizarr.parsers import GRIBParser": "virtualizarr.parsers has no GRIBParser",
     "import virtualizarr.readers": "no module virtualizarr.readers",
