@@ -47,7 +47,12 @@ class Instance:
 WATCHED = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec_utils")
 """Packages whose ``**kwargs`` may take only documented keywords."""
 
-Value = Known | Instance | None
+
+class Local:
+    """A function or class that the source itself defines: running it is check enough."""
+
+
+Value = Known | Instance | Local | None
 Names = dict[str, Value]
 
 FALLBACK_NAMES = {"Dataset": xr.Dataset, "DataArray": xr.DataArray, "xr": xr, "icechunk": icechunk}
@@ -174,7 +179,7 @@ class _Walker:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._function(node)
         elif isinstance(node, ast.ClassDef):
-            self.names[node.name] = None
+            self.names[node.name] = Local()
             self._body(node.body)
         elif isinstance(node, ast.Assign):
             value = self._value(node.value)
@@ -241,7 +246,7 @@ class _Walker:
             self.names[alias.asname or alias.name] = value
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self.names[node.name] = None
+        self.names[node.name] = Local()
         for expression in [*node.decorator_list, *node.args.defaults, *node.args.kw_defaults]:
             if expression is not None:
                 self._value(expression)
@@ -354,6 +359,8 @@ class _Walker:
             self._value(argument.value if isinstance(argument, ast.Starred) else argument)
         for keyword in node.keywords:
             self._value(keyword.value)
+        if isinstance(callee, Local):
+            return None
         if not isinstance(callee, Known) or not callable(callee.value):
             self.report.unknown += 1
             return None

@@ -20,6 +20,8 @@ def watch(action: str) -> None:
         warnings.filterwarnings("ignore", category=category)
     for category in CATEGORIES:
         warnings.filterwarnings(action, category=category, module=BLAMED)
+    # A FutureWarning of zarr's, on data types without a specification: nothing to call otherwise.
+    warnings.filterwarnings("ignore", message=r"The data type \(.*\) does not have a Zarr V3")
 
 
 @contextmanager
