@@ -61,8 +61,11 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(python=["3.12", "3.13", "3.14"])
 def pythons(session: nox.Session) -> None:
-    """Test the lock on each Python."""
-    install_locked(session)
+    """Test each Python: on the lock, or the newest where the lock has no wheels."""
+    if session.python == "3.14":  # pydantic-core 2.33.2 in the lock, through moto
+        session.install("--upgrade", "-r", "pyproject.toml", "--group", "test")
+    else:
+        install_locked(session)
     run_tests(session)
 
 
