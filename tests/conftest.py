@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read once, when icechunk is imported
 
 import shutil
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,9 +85,7 @@ def clean_environment(
     for name, value in proxy.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path / "work")
-    proxy.refused.clear()
-    proxy.routes.clear()
-    proxy.fault = None
+    proxy.begin_test()
     yield tmp_path / "work"
     refused = [*proxy.refused, *(guard_log.read_text().splitlines() if guard_log.exists() else [])]
     if refused:
@@ -115,7 +114,7 @@ def enter_world(
             gcs.reset()
             proxy.routes.append(gcs.route)
             _give_google_credentials(world, gcs, clean_environment.parent, monkeypatch)
-            if world not in ("gcs-public", "gcs-service-account", "gcs-no-credentials"):
+            if world in ("gcs-user", "gcs-metadata"):
                 checks.append(lambda: _check_token_was_asked(gcs))
         elif world.startswith("azure-"):
             azure: Azure = request.getfixturevalue("azure_server")
@@ -132,6 +131,8 @@ def enter_world(
             proxy.routes.append(server.route)
             if world == "https-token":
                 monkeypatch.setenv("ARCHIVE_TOKEN", https.TOKEN)
+            elif world == "https-wrong-token":
+                monkeypatch.setenv("ARCHIVE_TOKEN", "wrong")
         elif world.startswith("s3-"):
             server: S3 = request.getfixturevalue("s3_server")
             server.reset()
@@ -153,9 +154,9 @@ def enter_world(
 def _give_google_credentials(
     world: str, gcs: GCS, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if world == "gcs-service-account":
+    if world in ("gcs-service-account", "gcs-wrong-key"):
         key = folder / "service-account.json"
-        key.write_text(gcs.service_account())
+        key.write_text(gcs.service_account(known=world == "gcs-service-account"))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     elif world == "gcs-user":
         gcloud = folder / "home" / ".config" / "gcloud"
@@ -167,6 +168,8 @@ def _give_google_credentials(
 def _azure_environment(world: str, azure: Azure) -> dict[str, str]:
     if world == "azure-key":
         return {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
+    if world == "azure-wrong-key":
+        return {"AZURE_STORAGE_ACCOUNT_KEY": b64encode(b"wrong" * 8).decode()}
     if world == "azure-sas":
         return {"AZURE_STORAGE_SAS_TOKEN": azure.shared_access_signature()}
     if world == "azure-client":

@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 from harness import network_guard
-from harness.blocks import VocabularyError, read_chains
+from harness.blocks import Chain, VocabularyError, read_chains
 from harness.running import run_chain
 from pytest_examples import EvalExample
 
@@ -246,6 +246,47 @@ store = S3Store("acme-climate-archive", region="us-west-2", skip_signature=True)
 obstore.list(store).collect()
 ```
 """,
+    "gcs_wrong_key.md": """
+```python world="gcs-wrong-key"
+import obstore
+from obstore.store import GCSStore
+
+obstore.list(GCSStore("acme-climate-archive")).collect()
+```
+""",
+    "gcs_no_key.md": """
+```python world="gcs-public"
+import obstore
+from obstore.store import GCSStore
+
+obstore.list(GCSStore("acme-climate-archive", skip_signature=True)).collect()
+```
+""",
+    "azure_wrong_key.md": """
+```python world="azure-wrong-key"
+import obstore
+from obstore.store import AzureStore
+
+obstore.list(AzureStore("archive", account_name="acmeclimate")).collect()
+```
+""",
+    "azure_no_key.md": """
+```python world="azure-public"
+import obstore
+from obstore.store import AzureStore
+
+obstore.list(AzureStore("archive", account_name="acmeclimate", skip_signature=True)).collect()
+```
+""",
+    "https_no_token.md": """
+```python world="https-token"
+import obstore
+from obstore.store import HTTPStore
+
+store = HTTPStore.from_url("https://archive.example.org")
+obstore.get(store, "era5/era5_t2m_2024-01-01.nc")
+```
+""",
     "unused_role.md": '```python world="s3-ec2-role"\npass\n```\n',
 }
 
@@ -277,3 +318,31 @@ def test_faulty_bundle_turns_the_suite_red(tmp_path: Path) -> None:
     for name in FAULTY_BUNDLE:
         assert any(name in line for line in outcomes), f"{name} did not fail\n{done.stdout}"
     assert not any("sound.md" in line for line in outcomes)
+
+
+WRONG = {
+    "s3-keys": "s3-wrong-key",
+    "gcs-service-account": "gcs-wrong-key",
+    "azure-key": "azure-wrong-key",
+    "https-token": "https-wrong-token",
+}
+CREDENTIAL_BLOCKS = [
+    pytest.param(chain, world, id=f"{chain.name}-{world}")
+    for name in ("examples.md", "references/storage.md")
+    for chain in read_chains(ROOT / name)
+    for world in chain.worlds
+    if world in WRONG
+]
+
+
+@pytest.mark.parametrize(("chain", "world"), CREDENTIAL_BLOCKS)
+def test_block_with_a_wrong_credential_fails(
+    chain: Chain,
+    world: str,
+    enter_world: Callable[[str], None],
+    eval_example: EvalExample,
+) -> None:
+    """The bundle's own programs, each with a credential that the service refuses."""
+    enter_world(WRONG[world])
+    with pytest.raises((Exception, pytest.fail.Exception)):
+        run_chain(chain, eval_example)

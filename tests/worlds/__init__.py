@@ -27,14 +27,17 @@ WORLDS = {
     "gcs-service-account": "GOOGLE_APPLICATION_CREDENTIALS names a service account's key file",
     "gcs-user": "application default credentials of a user, as gcloud leaves them",
     "gcs-metadata": "a GCE or GKE service account behind the metadata server",
+    "gcs-wrong-key": "a service account's key file with a key that Google does not know",
     "gcs-no-credentials": "no credentials and no metadata server",
     "azure-public": "the public container, no credentials anywhere",
     "azure-key": "AZURE_STORAGE_ACCOUNT_KEY in the environment",
+    "azure-wrong-key": "a wrong AZURE_STORAGE_ACCOUNT_KEY",
     "azure-sas": "a SAS token in AZURE_STORAGE_SAS_TOKEN",
     "azure-client": "a service principal: AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_TENANT_ID",
     "azure-managed-identity": "a managed identity behind the metadata service",
     "https": "a public data server",
     "https-token": "a data server that asks for the bearer token in ARCHIVE_TOKEN",
+    "https-wrong-token": "the same with a wrong token in ARCHIVE_TOKEN",
     "s3-no-credentials": "no credentials and no metadata endpoint",
 }
 """Name of each world and what surrounds a block in it."""

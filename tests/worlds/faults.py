@@ -9,10 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mitmproxy import http
 
-Action = Callable[[http.HTTPFlow], Awaitable[None] | None]
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+
+Action = Callable[[http.HTTPFlow], Awaitable[Address | None] | None]
+"""Answers or ends the request, or leads it to another server."""
 
 
 @dataclass
@@ -54,6 +65,25 @@ def _reset(flow: http.HTTPFlow) -> None:
     flow.kill()
 
 
+async def _stall_body(flow: http.HTTPFlow) -> Address:
+    """Lead the request to a server that sends half of what it announces, then nothing more."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        # 1,000 bytes announced whatever was asked for: the client gives up before it counts them.
+        head = "HTTP/1.1 206 Partial Content\r\nContent-Length: 1000\r\n"
+        head += 'Content-Range: bytes 0-999/1000\r\nETag: "0"\r\n'
+        head += "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n"
+        writer.write(head.encode() + bytes(500))
+        await writer.drain()
+        await asyncio.sleep(30)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    asyncio.get_running_loop().call_later(60, server.close)
+    return Address(*server.sockets[0].getsockname()[:2])
+
+
 async def _stall(flow: http.HTTPFlow) -> None:
     await asyncio.sleep(30)
 
@@ -87,6 +117,7 @@ FAULTS: dict[str, Callable[[], Fault]] = {
     "reset-once": lambda: Fault(before=_reset, times=1),
     "reset": lambda: Fault(before=_reset),
     "stalled-headers": lambda: Fault(before=_stall),
+    "stalled-body": lambda: Fault(before=_stall_body),
     "cut-body": lambda: Fault(after=_cut),
 }
 """Name of each fault, and what makes a fresh one."""

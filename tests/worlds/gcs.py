@@ -66,14 +66,15 @@ class GCS:
     def _stored(path: Path) -> StoredObject:
         return StoredObject(path.read_bytes(), path.stat().st_mtime)
 
-    def service_account(self) -> str:
-        """A service account's key file, as JSON."""
+    def service_account(self, known: bool = True) -> str:
+        """A service account's key file, as JSON; with a key of no account if not ``known``."""
+        key = self._key if known else RSAKey.generate_key(2048)
         return json.dumps(
             {
                 "type": "service_account",
                 "project_id": "acme-climate",
                 "private_key_id": "key-1",
-                "private_key": self._key.as_pem(private=True).decode(),
+                "private_key": key.as_pem(private=True).decode(),
                 "client_email": EMAIL,
                 "client_id": "1",
                 "token_uri": "https://oauth2.googleapis.com/token",

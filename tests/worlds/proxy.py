@@ -12,22 +12,12 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from mitmproxy import http
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
-from worlds.faults import Fault
-
-
-class Address(NamedTuple):
-    """Where an emulator listens."""
-
-    host: str
-    port: int
-    scheme: str = "http"
-
+from worlds.faults import Address, Fault
 
 Route = Callable[[http.HTTPFlow], Address | None]
 """Looks at a request. Returns the emulator's address, or None once it has answered by itself."""
@@ -45,6 +35,8 @@ class Proxy:
         self.routes: list[Route] = []
         self.fault: Fault | None = None
         self.refused: list[str] = []
+        self._asked: set[str] = set()
+        self._asked_before: set[str] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -73,6 +65,27 @@ class Proxy:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._master.shutdown)
         self._thread.join(10)
+
+    def begin_test(self) -> None:
+        """Forget routes, fault and refusals of the test before."""
+        self.refused.clear()
+        self.routes.clear()
+        self.fault = None
+        self._asked_before |= self._asked
+        self._asked.clear()
+
+    def note(self, request: str) -> None:
+        """Remember that this test asks for it."""
+        self._asked.add(request)
+
+    def refuse(self, request: str) -> None:
+        """Count a request to a host that no world has.
+
+        Rust clients go on retrying on their own threads after the call that asked has raised. Such
+        a repetition of an earlier test's request says nothing about the present one.
+        """
+        if request not in self._asked_before:
+            self.refused.append(request)
 
     async def _serve(self) -> None:
         options = Options(listen_host="127.0.0.1", listen_port=0, confdir=str(self.folder))
@@ -113,29 +126,44 @@ class _Addon:
     async def request(self, flow: http.HTTPFlow) -> None:
         """A request came in: let a fault have it, route it or refuse it."""
         host = flow.request.pretty_host
+        asked = f"{flow.request.method} {flow.request.pretty_url}"
         fault = self._proxy.fault
         if fault is not None and fault.before is not None and fault.takes(flow.request):
+            self._proxy.note(asked)
             waiting = fault.before(flow)
-            if waiting is not None:
-                await waiting
-            if flow.response is not None or flow.error is not None:
+            address = await waiting if waiting is not None else None
+            if address is not None:
+                flow.metadata["stream"] = True
+                _lead(flow, address)
+            if address is not None or flow.response is not None or flow.error is not None:
                 return
         try:
             address = self._proxy.find_route(flow)
         except NoRoute:
-            self._proxy.refused.append(f"{flow.request.method} {flow.request.pretty_url}")
+            self._proxy.refuse(asked)
             flow.response = http.Response.make(502, f"no route to {host} in this world")
             return
+        self._proxy.note(asked)
         if address is None:
             return
-        host_header = flow.request.headers.get("Host", host)
-        flow.request.host, flow.request.port, flow.request.scheme = address
-        # The AWS SDK sends absolute-form URLs inside the tunnel; emulators expect origin form.
-        flow.request.authority = ""
-        flow.request.headers["Host"] = host_header
+        _lead(flow, address)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Pass on what a stalling server sends as it comes."""
+        assert flow.response is not None
+        flow.response.stream = flow.metadata.get("stream", False)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """An emulator answered: let a fault have the answer."""
         fault = self._proxy.fault
         if fault is not None and fault.after is not None and fault.takes(flow.request):
             fault.after(flow)
+
+
+def _lead(flow: http.HTTPFlow, address: Address) -> None:
+    """Send the request to ``address``, with the Host header that the client wrote."""
+    host_header = flow.request.headers.get("Host", flow.request.pretty_host)
+    flow.request.host, flow.request.port, flow.request.scheme = address
+    # The AWS SDK sends absolute-form URLs inside the tunnel; emulators expect origin form.
+    flow.request.authority = ""
+    flow.request.headers["Host"] = host_header
