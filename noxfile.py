@@ -1,8 +1,9 @@
-"""Sessions: ``nox -s tests`` (what CI runs), ``lint``, ``lock``, ``update``."""
+"""Sessions: ``nox -s tests`` is what CI runs; ``nox -l`` lists the others."""
 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -21,6 +22,13 @@ def install_locked(session: nox.Session) -> None:
     session.install("--require-hashes", "-r", LOCK)
 
 
+def run_tests(session: nox.Session) -> None:
+    """Print what is installed, then test; arguments go to pytest."""
+    packages = ["virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils"]
+    session.run("uv", "pip", "show", *packages, external=True)
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """Run everything, in parallel. Arguments go to pytest."""
@@ -28,6 +36,50 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session(python=PYTHON)
+def lowest(session: nox.Session) -> None:
+    """Test the lowest versions that ``pyproject.toml`` allows, all else as locked."""
+    install_locked(session)
+    lowered = Path(session.create_tmp()) / "lowest.txt"
+    session.run(
+        *["uv", "pip", "compile", "pyproject.toml", "--resolution", "lowest-direct", "--no-deps"],
+        *["--no-header", "--no-emit-index-url", "--quiet", "--output-file", str(lowered)],
+        external=True,
+    )
+    session.install("-r", str(lowered))
+    run_tests(session)
+
+
+@nox.session(python=PYTHON)
+def newest(session: nox.Session) -> None:
+    """Test the newest releases of everything."""
+    session.install("--upgrade", "-r", "pyproject.toml", "--group", "test")
+    run_tests(session)
+
+
+@nox.session(python=["3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """Test each Python: on the lock, or the newest where the lock has no wheels."""
+    if session.python == "3.14":  # pydantic-core 2.33.2 in the lock, through moto
+        session.install("--upgrade", "-r", "pyproject.toml", "--group", "test")
+    else:
+        install_locked(session)
+    run_tests(session)
+
+
+@nox.session(python=PYTHON)
+def clients(session: nox.Session) -> None:
+    """Install the skill with Claude Code, Codex and Gemini themselves (0.9 GB from npm)."""
+    install_locked(session)
+    session.run("pytest", "tests/bundle/clients.py", *session.posargs)
+
+
+@nox.session(python=False)
+def bundle(session: nox.Session) -> None:
+    """Write ``skills/virtual-zarr/`` anew from the files at the top (``--check``: compare)."""
+    session.run(PYTHON, "tools/bundle.py", *session.posargs, external=True)
 
 
 @nox.session(python=PYTHON)

@@ -253,16 +253,23 @@ def _check_role_was_used(server: S3) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many Python blocks ran, by file."""
+    """Print how many Python blocks ran, by file, and what an agent's reading costs."""
     ran: Counter[str] = Counter()
+    tokens: dict[str, int] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, value in report.user_properties:
                 if name == "blocks" and report.when == "call":
                     path, count = value
                     ran[path] += count
+                elif name == "tokens" and report.when == "call":
+                    tokens = value
     if ran:
         terminalreporter.section("Python blocks run")
         for path, count in sorted(ran.items()):
             terminalreporter.line(f"{count:5d}  {path}")
         terminalreporter.line(f"{sum(ran.values()):5d}  in all")
+    if tokens:
+        terminalreporter.section("Tokens")
+        for path, count in tokens.items():
+            terminalreporter.line(f"{count:6d}  {path}")

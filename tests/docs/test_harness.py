@@ -121,6 +121,8 @@ def test_hanging_script_fails(run: Callable[[str], None], monkeypatch: pytest.Mo
         ("```bash continues", "only python blocks take attributes"),
         ("```python continues", "nothing to continue"),
         ("```python raises", "no ```text fence"),
+        ("```python warns", "no ```text fence"),
+        ("```python warns script", "neither raises nor script"),
     ],
 )
 def test_fences_outside_the_vocabulary_fail(tmp_path: Path, fence: str, message: str) -> None:
@@ -128,6 +130,48 @@ def test_fences_outside_the_vocabulary_fail(tmp_path: Path, fence: str, message:
     with pytest.raises(VocabularyError) as raised:
         collect(tmp_path, f"{fence}\npass\n{closing}\n")
     assert message in str(raised.value)
+
+
+DEPRECATING = """
+    ## A section
+
+    ```python{tag}
+    import warnings
+
+    warnings.warn("use new", {category})
+    ```
+
+    ```text
+    DeprecationWarning: use …
+    ```
+    """
+
+
+@pytest.mark.parametrize("tag", ["", " script"])
+@pytest.mark.parametrize("category", ["DeprecationWarning", "FutureWarning"])
+def test_deprecations_fail(run: Callable[[str], None], tag: str, category: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match=f"{category}: use new"):
+        run(DEPRECATING.format(tag=tag, category=category))
+
+
+def test_deprecations_that_a_block_is_about_pass(run: Callable[[str], None]) -> None:
+    run(DEPRECATING.format(tag=" warns", category="DeprecationWarning"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("use new", "take new"), ('new", DeprecationWarning', 'new", UserWarning')]
+)
+def test_other_warning_than_the_quoted_fails(
+    run: Callable[[str], None], right: str, wrong: str
+) -> None:
+    text = DEPRECATING.format(tag=" warns", category="DeprecationWarning")
+    with pytest.raises(pytest.fail.Exception, match="the Markdown quotes"):
+        run(text.replace(right, wrong, 1))
+
+
+def test_deprecation_inside_a_package_fails(run: Callable[[str], None]) -> None:
+    with pytest.raises(pytest.fail.Exception, match="renamed from `virtualize` to `vz`"):
+        run("```python\nimport virtualizarr\nimport xarray as xr\n\nxr.Dataset().virtualize\n```\n")
 
 
 def test_block_hidden_from_one_parser_fails(tmp_path: Path) -> None:

@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 from harness.blocks import bundle_documents
-from markdown_it import MarkdownIt
+from harness.links import broken_links
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = bundle_documents(ROOT)
 
 
-def anchors(path: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a file."""
-    tokens = MarkdownIt("commonmark").parse(path.read_text())
-    found: set[str] = set()
-    for before, token in pairwise(tokens):
-        if before.type != "heading_open":
-            continue
-        text = "".join(part.content for part in token.children or [])
-        slug = re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
-        number = 0
-        unique = slug
-        while unique in found:
-            number += 1
-            unique = f"{slug}-{number}"
-        found.add(unique)
-    return found
-
-
-def links(path: Path) -> list[str]:
-    """Targets of all links and images of a file, tables included."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text())
-    return [
-        str(part.attrs.get("href") or part.attrs.get("src"))
-        for token in tokens
-        for part in token.children or []
-        if part.type in ("link_open", "image")
-    ]
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", bundle_documents(ROOT), ids=lambda path: path.name)
 def test_links_resolve(path: Path) -> None:
-    broken = []
-    for target in links(path):
-        if re.match(r"[a-z]+:", target):
-            continue
-        file, _, anchor = unquote(target).partition("#")
-        linked = (path.parent / file).resolve() if file else path
-        if not linked.exists() or (anchor and anchor not in anchors(linked)):
-            broken.append(target)
-    assert not broken
+    assert broken_links(path, ROOT) == []

@@ -1,4 +1,8 @@
-"""Tables of ``skill.md`` whose cells are code or error texts: all of it is executed.
+"""Tables whose cells are code or error texts: all of it is executed.
+
+``skill.md`` and ``references/api-changes.md`` have tables of old forms, what they give today, and
+new forms. Every piece of inline code in the first and the last column runs. The second column
+quotes what each old form must raise (``…`` is anything), or quotes nothing: it must not raise.
 
 Errors that prose quotes inline must be quoted in full, below the block that raises them, somewhere
 in the bundle, or be raised by the table of old forms.
@@ -6,20 +10,23 @@ in the bundle, or be raised by the table of old forms.
 
 from __future__ import annotations
 
+import pickle
 import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import icechunk
 import obstore.store
 import pytest
 import virtualizarr
-from harness.blocks import bundle_documents, read_fences
+from harness.blocks import bundle_documents, read_chains, read_fences
 from markdown_it import MarkdownIt
 from obspec_utils.registry import ObjectStoreRegistry
-from virtualizarr.parsers import HDFParser
+from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
 ROOT = Path(__file__).parents[2]
 SKILL = ROOT / "skill.md"
@@ -49,6 +56,17 @@ def code_spans(markdown: str) -> list[str]:
 
 
 OLD_FORMS = table_rows(SKILL, "What you remember is old")
+CHANGES = ROOT / "references" / "api-changes.md"
+CHANGED_FORMS = [
+    row
+    for heading in (
+        "VirtualiZarr 1 to 2.8",
+        "Imports that moved",
+        "Icechunk 0 and 1 to 2.3",
+        "kerchunk to VirtualiZarr",
+    )
+    for row in table_rows(CHANGES, heading)
+]
 STORAGE = table_rows(SKILL, "Storage")
 STORAGE += table_rows(ROOT / "references" / "storage.md", "Which constructors")
 
@@ -92,23 +110,106 @@ def test_there_are_ten_old_forms() -> None:
     assert len(OLD_FORMS) == 10
 
 
-@pytest.mark.parametrize("row", OLD_FORMS, ids=lambda row: row[0][:40])
-def test_old_form_fails_as_quoted(row: list[str], names: dict[str, object]) -> None:
-    (old,), quoted = code_spans(row[0]), code_spans(row[1])[0]
+@pytest.fixture
+def changed_names(enter_world: Callable[[str], None]) -> dict[str, object]:
+    """What the cells of ``references/api-changes.md`` may name: its first block says."""
+    enter_world("files")
+    found: dict[str, object] = {
+        "NetCDF3Parser": NetCDF3Parser,
+        "ThreadPoolExecutor": ThreadPoolExecutor,
+        "UTC": UTC,
+        "datetime": datetime,
+        "open_virtual_datatree": virtualizarr.open_virtual_datatree,
+        "open_virtual_mfdataset": virtualizarr.open_virtual_mfdataset,
+        "pickle": pickle,
+    }
+    exec(read_chains(CHANGES)[0].blocks[0].example.source, found)
+    return found
+
+
+def is_code(span: str) -> bool:
+    """Not a lone word (the name of an argument), which prose may set as code too."""
+    return any(sign in span for sign in "(.= ") and "…" not in span
+
+
+def check_old_form(row: list[str], names: dict[str, object]) -> None:
+    """Each form of the first column gives what the second quotes."""
+    quoted = next(iter(span for span in code_spans(row[1]) if ": " in span), None)
+    forms = [span for span in code_spans(row[0]) if is_code(span)]
+    assert forms
+    for form in forms:
+        raised = run_strictly(form, names)
+        if quoted is None:
+            assert raised is None, f"{form}: {raised}"
+            continue
+        assert raised is not None, f"{form}: raised nothing"
+        pattern = ".*".join(re.escape(part) for part in quoted.split("…"))
+        assert re.match(pattern, raised, flags=re.DOTALL), f"{form}: {raised}"
+
+
+def check_row(row: list[str], names: dict[str, object]) -> None:
+    check_old_form(row, dict(names))
+    check_new_forms(row, dict(names))
+
+
+def run_strictly(code: str, names: dict[str, object]) -> str | None:
+    """The error that some code raises, deprecations included."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
-        with pytest.raises((Exception, DeprecationWarning)) as raised:
-            exec(old, names)
-    message = "".join(traceback.format_exception_only(raised.value))
-    assert quoted in message
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            exec(code, names)
+        except Exception as error:
+            return "".join(traceback.format_exception_only(error)).strip()
+    return None
+
+
+def check_new_forms(row: list[str], names: dict[str, object]) -> None:
+    """Each piece of code in the last column runs without error or deprecation."""
+    for form in filter(is_code, code_spans(row[2])):
+        raised = run_strictly(form, names)
+        assert raised is None, f"{form}: {raised}"
+
+
+@pytest.mark.parametrize("row", OLD_FORMS, ids=lambda row: row[0][:40])
+def test_old_form_fails_as_quoted(row: list[str], names: dict[str, object]) -> None:
+    check_old_form(row, names)
 
 
 @pytest.mark.parametrize("row", OLD_FORMS, ids=lambda row: row[2][:40])
 def test_new_form_works(row: list[str], names: dict[str, object]) -> None:
-    (new,) = code_spans(row[2])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)
-        exec(new, names)
+    check_new_forms(row, names)
+
+
+@pytest.mark.parametrize("row", CHANGED_FORMS, ids=lambda row: row[0][:60])
+def test_changed_form(row: list[str], changed_names: dict[str, object]) -> None:
+    check_row(row, changed_names)
+
+
+def test_skill_has_its_old_forms_from_the_reference() -> None:
+    """The top ten are rows of the long table, under the same error."""
+    long = {quoted for row in CHANGED_FORMS for quoted in code_spans(row[1])}
+    for row in OLD_FORMS:
+        quoted = code_spans(row[1])[0]
+        assert any(quoted in other or other in quoted for other in long), quoted
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["`int('2')`", "`ValueError: invalid literal`", "`int(2)`"],
+        ["`int('two')`", "`ValueError: another text`", "`int(2)`"],
+        ["`int('two')`", "`TypeError: invalid literal`", "`int(2)`"],
+        ["`int('two')`", "works", "`int(2)`"],
+        ["`int('two')`, `int('2')`", "`ValueError: invalid literal`", "`int(2)`"],
+        ["nothing to run", "`ValueError: invalid literal`", "`int(2)`"],
+        ["`int('two')`", "`ValueError: invalid literal`", "`int('three')`"],
+        ["`int('two')`", "`ValueError: invalid literal`", "`(1).missing()`"],
+    ],
+)
+def test_wrong_rows_fail(row: list[str]) -> None:
+    with pytest.raises(AssertionError):
+        check_row(row, {})
 
 
 @pytest.mark.parametrize("row", STORAGE, ids=lambda row: row[0])
@@ -135,6 +236,6 @@ def test_errors_quoted_inline_are_raised_by_a_block(document: str, span: str) ->
     """Match against the quotations that the blocks' own tests compare with what was raised."""
     fences = [fence for path in DOCUMENTS for fence in read_fences(path)]
     raised = [fence.content for fence in fences if fence.language == "text"]
-    raised += [quoted for row in OLD_FORMS for quoted in code_spans(row[1])]
+    raised += [quoted for row in OLD_FORMS + CHANGED_FORMS for quoted in code_spans(row[1])]
     parts = [part.strip() for part in span.split("…")]
     assert any(all(part in text for part in parts) for text in raised), f"{document}: {span}"

@@ -19,7 +19,7 @@ from worlds import WORLDS
 from worlds.faults import FAULTS
 
 LANGUAGES = {"python", "bash", "json", "toml", "yaml", "text"}
-TAGS = {"continues", "raises", "script"}
+TAGS = {"continues", "raises", "script", "warns"}
 SETTINGS = {"world", "file", "fault"}
 SECTION_HEADINGS = ("h1", "h2")
 """A chain of blocks stays inside one of these; smaller headings may divide it."""
@@ -63,6 +63,7 @@ class Block:
     worlds: tuple[str, ...] = ()
     continues: bool = False
     raises: bool = False
+    warns: bool = False
     script: bool = False
     file: str = "block.py"
     fault: str | None = None
@@ -163,17 +164,19 @@ def _block(fence: Fence, example: CodeExample) -> Block:
         raise VocabularyError(f"{fence.where}: a continued block keeps the world it continues")
     if block.file != Block.file and not block.script:
         raise VocabularyError(f"{fence.where}: only a script has a file name")
+    if block.warns and (block.script or block.raises):
+        raise VocabularyError(f"{fence.where}: warns goes with neither raises nor script")
     if block.raises and not block.script and "#> " in example.source:
         raise VocabularyError(f"{fence.where}: output of a block that raises is not checked")
     return block
 
 
 def _with_quoted_error(block: Block, fences: list[Fence]) -> Block:
-    if not block.raises:
+    if not (block.raises or block.warns):
         return block
     following = fences[fences.index(block.fence) + 1 :][:1]
     if not following or following[0].language != "text":
-        raise VocabularyError(f"{block.fence.where}: raises, but no ```text fence quotes the error")
+        raise VocabularyError(f"{block.fence.where}: no ```text fence quotes the error")
     if following[0].heading != block.fence.heading:
         raise VocabularyError(f"{block.fence.where}: the quoted error is in another section")
     return replace(block, quoted_error=following[0].content.strip())

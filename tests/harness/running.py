@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pytest_examples import EvalExample
 
+from harness import deprecations
 from harness.blocks import Block, Chain, output_lines
 
 SCRIPT_TIMEOUT = 60
@@ -31,7 +32,7 @@ def run_chain(
     ``inject`` sets the fault that a block names, and takes it away for one that names none.
 
     Fails when a block fails, prints something else than its ``#>`` comments, does not raise though
-    it should, or raises another error than the one quoted below it.
+    it should, raises another error than the one quoted below it, or uses what is deprecated.
     """
     names: dict[str, Any] = {}
     main_module = sys.modules["__main__"]
@@ -40,12 +41,15 @@ def run_chain(
             inject(block.fault)
             if block.script:
                 _run_script(block)
-            elif block.raises:
-                names = _run_raising(block, eval_example, names)
-            elif eval_example.update_examples:
-                names = eval_example.run_print_update(block.example, module_globals=names)
-            else:
-                names = eval_example.run_print_check(block.example, module_globals=names)
+                continue
+            with deprecations.collected() as warned:
+                if block.raises:
+                    names = _run_raising(block, eval_example, names)
+                elif eval_example.update_examples:
+                    names = eval_example.run_print_update(block.example, module_globals=names)
+                else:
+                    names = eval_example.run_print_check(block.example, module_globals=names)
+            check_deprecations(block, warned)
     finally:
         sys.modules["__main__"] = main_module
 
@@ -106,9 +110,25 @@ def _last_error(stderr: str) -> str:
 def check_quoted_error(block: Block, raised: str) -> None:
     """Compare an error with its quotation, in which ``…`` stands for anything."""
     raised = raised.strip()
-    pattern = ".*?".join(re.escape(part) for part in block.quoted_error.split("…"))
-    if re.fullmatch(pattern, raised, flags=re.DOTALL) is None:
+    if not _is_quoted(block, raised):
         pytest.fail(
             f"{block.fence.where}: raised\n{raised}\nbut the Markdown quotes\n{block.quoted_error}",
             pytrace=False,
         )
+
+
+def check_deprecations(block: Block, warned: list[str]) -> None:
+    """A block meets no deprecation but the one it is about (tag ``warns``), and meets that."""
+    if block.warns and not any(_is_quoted(block, warning) for warning in warned):
+        pytest.fail(
+            f"{block.fence.where}: warned {warned}, the Markdown quotes {block.quoted_error!r}",
+            pytrace=False,
+        )
+    other = [text for text in warned if not (block.warns and _is_quoted(block, text))]
+    if other:
+        pytest.fail(f"{block.fence.where}: " + "; ".join(other), pytrace=False)
+
+
+def _is_quoted(block: Block, text: str) -> bool:
+    pattern = ".*?".join(re.escape(part) for part in block.quoted_error.split("…"))
+    return re.fullmatch(pattern, text.strip(), flags=re.DOTALL) is not None

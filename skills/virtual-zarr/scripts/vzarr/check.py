@@ -1,0 +1,205 @@
+"""May these files share arrays? Everything that combining and appending do not compare.
+
+Each finding names a file, a variable, both values and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from virtualizarr.manifests.utils import manifest_chunk_shape
+
+from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.parse import ParsedFile, is_virtual
+from vzarr.storage import Access
+
+SEPARATE = "Build such files into a store of their own, or leave them out with --skip-bad"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One reason why a file cannot stand beside the first. ``str()`` gives the whole sentence."""
+
+    url: str
+    variable: str
+    what: str
+    value: Any
+    expected: Any
+    first_url: str
+    advice: str = SEPARATE
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url}: {self.variable}: {self.what} is {_show(self.value)}, but "
+            f"{_show(self.expected)} in {self.first_url}. {self.advice}."
+        )
+
+
+def _show(value: Any) -> str:
+    return f"{value!s}" if isinstance(value, str | np.generic) else f"{value!r}"
+
+
+def compare_files(
+    first: ParsedFile, other: ParsedFile, dimension: str, access: Access
+) -> list[Difference]:
+    """All differences between two files that matter for combining them along ``dimension``."""
+    found: list[Difference] = []
+
+    def differ(variable: str, what: str, value: Any, expected: Any, **more: str) -> None:
+        found.append(
+            Difference(other.source.url, variable, what, value, expected, first.source.url, **more)
+        )
+
+    names, expected_names = set(other.dataset.variables), set(first.dataset.variables)
+    if names != expected_names:
+        for name in sorted(map(str, names ^ expected_names)):
+            present = ("present", "absent") if name in names else ("absent", "present")
+            differ(name, "the variable", *present)
+        return found
+    for name in sorted(map(str, names)):
+        grows = dimension in other.dataset[name].dims or name == dimension
+        if grows:
+            _compare_encoding(name, first, other, differ)
+        _compare_variable(
+            name, first.dataset[name].variable, other.dataset[name].variable, dimension, differ
+        )
+        if grows:
+            continue
+        if first.digests.get(name) != other.digests.get(name):
+            value, expected = _first_difference(name, first, other, access)
+            advice = "Coordinates and static variables are stored once, so all files must agree"
+            differ(name, "the value", value, expected, advice=f"{advice}. {SEPARATE}")
+    return found
+
+
+def _compare_variable(
+    name: str,
+    first: xr.Variable,
+    other: xr.Variable,
+    dimension: str,
+    differ: Callable[..., None],
+) -> None:
+    if other.dims != first.dims:
+        differ(name, "the tuple of dimensions", other.dims, first.dims)
+        return
+    for dim, size, expected in zip(other.dims, other.shape, first.shape, strict=True):
+        if dim != dimension and size != expected:
+            differ(name, f"the length of {dim}", size, expected)
+    if dimension not in other.dims:
+        return
+    if is_virtual(other) != is_virtual(first):
+        kinds = {True: "virtual", False: "native"}
+        differ(name, "the kind of storage", kinds[is_virtual(other)], kinds[is_virtual(first)])
+        return
+    if other.dtype != first.dtype:
+        differ(name, "the dtype", str(other.dtype), str(first.dtype))
+    if not is_virtual(other):
+        return
+    mine, theirs = other.data.metadata, first.data.metadata
+    if mine.codecs != theirs.codecs:
+        differ(name, "the list of codecs", list(mine.codecs), list(theirs.codecs))
+    chunks, expected_chunks = manifest_chunk_shape(mine), manifest_chunk_shape(theirs)
+    if chunks != expected_chunks:
+        differ(name, "the chunk shape", chunks, expected_chunks)
+
+
+def _compare_encoding(
+    name: str, first: ParsedFile, other: ParsedFile, differ: Callable[..., None]
+) -> None:
+    mine, theirs = other.packing.get(name, {}), first.packing.get(name, {})
+    variable = first.dataset[name].variable
+    for key in sorted(mine.keys() | theirs.keys()):
+        # Decoded times are encoded anew, so their epochs may differ.
+        if key == "units" and variable.dtype.kind in "mMO" and not is_virtual(variable):
+            continue
+        if not _same(mine.get(key), theirs.get(key)):
+            differ(name, key, mine.get(key), theirs.get(key))
+
+
+def _same(left: Any, right: Any) -> bool:
+    if left is None or right is None:
+        return left is right
+    left, right = np.asarray(left), np.asarray(right)
+    if left.dtype.kind == "f" and right.dtype.kind == "f":
+        return bool(np.array_equal(left, right, equal_nan=True))
+    return bool(np.array_equal(left, right))
+
+
+def _first_difference(
+    name: str, first: ParsedFile, other: ParsedFile, access: Access
+) -> tuple[Any, Any]:
+    """The first pair of values of a variable that differ, read natively from both files."""
+    values = []
+    for parsed in (other, first):
+        content = fetch(parsed.source.url, access, parsed.source.size)
+        with open_native(content, detect_format(content)) as native:
+            values.append(np.asarray(native[name].values))
+    mine, theirs = values
+    if mine.shape != theirs.shape:
+        return mine.shape, theirs.shape
+    where = np.argwhere(np.atleast_1d(mismatch(mine, theirs, packed=False)))
+    if not len(where):
+        return mine.dtype, theirs.dtype
+    index = tuple(where[0][: mine.ndim])
+    return mine[index], theirs[index]
+
+
+def partial_chunks(parsed: ParsedFile, dimension: str) -> list[Difference]:
+    """Variables with a partial last chunk along ``dimension``: only the last file may have one."""
+    found = []
+    for name in parsed.virtual:
+        variable = parsed.dataset[name].variable
+        if dimension not in variable.dims:
+            continue
+        axis = variable.dims.index(dimension)
+        length, chunk = variable.shape[axis], manifest_chunk_shape(variable.data.metadata)[axis]
+        if length % chunk:
+            found.append(
+                Difference(
+                    parsed.source.url,
+                    name,
+                    f"the length of {dimension}",
+                    length,
+                    f"a multiple of the chunk length {chunk}",
+                    "all but the last file",
+                    "Zarr's chunks are regular, so later data would be shifted. Build such files "
+                    "into stores of their own, or rewrite them with a chunk length that divides "
+                    "every file's",
+                )
+            )
+    return found
+
+
+def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -> Difference | None:
+    """The overlap of two neighbours along the record coordinate, if there is one.
+
+    Also reports a file whose own coordinate does not increase strictly.
+    """
+    index = following.dataset.indexes.get(dimension)
+    if index is None:
+        return None
+    if not (index.is_monotonic_increasing and index.is_unique):
+        return Difference(
+            following.source.url,
+            dimension,
+            "the order of its values",
+            "not strictly increasing",
+            "strictly increasing",
+            "a store that can be selected by label",
+        )
+    before = previous.dataset.indexes[dimension]
+    if previous is not following and index[0] <= before[-1]:
+        return Difference(
+            following.source.url,
+            dimension,
+            "the first value",
+            str(index[0]),
+            f"later than {before[-1]}, the last",
+            previous.source.url,
+            "Files must not overlap: leave one of them out",
+        )
+    return None

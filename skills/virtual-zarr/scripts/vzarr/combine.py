@@ -1,0 +1,204 @@
+"""Several parsed files to one virtual dataset, or the reasons why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from vzarr.check import Difference, compare_files, order_problem, partial_chunks
+from vzarr.errors import InputError, Refused
+from vzarr.parse import CF_ENCODING, ParsedFile, is_virtual
+from vzarr.storage import Access
+
+TIME_CHUNK = 4096
+"""Chunk length of a time axis: a source's own is often 1, which makes an object for each step."""
+
+
+def find_record_dimension(parsed: ParsedFile) -> str:
+    """The dimension that files of this kind continue along.
+
+    The unlimited dimension if there is one, else the dimension of a decoded time coordinate.
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    variables = parsed.dataset.variables
+    unlimited = [dim for dim in parsed.unlimited if dim in parsed.dataset.dims]
+    times = [
+        str(name)
+        for name, variable in variables.items()
+        if variable.dims == (name,) and _is_time(variable)
+    ]
+    candidates = [dim for dim in unlimited if dim in times] or unlimited or times
+    if len(candidates) == 1:
+        return candidates[0]
+    scalars = [name for name, v in variables.items() if v.ndim == 0 and _names_time(parsed, name)]
+    hint = f"Perhaps --concat-dim {scalars[0]}." if scalars else "Name one with --concat-dim."
+    found = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
+    raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
+
+
+def _is_time(variable: xr.Variable) -> bool:
+    if is_virtual(variable):
+        return False
+    holds_objects = variable.dtype == object and variable.size > 0
+    return variable.dtype.kind == "M" or (
+        holds_objects and hasattr(variable.values.flat[0], "calendar")
+    )
+
+
+def _names_time(parsed: ParsedFile, name: Any) -> bool:
+    return " since " in str(parsed.packing.get(str(name), {}).get("units", ""))
+
+
+def with_record_dimension(parsed: ParsedFile, dimension: str) -> ParsedFile:
+    """Give a file the dimension that it does not have.
+
+    A scalar of that name becomes the coordinate; otherwise the dimension gets none. Every variable
+    with dimensions of its own that is no coordinate gets the new one in front; scalars stay static.
+    """
+    dataset = parsed.dataset
+    if dimension in dataset.dims:
+        return parsed
+    scalar = dataset.variables.get(dimension)
+    if scalar is not None and scalar.ndim:
+        raise InputError(f"{parsed.source.url}: {dimension} is a variable of several dimensions.")
+    if scalar is not None:
+        dataset = dataset.drop_vars(dimension)
+    grown = {
+        name: dataset[name].variable.expand_dims(dimension)
+        for name in dataset.data_vars
+        if dataset[name].ndim
+    }
+    dataset = dataset.assign(grown)
+    if scalar is not None:
+        coordinate = xr.Variable((dimension,), scalar.values[None], scalar.attrs, scalar.encoding)
+        dataset = dataset.assign_coords({dimension: coordinate})
+    parsed.dataset = dataset
+    for name in grown:
+        parsed.digests.pop(str(name), None)
+    return parsed
+
+
+def combine_files(
+    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool = False
+) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
+    """One dataset, the files in it in their order, and why others were left out.
+
+    Raises
+    ------
+    Refused
+        With the first difference between the files, unless ``skip_bad``.
+    """
+    if dimension is None or len(files) == 1:
+        if dimension is not None:
+            files = [with_record_dimension(files[0], dimension)]
+        dataset = files[0].dataset
+        set_time_encoding(dataset)
+        return dataset, files, []
+    files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
+    kept: list[ParsedFile] = []
+    left_out: list[Difference] = []
+    for number, file in enumerate(files):
+        problems = _problems(kept, file, dimension, access, last=number == len(files) - 1)
+        if problems and not skip_bad:
+            raise Refused(_sentence(problems))
+        if problems:
+            left_out.append(problems[0])
+        else:
+            kept.append(file)
+    if not kept:
+        raise Refused(f"No file is left to build from: {left_out[0]}")
+    dataset = xr.concat(
+        [file.dataset for file in kept],
+        dim=dimension,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs=common_attributes,
+    )
+    set_time_encoding(dataset, dimension)
+    return dataset, kept, left_out
+
+
+def _problems(
+    kept: list[ParsedFile], file: ParsedFile, dimension: str, access: Access, last: bool
+) -> list[Difference]:
+    found = compare_files(kept[0], file, dimension, access) if kept else []
+    if not found and (overlap := order_problem(kept[-1] if kept else file, file, dimension)):
+        found.append(overlap)
+    if not found and not last:
+        found += partial_chunks(file, dimension)
+    return found
+
+
+def _sentence(problems: list[Difference]) -> str:
+    more = f" ({len(problems) - 1} more differences in this file.)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def _in_order(files: list[ParsedFile], dimension: str) -> list[ParsedFile]:
+    """By the first value of the record coordinate; as given where there is none."""
+    if any(len(file.dataset.indexes.get(dimension, ())) == 0 for file in files):
+        return files
+    try:
+        return sorted(files, key=lambda file: file.dataset.indexes[dimension][0])
+    except TypeError:  # two calendars: the comparison of the files will say so
+        return files
+
+
+def common_attributes(attributes: list[dict[str, Any]], context: object = None) -> dict[str, Any]:
+    """``combine_attrs`` for ``xarray.concat``: keep what all share, refuse differing CF encoding.
+
+    Raises
+    ------
+    ValueError
+        If an attribute that decides how numbers are decoded differs.
+    """
+    shared = {}
+    for key, value in attributes[0].items():
+        values = [other.get(key) for other in attributes]
+        if all(np.array_equal(np.asarray(value), np.asarray(other)) for other in values):
+            shared[key] = value
+        elif key in CF_ENCODING:
+            raise ValueError(f"{key} differs between files: {values[:5]}")
+    return shared
+
+
+def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None:
+    """Store loaded times as integers that later appends can continue, in a fixed epoch."""
+    for variable in dataset.variables.values():
+        if is_virtual(variable):
+            continue
+        if _is_time(variable) and (encoding := _exact_time_encoding(variable)):
+            variable.encoding = encoding
+        if dimension in variable.dims:
+            sizes = dict(zip(variable.dims, variable.shape, strict=True))
+            steps = TIME_CHUNK if len(sizes) <= 2 else 1
+            variable.encoding["chunks"] = tuple(
+                steps if dim == dimension else max(1, size) for dim, size in sizes.items()
+            )
+
+
+def _exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
+    calendar = variable.encoding.get("calendar", "proleptic_gregorian")
+    values = variable.values
+    if variable.dtype.kind == "M":
+        if np.isnat(values).any():
+            return None  # a missing time needs the source's own fill value
+        for unit, code in [("seconds", "s"), ("milliseconds", "ms"), ("microseconds", "us")]:
+            if (values == values.astype(f"M8[{code}]")).all():
+                return _time_encoding(unit, calendar)
+        return _time_encoding("nanoseconds", calendar)
+    if any(getattr(moment, "microsecond", 0) for moment in values.flat):
+        return _time_encoding("microseconds", calendar)
+    return _time_encoding("seconds", calendar)
+
+
+def _time_encoding(unit: str, calendar: str) -> dict[str, Any]:
+    return {"units": f"{unit} since 1970-01-01", "calendar": calendar, "dtype": "int64"}

@@ -1,0 +1,11 @@
+"""The errors that end a command with one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """What was asked for cannot be done: a missing file, a bad URL, an existing repository."""
+
+
+class Refused(Exception):
+    """The files cannot become one store without reading wrong. The message says what differs."""

@@ -1,0 +1,114 @@
+"""Which files: paths, globs and URLs to a list of sources with size and time of change."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import obstore
+
+from vzarr.errors import InputError
+from vzarr.storage import Access, as_url, object_store, root_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file. ``size`` in bytes; ``etag`` is None where the store has none."""
+
+    url: str
+    size: int
+    last_modified: datetime
+    etag: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    def as_record(self) -> dict[str, object]:
+        """JSON form, as kept in the commit's metadata."""
+        return {
+            "url": self.url,
+            "size": self.size,
+            "last_modified": self.last_modified.isoformat(),
+            "etag": self.etag,
+        }
+
+
+def find_sources(patterns: list[str], access: Access) -> list[Source]:
+    """The files that paths, globs and URLs name, sorted by URL, each once.
+
+    A glob is matched against local paths or listed objects; ``*`` does not match ``/``. An object
+    store is listed once for each pattern, so no object is asked for by itself.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing, or a store cannot be listed.
+    """
+    found: dict[str, Source] = {}
+    for pattern in patterns:
+        url = as_url(pattern)
+        matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
+        if not matches:
+            raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
+        found.update({source.url: source for source in matches})
+    return [found[url] for url in sorted(found)]
+
+
+def look_up(url: str, access: Access) -> Source:
+    """The present state of one source.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is gone.
+    """
+    if url.startswith("file://"):
+        return _local_source(Path(url.removeprefix("file://")))
+    store, path = object_store(url, access)
+    meta = obstore.head(store, path)
+    return _remote_source(url, meta)
+
+
+def _local_source(path: Path) -> Source:
+    state = path.stat()
+    changed = datetime.fromtimestamp(state.st_mtime, UTC)
+    return Source(f"file://{path}", state.st_size, changed)
+
+
+def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
+    # Azure quotes the ETag in the answer to HEAD, but not in a listing.
+    etag = (meta["e_tag"] or "").strip('"') or None
+    return Source(url, meta["size"], meta["last_modified"], etag)
+
+
+def _find_local(url: str) -> list[Source]:
+    pattern = url.removeprefix("file://")
+    names = [pattern] if Path(pattern).exists() else glob.glob(pattern)
+    return [_local_source(Path(name)) for name in names if Path(name).is_file()]
+
+
+def _find_objects(url: str, access: Access) -> list[Source]:
+    store, path = object_store(url, access)
+    root = root_of(url)
+    magic = min((path.find(sign) for sign in "*?[" if sign in path), default=None)
+    if magic is not None and url.startswith("https://"):
+        raise InputError(f"{url}: a web server cannot be listed; name each file.")
+    try:
+        if magic is None:
+            return [look_up(url, access)]
+        listed = obstore.list(store, path[:magic].rpartition("/")[0] or None).collect()
+    except FileNotFoundError:
+        return []
+    except Exception as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{url}: cannot be listed: {type(error).__name__}: {first}") from error
+    depth = path.count("/")
+    return [
+        _remote_source(f"{root}/{meta['path']}", meta)
+        for meta in listed
+        if meta["path"].count("/") == depth and fnmatch.fnmatchcase(meta["path"], path)
+    ]

@@ -1,0 +1,61 @@
+"""What a command says: progress on stderr, the result on stdout as lines or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def progress_printer(what: str, quiet: bool) -> Callable[[int, int], None]:
+    """A callback that prints ``what: done/total`` to stderr, at most twice a second.
+
+    On a terminal the line is rewritten; elsewhere a line is printed every ten seconds.
+    """
+    terminal = sys.stderr.isatty()
+    interval = 0.5 if terminal else 10.0
+    state = {"printed": time.monotonic()}
+
+    def show(done: int, total: int) -> None:
+        now = time.monotonic()
+        last = done == total
+        if quiet or (not last and now - state["printed"] < interval):
+            return
+        state["printed"] = now
+        end = "\n" if last or not terminal else ""
+        print(f"{chr(13) if terminal else ''}{what}: {done}/{total}", end=end, file=sys.stderr)
+
+    return show
+
+
+def print_result(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    """The result of a command, for a program or for a person."""
+    print(json.dumps(result, indent=2) if as_json else "\n".join(lines))
+
+
+def print_error(message: str) -> None:
+    print(f"virtual_zarr.py: {message}", file=sys.stderr)
+
+
+def reasons(title: str, names: dict[str, str]) -> list[str]:
+    """One line for each name and its reason, under a title; nothing without names."""
+    lines = [f"  {name}: {why}" for name, why in sorted(names.items())]
+    return [f"{title}:", *lines] if lines else []
+
+
+def opening_code(repository: str, prefix: str) -> str:
+    """Python that opens a local repository over local files, to be copied."""
+    return f'''\
+import icechunk
+import xarray as xr
+
+repo = icechunk.Repository.open(
+    icechunk.local_filesystem_storage("{repository}"),
+    authorize_virtual_chunk_access={{
+        "{prefix}": icechunk.credentials.LocalFileSystemAccess
+    }},
+)
+ds = xr.open_zarr(repo.readonly_session("main").store, consolidated=False)
+print(ds)'''
