@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 
 from vzarr.find import look_up
+from vzarr.groups import stored_groups
 from vzarr.native import detect_format, fetch, mismatch, open_native
 from vzarr.storage import Access
 from vzarr.write import open_repository
@@ -75,43 +76,61 @@ def compare_store(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Compare the decoded values of a store, committed or not, with the files behind it."""
+    picked = spread(len(metadata["sources"]), sample)
+    report = Report(sources=len(metadata["sources"]), compared=len(picked))
+    stored = stored_groups(metadata)
+    total = len(stored) * len(picked)
+    for number, (group, kept) in enumerate(stored.items()):
+
+        def show(done: int, before: int = number * len(picked)) -> None:
+            progress(before + done, total)
+
+        _compare_group(store, group, kept, picked, access, report, show)
+    return report
+
+
+def _compare_group(
+    store: icechunk.IcechunkStore,
+    group: str,
+    metadata: dict[str, Any],
+    picked: list[int],
+    access: Access,
+    report: Report,
+    progress: Callable[[int], None],
+) -> None:
     records = metadata["sources"]
-    report = Report(
-        sources=len(records),
-        virtual=list(metadata["virtual"]),
-        native=dict(metadata["native"]),
-        dropped=dict(metadata["dropped"]),
-    )
+    prefix = f"{group}/" if group else ""
+    report.virtual += [prefix + name for name in metadata["virtual"]]
+    report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
     try:
-        dataset = open_store(store)
+        dataset = open_store(store, group)
     except Exception as error:
         report.failures.append(f"the store cannot be opened: {_first_line(error)}")
-        return report
-    picked = spread(len(records), sample)
+        return
     starts = np.cumsum([0, *(record["length"] for record in records)])
     dimension = metadata["concat_dim"]
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
         report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
-        return report
+        return
     for done, number in enumerate(picked, 1):
         span = slice(int(starts[number]), int(starts[number + 1]))
-        _compare_file(dataset, records[number], dimension, span, access, report)
-        report.compared += 1
-        progress(done, len(picked))
-    return report
+        _compare_file(dataset, group, metadata, number, span, access, report)
+        progress(done)
 
 
-def open_store(store: icechunk.IcechunkStore) -> xr.Dataset:
-    """The store as a user opens it; undecoded times where they cannot be decoded."""
+def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
+    """A group of the store as a user opens it; undecoded times where they cannot be decoded."""
+    options: dict[str, Any] = {"group": group or None, "consolidated": False, "chunks": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return xr.open_zarr(store, consolidated=False, chunks=None)
+            return xr.open_zarr(store, **options)
         except ValueError as error:
             if "decode time" not in str(error):
                 raise
-            return xr.open_zarr(store, consolidated=False, chunks=None, decode_times=False)
+            return xr.open_zarr(store, decode_times=False, **options)
 
 
 def spread(total: int, count: int | None) -> list[int]:
@@ -123,17 +142,20 @@ def spread(total: int, count: int | None) -> list[int]:
 
 def _compare_file(
     dataset: xr.Dataset,
-    record: dict[str, Any],
-    dimension: str | None,
+    group: str,
+    metadata: dict[str, Any],
+    number: int,
     span: slice,
     access: Access,
     report: Report,
 ) -> None:
-    url = record["url"]
+    record = metadata["sources"][number]
+    dropped, dimension = metadata["dropped"], metadata["concat_dim"]
+    url = f"{record['url']}: /{group}" if group else record["url"]
     try:
-        content = fetch(url, access, record["size"])
-        with open_native(content, detect_format(content)) as native:
-            expected = {str(name) for name in native.variables} - report.dropped.keys()
+        content = fetch(record["url"], access, record["size"])
+        with open_native(content, detect_format(content), group, dropped) as native:
+            expected = {str(name) for name in native.variables} - dropped.keys()
             stored = {str(name) for name in dataset.variables}
             for name in sorted(expected - stored):
                 report.failures.append(f"{url}: {name} is in the file, but not in the store")
@@ -187,7 +209,12 @@ def _compare_variable(
 def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: Report) -> None:
     """Every variable that was written virtual must consist of references still."""
     group = zarr.open_group(session.store, mode="r")
-    for name in metadata["virtual"]:
+    names = [
+        f"{path}/{name}".lstrip("/")
+        for path, kept in stored_groups(metadata).items()
+        for name in kept["virtual"]
+    ]
+    for name in names:
         array = group.get(name)
         if array is None or array.size == 0:
             continue
