@@ -162,7 +162,7 @@ def _by_path(stored: list[tuple[str, dict[str, Any]]], key: str) -> dict[str, st
 
 def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[str]:
     """The URLs that references lead to: the sources, or what these refer to themselves."""
-    places = {file.source.url for file in files}
+    places = {file.data_url for file in files}
     if any(FORMATS[file.file_format].references for file in files):
         for dataset in datasets.values():
             for variable in dataset.variables.values():

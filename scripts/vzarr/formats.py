@@ -48,7 +48,6 @@ FORMATS = {
         {"fsspec": "fsspec", "fastparquet": "fastparquet"},
         references=True,
     ),
-    "dmrpp": Format("DMR++", "vzarr.dmrpp", references=True),
 }
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -137,7 +136,7 @@ def sniff(content: Content) -> str:
 
 
 def _known() -> str:
-    return "of " + ", ".join(form.title for form in list(FORMATS.values())[2:])
+    return "of " + ", ".join([*(form.title for form in list(FORMATS.values())[2:]), "DMR++"])
 
 
 def _describe(head: bytes) -> str:
@@ -184,8 +183,6 @@ def _is_zipped_zarr(content: Content) -> bool:
 
 
 def _sniff_markup(url: str, text: bytes) -> str:
-    if b"dmrpp" in text[:4096]:
-        return "dmrpp"
     lower = text[:1024].lower()
     if lower.startswith(b"<!doctype html") or b"<html" in lower:
         raise InputError(

@@ -21,6 +21,8 @@ import obstore
 import xarray as xr
 
 from vzarr import formats
+from vzarr.errors import InputError
+from vzarr.find import look_up
 from vzarr.storage import Access, object_store
 
 IN_MEMORY_LIMIT = 256 * 1024**2
@@ -94,7 +96,27 @@ class Content:
 
 
 def fetch(url: str, access: Access, size: int) -> Content:
-    """The content of one source. ``size`` in bytes decides whether it is fetched whole."""
+    """The content of one source. ``size`` in bytes decides whether it is fetched whole.
+
+    For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
+    byte order and leaves out variables, and no value can be compared without the data file.
+    """
+    content = _fetch(url, access, size)
+    if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
+        return content
+    data_url = url.removesuffix(".dmrpp")
+    try:
+        if data_url == url:
+            raise FileNotFoundError
+        return _fetch(data_url, access, look_up(data_url, access).size)
+    except FileNotFoundError:
+        raise InputError(
+            f"{url}: DMR++ without the data file that it describes: put that beside it, under the "
+            "same name without .dmrpp, or build from the data file."
+        ) from None
+
+
+def _fetch(url: str, access: Access, size: int) -> Content:
     if url.startswith("file://"):
         return Content(url, Path(url.removeprefix("file://")), access)
     store, path = object_store(url, access)
@@ -281,6 +303,11 @@ def _hazard(dataset: h5py.Dataset) -> str | None:
         if any(masks):
             return "HDF5 chunks that skip a filter"
     return None
+
+
+def is_packed(variable: xr.DataArray | xr.Variable) -> bool:
+    """Whether values are computed from stored numbers, so that readers differ by rounding."""
+    return bool({"scale_factor", "add_offset", "computed"} & variable.encoding.keys())
 
 
 def values_equal(left: np.ndarray, right: np.ndarray, packed: bool) -> bool:

@@ -7,6 +7,7 @@ reason is kept. Files are parsed one by one, or in processes that cannot deadloc
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
+from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
 from virtualizarr.parsers.utils import encode_cf_fill_value
 
@@ -36,6 +38,7 @@ from vzarr.native import (
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
+    is_packed,
     list_groups,
     open_native,
     values_equal,
@@ -60,6 +63,7 @@ class ParsedFile:
     ``dropped`` give the reason for each variable that did not become virtual; ``packing`` holds the
     CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
+    ``data_url`` is where the bytes lie: elsewhere than the source for DMR++.
     """
 
     source: Source
@@ -73,6 +77,7 @@ class ParsedFile:
     digests: dict[str, str] = field(default_factory=dict)
     group: str = ""
     children: dict[str, ParsedFile] = field(default_factory=dict)
+    data_url: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -104,6 +109,11 @@ CF_ENCODING = (
 
 def is_virtual(variable: xr.Variable) -> bool:
     return isinstance(variable._data, ManifestArray)
+
+
+def holds_values(variable: xr.Variable) -> bool:
+    """Whether a virtual variable's values, or some, are kept beside the references."""
+    return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
 
 
 def parse_files(
@@ -184,6 +194,7 @@ def parse_file(
             parsed.children[group] = part
     if parsed.is_empty and not parsed.children:
         raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
+    parsed.data_url = content.url
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
     return parsed
 
@@ -275,15 +286,15 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
-def _registry(source: Source, content: Content, file_format: str) -> ObjectStoreRegistry:
+def _registry(content: Content, file_format: str) -> ObjectStoreRegistry:
     roots = [root_of(url) for url in content.cache.get("targets", ())]
     stores = {root: object_store(root + "/", content.access)[0] for root in roots}
-    store, path = object_store(source.url, content.access)
+    store, path = object_store(content.url, content.access)
     if isinstance(content.handle, bytes) and not formats.FORMATS[file_format].references:
         # The parser reads the bytes that were fetched; its references still name the source.
         store = MemoryStore()
         obstore.put(store, path, content.handle)
-    return ObjectStoreRegistry({**stores, root_of(source.url): store})
+    return ObjectStoreRegistry({**stores, root_of(content.url): store})
 
 
 def _assemble(
@@ -297,7 +308,7 @@ def _assemble(
     record_dimension: str | None,
 ) -> xr.Dataset:
     """One group's dataset: virtual where that reads right, loaded or copied where it has to be."""
-    registry = _registry(source, content, file_format)
+    registry = _registry(content, file_format)
     copied: dict[str, str] = {}
     placeholders: list[str] = []
     if file_format == "hdf5":
@@ -306,19 +317,22 @@ def _assemble(
         placeholders = hdf5_placeholders(content, native, group)
     loaded = _loaded_names(native, record_dimension)
     unwanted = list({*drop, *copied, *placeholders, *empty})
-    manifests, failures = _parse_references(
-        source, registry, content, file_format, group, native, unwanted
-    )
+    manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
-    for name in variables.keys() - empty.keys():
-        if name not in loaded and not _reads_right(probe, native, name):
+    for name in variables.keys() - empty.keys() - loaded:
+        if holds_values(variables[name]):
+            text = variables[name].dtype.kind in "TO"
+            copied[name] = "strings of varying length" if text else "kept in the references"
+        elif not _reads_right(probe, native, name):
             copied[name] = "its references read differently from the file"
     for name in native.variables:
         if name not in variables and name not in loaded:
-            copied.setdefault(str(name), "the parser does not return it")
+            reasons = content.cache.get("reasons", {})
+            reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
+            copied.setdefault(str(name), reason)
     for name in {*loaded, *copied} & set(native.variables):
         path = f"{group}/{name}".lstrip("/")
         where, advice = f"{source.url}: {path}", f"Leave it out with --drop {path}."
@@ -334,9 +348,10 @@ def _assemble(
                 f"{where} cannot be virtual ({copied.get(name, 'loaded')}), and the "
                 f"native reader fails ({_first_line(error)}). {advice}"
             ) from error
-        if variable.dtype.names:
+        if variable.dtype.names or _holds_arrays(variable):
+            kind = "a compound type" if variable.dtype.names else "of arrays of varying length"
             raise Refused(
-                f"{where} is a compound type that cannot be virtual ({copied.get(name)}). {advice}"
+                f"{where} is {kind} that cannot be virtual ({copied.get(name)}). {advice}"
             )
         variable.encoding = _portable_encoding(variable)
         variables[str(name)] = variable
@@ -348,6 +363,14 @@ def _assemble(
     virtual.attrs["__native__"] = copied
     virtual.attrs["__dropped__"] = dropped
     return virtual
+
+
+def _holds_arrays(variable: xr.Variable) -> bool:
+    if variable.dtype != object:
+        return False
+    return any(
+        isinstance(value, np.ndarray | list | tuple | dict) for value in variable.values.flat
+    )
 
 
 def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
@@ -378,7 +401,6 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
 
 
 def _parse_references(
-    source: Source,
     registry: ObjectStoreRegistry,
     content: Content,
     file_format: str,
@@ -390,7 +412,7 @@ def _parse_references(
     module = formats.load(file_format)
 
     def parse(unwanted: list[str]) -> ManifestGroup:
-        return module.manifest_group(source.url, registry, content, group, unwanted)
+        return module.manifest_group(content.url, registry, content, group, unwanted)
 
     def find_failures(suspects: list[str], error: Exception) -> dict[str, str]:
         if len(suspects) == 1:
@@ -512,7 +534,7 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
         # Decoded by xarray from the same numbers in both; strings and times are compared raw.
         reference, truth = probe[name], truth.copy(deep=False)
     parts = _probe_parts(truth)
-    packed = bool({"scale_factor", "add_offset"} & truth.encoding.keys())
+    packed = is_packed(truth)
     try:
         for part in parts:
             left, right = reference.isel(part).values, truth.isel(part).values
@@ -546,8 +568,8 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
             if key == "_FillValue":
                 continue  # VirtualiZarr encodes it
             clean = _clean(value)
-            if clean is not value:
-                attributes[key] = clean
+            attributes[key] = clean
+            if isinstance(clean, str) and not isinstance(value, str | np.str_):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
     return notes
 
@@ -557,10 +579,9 @@ def _plain(value: Any) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    array = np.asarray(value)
-    finite = array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
-    if finite and array.dtype.kind in "iufbUS":
-        return value
-    if isinstance(value, str | bool | int | list | tuple) and array.dtype.kind != "f":
-        return value
-    return str(value)
+    value = _plain(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value

@@ -15,11 +15,21 @@ import zarr
 
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
-from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.native import (
+    Content,
+    detect_format,
+    fetch,
+    hdf5_unwritten,
+    is_packed,
+    mismatch,
+    open_native,
+)
 from vzarr.storage import Access
 from vzarr.write import open_repository
 
 DEFAULT_SAMPLE = 5
+BLOCK = 256 * 1024**2
+"""Bytes of a variable that are compared at a time."""
 
 
 @dataclass
@@ -76,29 +86,42 @@ def compare_store(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Compare the decoded values of a store, committed or not, with the files behind it."""
-    picked = spread(len(metadata["sources"]), sample)
-    report = Report(sources=len(metadata["sources"]), compared=len(picked))
-    stored = stored_groups(metadata)
-    total = len(stored) * len(picked)
-    for number, (group, kept) in enumerate(stored.items()):
-
-        def show(done: int, before: int = number * len(picked)) -> None:
-            progress(before + done, total)
-
-        _compare_group(store, group, kept, picked, access, report, show)
+    records = metadata["sources"]
+    report = Report(sources=len(records))
+    pairs = [
+        pair
+        for group, kept in stored_groups(metadata).items()
+        if (pair := _open_group(store, group, kept, report))
+    ]
+    if report.failures:
+        return report
+    picked = spread(len(records), sample)
+    for done, number in enumerate(picked, 1):
+        url = records[number]["url"]
+        try:
+            content = fetch(url, access, records[number]["size"])
+            for pair in pairs:
+                _compare_file(content, pair, number, report)
+        except Exception as error:
+            report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
+        report.compared += 1
+        progress(done, len(picked))
     return report
 
 
-def _compare_group(
-    store: icechunk.IcechunkStore,
-    group: str,
-    metadata: dict[str, Any],
-    picked: list[int],
-    access: Access,
-    report: Report,
-    progress: Callable[[int], None],
-) -> None:
-    records = metadata["sources"]
+@dataclass(frozen=True)
+class _Stored:
+    """One group of the store beside what its commit says of it. ``starts``: of files along it."""
+
+    group: str
+    dataset: xr.Dataset
+    metadata: dict[str, Any]
+    starts: np.ndarray
+
+
+def _open_group(
+    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], report: Report
+) -> _Stored | None:
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
@@ -107,17 +130,14 @@ def _compare_group(
         dataset = open_store(store, group)
     except Exception as error:
         report.failures.append(f"the store cannot be opened: {_first_line(error)}")
-        return
-    starts = np.cumsum([0, *(record["length"] for record in records)])
+        return None
+    starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
     dimension = metadata["concat_dim"]
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
         report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
-        return
-    for done, number in enumerate(picked, 1):
-        span = slice(int(starts[number]), int(starts[number + 1]))
-        _compare_file(dataset, group, metadata, number, span, access, report)
-        progress(done)
+        return None
+    return _Stored(group, dataset, metadata, starts)
 
 
 def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
@@ -140,31 +160,24 @@ def spread(total: int, count: int | None) -> list[int]:
     return sorted({int(n) for n in np.linspace(0, total - 1, max(count, 1)).round()})
 
 
-def _compare_file(
-    dataset: xr.Dataset,
-    group: str,
-    metadata: dict[str, Any],
-    number: int,
-    span: slice,
-    access: Access,
-    report: Report,
-) -> None:
-    record = metadata["sources"][number]
-    dropped, dimension = metadata["dropped"], metadata["concat_dim"]
-    url = f"{record['url']}: /{group}" if group else record["url"]
-    try:
-        content = fetch(record["url"], access, record["size"])
-        with open_native(content, detect_format(content), group, dropped) as native:
-            expected = {str(name) for name in native.variables} - dropped.keys()
-            stored = {str(name) for name in dataset.variables}
-            for name in sorted(expected - stored):
-                report.failures.append(f"{url}: {name} is in the file, but not in the store")
-            for name in sorted(stored - expected):
-                report.failures.append(f"{url}: {name} is in the store, but not in the file")
-            for name in sorted(expected & stored):
-                _compare_variable(dataset[name], native[name], url, dimension, span, report)
-    except Exception as error:
-        report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
+def _compare_file(content: Content, pair: _Stored, number: int, report: Report) -> None:
+    group, dataset = pair.group, pair.dataset
+    dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
+    span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
+    url = pair.metadata["sources"][number]["url"]
+    url = f"{url}: /{group}" if group else url
+    file_format = detect_format(content)
+    empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
+    with open_native(content, file_format, group, dropped) as native:
+        expected = {str(name) for name in native.variables} - dropped.keys()
+        stored = {str(name) for name in dataset.variables}
+        for name in sorted(expected - stored):
+            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+        for name in sorted(stored - expected):
+            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+        for name in sorted(expected & stored):
+            ends = name in empty
+            _compare_variable(dataset[name], native[name], url, dimension, span, report, ends)
 
 
 def _compare_variable(
@@ -174,7 +187,9 @@ def _compare_variable(
     dimension: str | None,
     span: slice,
     report: Report,
+    ends: bool = False,
 ) -> None:
+    """Compare all values, a block at a time; only the ends of what was never written."""
     name = truth.name
     grown = dimension is not None and dimension in stored.dims and dimension not in truth.dims
     if dimension is not None and dimension in stored.dims:
@@ -184,26 +199,43 @@ def _compare_variable(
     if stored.shape != truth.shape:
         report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
         return
-    packed = bool({"scale_factor", "add_offset"} & truth.encoding.keys())
+    packed = is_packed(truth)
     units = (stored.attrs.get("units"), truth.attrs.get("units"))
     if units[0] != units[1]:
         report.failures.append(f"{url}: {name} has units {units[0]!r}, in the file {units[1]!r}")
-    try:
-        left = np.asarray(stored.values)
-    except Exception as error:
-        report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
-        return
-    right = np.asarray(truth.values)
-    if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
-        left, right = left.astype(object).astype(str), right.astype(object).astype(str)
-    report.values += right.size
-    differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
-    if differ.any():
-        index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-        report.failures.append(
-            f"{url}: {name}{list(index)} reads {left[index]}, in the file {right[index]} "
-            f"({int(differ.sum())} of {right.size} values differ)"
-        )
+    for start, block in _blocks(stored, ends):
+        try:
+            left = np.asarray(stored[block].values)
+        except Exception as error:
+            report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
+            return
+        right = np.asarray(truth[block].values)
+        if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
+            left, right = left.astype(object).astype(str), right.astype(object).astype(str)
+        report.values += right.size
+        differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
+        if differ.any():
+            index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
+            place = [index[0] + start, *index[1:]] if index else []
+            report.failures.append(
+                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+                f"({int(differ.sum())} of {right.size} values differ)"
+            )
+            return
+
+
+def _blocks(stored: xr.DataArray, ends: bool) -> list[tuple[int, Any]]:
+    """Parts along the first dimension, of whole chunks; the number where each begins."""
+    if stored.ndim == 0 or (stored.nbytes <= BLOCK and not ends):
+        return [(0, ...)]
+    length = stored.shape[0]
+    chunk = (stored.encoding.get("chunks") or (length,))[0]
+    row = max(1, stored.nbytes // max(1, length))
+    step = max(1, BLOCK // (row * chunk)) * chunk
+    starts = list(range(0, length, step))
+    if ends:
+        starts = [starts[0], starts[-1]] if len(starts) > 1 else starts
+    return [(start, slice(start, start + step)) for start in starts]
 
 
 def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: Report) -> None:
