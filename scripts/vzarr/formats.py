@@ -41,7 +41,7 @@ FORMATS = {
     "hdf4": Format("HDF4", "vzarr.hdf4", {"kerchunk": "kerchunk", "pyhdf": "pyhdf"}),
     "zarr": Format("Zarr", "vzarr.zarrs", {"arro3.core": "arro3-core"}),
     "zarr-zip": Format("Zarr in a zip file", "vzarr.zarrs", {"arro3.core": "arro3-core"}),
-    "kerchunk": Format("Kerchunk JSON", "vzarr.kerchunks", {"ujson": "ujson"}, references=True),
+    "kerchunk": Format("Kerchunk JSON", "vzarr.kerchunks", references=True),
     "kerchunk-parquet": Format(
         "Kerchunk Parquet",
         "vzarr.kerchunks",
