@@ -109,9 +109,9 @@ def test_failed_comparison_leaves_nothing(
     from vzarr.errors import Refused
     from vzarr.storage import Access
 
-    def wrong(dataset, *arguments, **options):
-        dataset.v.attrs["scale_factor"] = 0.25
-        return write(dataset, *arguments, **options)
+    def wrong(datasets, *arguments, **options):
+        datasets[""].v.attrs["scale_factor"] = 0.25
+        return write(datasets, *arguments, **options)
 
     write = building.write_repository
     monkeypatch.setattr(building, "write_repository", wrong)

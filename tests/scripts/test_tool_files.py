@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import icechunk
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -95,23 +96,65 @@ def test_times_that_cannot_be_decoded(tmp_path: Path) -> None:
     build_and_verify(path, tmp_path / "repo")
 
 
-def test_groups_are_refused_or_named(tmp_path: Path) -> None:
-    path = tmp_path / "file.h5"
-    with h5py.File(path, "w") as file:
-        file["product/no2"] = np.arange(3.0)
-    with pytest.raises(InputError, match=r"only groups \(product\), which this tool does not read"):
-        build([str(path)], str(tmp_path / "repo"), Access())
-    with h5py.File(path, "a") as file:
-        file["v"] = np.arange(3.0)
-    built = build_and_verify(path, tmp_path / "repo")
-    assert built["notes"] == ["groups left out: product"]
+def open_group(repository: Path, folder: Path, group: str) -> xr.Dataset:
+    access = {f"file://{folder}/": icechunk.credentials.LocalFileSystemAccess}
+    storage = icechunk.local_filesystem_storage(str(repository))
+    repo = icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
+    return xr.open_zarr(repo.readonly_session("main").store, group=group, consolidated=False)
+
+
+def granule(path: Path, number: int) -> Path:
+    with netCDF4.Dataset(path, "w") as file:
+        file.title = "granule"
+        file.createDimension("scan", None)
+        file.createDimension("pixel", 4)
+        file.createVariable("pixel", "i4", ("pixel",))[:] = np.arange(4)
+        product = file.createGroup("product")
+        no2 = product.createVariable("no2", "f4", ("scan", "pixel"), zlib=True, chunksizes=(3, 4))
+        no2[:] = np.arange(12).reshape(3, 4) + 100 * number
+        place = file.createGroup("product/geolocation")
+        time = place.createVariable("time", "f8", ("scan",))
+        time.units = f"hours since 2024-01-01 0{number}:00"
+        time[:] = np.arange(3) / 60
+    return path
+
+
+def test_groups_become_groups(tmp_path: Path) -> None:
+    files = [granule(tmp_path / f"g{number}.nc", number) for number in range(3)]
+    built = build([str(file) for file in files], str(tmp_path / "repo"), Access())
+    assert built.concat_dim == "scan"
+    assert built.virtual == ["product/no2"]
+    report = verify_repository(str(tmp_path / "repo"), Access(), sample=None)
+    assert report.failures == []
+    assert report.virtual == ["product/no2"]
+    no2 = open_group(tmp_path / "repo", tmp_path, "product").no2
+    assert no2[::3, 0].values.tolist() == [0, 100, 200]
+    time = open_group(tmp_path / "repo", tmp_path, "product/geolocation").time
+    assert time[::3].dt.hour.values.tolist() == [0, 1, 2]
+    assert open_group(tmp_path / "repo", tmp_path, "").attrs["title"] == "granule"
+
+
+def test_one_group(tmp_path: Path) -> None:
+    path = granule(tmp_path / "g.nc", 1)
+    built = build([str(path)], str(tmp_path / "repo"), Access(), groups=("product/geolocation",))
+    assert built.virtual + built.loaded + list(built.native) == ["product/geolocation/time"]
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed
+    with pytest.raises(InputError, match=r"has no group nowhere; its groups: product"):
+        build([str(path)], str(tmp_path / "other"), Access(), groups=("nowhere",))
+
+
+def test_group_that_differs_is_refused(tmp_path: Path) -> None:
+    files = [granule(tmp_path / f"g{number}.nc", number) for number in range(2)]
+    with netCDF4.Dataset(files[1], "a") as file:
+        file.createGroup("more").createVariable("v", "f4", ("pixel",))[:] = 0
+    with pytest.raises(Refused, match="/more: the group is present, but absent in"):
+        build([str(file) for file in files], str(tmp_path / "repo"), Access())
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"GRIB\x00\x00\x00\x02", "GRIB is not supported"),
         (b"hello", "not NetCDF or HDF5"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "cannot be read"),
         (b"CDF\x01" + bytes(4), "cannot be read"),
