@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import icechunk
@@ -14,7 +14,7 @@ from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 import vzarr
 from vzarr.combine import find_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import find_sources
+from vzarr.find import find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
@@ -114,7 +114,7 @@ def build(
         access,
         message=message or f"{len(files)} files",
         metadata=metadata,
-        last_updated_at=_last_updated(parsed_at, files),
+        last_updated_at=last_updated(parsed_at, [file.source for file in files]),
         before_commit=compare,
     )
     stored = list(stored_groups(metadata).items())
@@ -140,16 +140,6 @@ def build(
         ),
         left_out=[*unreadable, *map(str, differing)],
     )
-
-
-def _last_updated(parsed_at: datetime, files: list[ParsedFile]) -> datetime:
-    """The time after which a source counts as changed.
-
-    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
-    would count as changed, and gets the rest of it.
-    """
-    newest = max(file.source.last_modified for file in files)
-    return max(parsed_at, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
 def _path(group: str, name: object) -> str:

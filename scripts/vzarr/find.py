@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def look_up(url: str, access: Access) -> Source:
             raise
         newest = max(meta["last_modified"] for meta in listed)
         return Source(url.rstrip("/"), sum(meta["size"] for meta in listed), newest)
+
+
+def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
+    """The time after which a source counts as changed.
+
+    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
+    would count as changed, and gets the rest of it.
+    """
+    newest = max(source.last_modified for source in sources)
+    return max(moment, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
 def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:

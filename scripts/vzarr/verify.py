@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -83,9 +83,13 @@ def compare_store(
     access: Access,
     *,
     sample: int | None = None,
+    numbers: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Compare the decoded values of a store, committed or not, with the files behind it."""
+    """Compare the decoded values of a store, committed or not, with the files behind it.
+
+    ``numbers`` of the files to compare, else a ``sample`` of them.
+    """
     records = metadata["sources"]
     report = Report(sources=len(records))
     pairs = [
@@ -95,7 +99,7 @@ def compare_store(
     ]
     if report.failures:
         return report
-    picked = spread(len(records), sample)
+    picked = spread(len(records), sample) if numbers is None else numbers
     for done, number in enumerate(picked, 1):
         url = records[number]["url"]
         try:
