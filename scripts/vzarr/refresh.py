@@ -96,7 +96,9 @@ def refresh(
         return found
     if found.vanished:
         url, what = next(iter(found.vanished.items()))
-        more = f" ({len(found.vanished) - 1} more files are gone.)" if len(found.vanished) > 1 else ""
+        more = (
+            f" ({len(found.vanished) - 1} more files are gone.)" if len(found.vanished) > 1 else ""
+        )
         raise Refused(
             f"{url}: {what}, and its values are nowhere else. Put it back; if the archive moved, "
             f"name both places with --from and --to; else build anew without it.{more}"
@@ -189,7 +191,9 @@ def repoint(
     ]
     renewed = refreshed_metadata(metadata, replaced)
     config = with_containers(repository.config, [moved(url) for url in moving], access)
-    repository = repository.reopen(config=config, authorize_virtual_chunk_access=_keys(config, access))
+    repository = repository.reopen(
+        config=config, authorize_virtual_chunk_access=_keys(config, access)
+    )
     session = repository.writable_session("main")
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
@@ -454,6 +458,7 @@ def _write_values(
         return
     values = xr.Dataset({name: part.dataset[name].variable for name in names})
     values = values.drop_attrs().drop_encoding()
+    values = values.drop_indexes(list(values.xindexes))  # xarray leaves indexes out of a region
     options: dict[str, Any] = {"group": part.group or None, "mode": "r+", "consolidated": False}
     if start is not None:
         options["region"] = {dimension: slice(start, start + values.sizes[dimension])}
@@ -497,9 +502,7 @@ def _differing(
         if record["url"] not in {*found.changed, *found.vanished}
     ]
     store = repository.readonly_session("main").store
-    report = compare_store(
-        store, metadata, access, numbers=numbers, progress=progress("compared")
-    )
+    report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []
     for number in numbers:
         url = records[number]["url"]
