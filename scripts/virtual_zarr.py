@@ -140,6 +140,7 @@ def add_migrate(commands, shared, remote) -> None:
     migrate.add_argument("--from", dest="old", metavar="PREFIX", help="how references begin")
     migrate.add_argument("--to", dest="new", metavar="PREFIX", help="where the files are now")
     migrate.add_argument("--drop", action="append", default=[], help="leave out a variable")
+    migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
     migrate.add_argument("--message", help="of the commit")
 
 
@@ -253,6 +254,7 @@ def run_migrate(options: argparse.Namespace) -> int:
         moved=None if options.old is None else (options.old, options.new),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
+        everything=options.all,
         message=options.message,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )

@@ -67,8 +67,12 @@ def build(
     message: str | None = None,
     workers: int | None = None,
     progress: Progress = _silent,
+    check: Callable[[icechunk.IcechunkStore, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Built:
     """Make a repository over files; raise before anything is written if it would read wrong.
+
+    ``check`` takes the store before the commit and its metadata, may raise, and returns what to
+    change in the metadata.
 
     Raises
     ------
@@ -105,6 +109,8 @@ def build(
         )
         if not report.passed:
             raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
+        if check is not None:
+            metadata.update(check(store, dict(metadata)))
 
     references = sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
     snapshot = write_repository(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +25,7 @@ from vzarr.build import Progress, _silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import Source, last_updated, look_up
+from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
 from vzarr.parse import NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual, parse_files
 from vzarr.references import ends, read_references, rewrite_urls
@@ -34,8 +33,6 @@ from vzarr.storage import Access, as_url, authorization, container_prefixes, sch
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.write import METADATA_KEY, open_repository
 
-LOOK_UPS = 32
-"""Sources that are looked up at a time."""
 NOTHING_DONE = "Nothing was committed"
 ADVICE = "Nothing was committed: put the old file back, or build a new repository"
 NO_DIMENSION = "\0"
@@ -208,25 +205,6 @@ def repoint(
 def as_folder(place: str) -> str:
     """A prefix as a URL that ends with a slash."""
     return as_url(place).rstrip("/") + "/"
-
-
-def look_up_all(
-    urls: list[str], access: Access, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Source | Exception]:
-    """The present state of each source, or why there is none."""
-
-    def state(url: str) -> Source | Exception:
-        try:
-            return look_up(url, access)
-        except Exception as error:
-            return error
-
-    found: dict[str, Source | Exception] = {}
-    with ThreadPoolExecutor(LOOK_UPS) as pool:
-        for url, source in zip(urls, pool.map(state, urls), strict=True):
-            found[url] = source
-            progress(len(found), len(urls))
-    return found
 
 
 def what_changed(record: dict[str, Any], now: Source) -> str:

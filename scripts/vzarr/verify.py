@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -127,6 +127,8 @@ def compare_store(
     ``numbers`` of the files to compare, else a ``sample`` of them.
     """
     records = metadata["sources"]
+    if metadata.get("moved"):
+        access = replace(access, moved=tuple(metadata["moved"]))
     report = Report(sources=len(records))
     pairs = [
         pair
@@ -272,10 +274,10 @@ def _compare_file(content: Content, pair: _Stored, number: int, report: Report) 
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in dataset[name].dims:
                 truth = truth.expand_dims(dimension)
-            _compare_variable(dataset[name], truth, url, dimension, span, report, name in empty)
+            compare_variable(dataset[name], truth, url, dimension, span, report, name in empty)
 
 
-def _compare_variable(
+def compare_variable(
     stored: xr.DataArray,
     truth: xr.DataArray,
     url: str,
