@@ -247,7 +247,7 @@ def run_migrate(options: argparse.Namespace) -> int:
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
-    made = migrate(
+    built = migrate(
         options.references,
         options.repo,
         Access(options.anonymous, options.region, options.account),
@@ -258,18 +258,16 @@ def run_migrate(options: argparse.Namespace) -> int:
         message=options.message,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
-    built = made.built
     lines = [
         f"{built.repository}: {built.references} references to {len(built.sources)} files, "
         f"snapshot {built.snapshot}",
-        f"{made.values} values of {made.compared} files compared",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *reasons("stored natively", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
     ]
-    print_result(made.as_json(), lines, options.json)
+    print_result(built.as_json(), lines, options.json)
     return 0
 
 

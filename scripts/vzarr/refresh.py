@@ -21,7 +21,7 @@ from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chu
 from zarr.core.sync import sync
 
 import vzarr
-from vzarr.build import Progress, _silent
+from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
@@ -61,7 +61,7 @@ def refresh(
     dry_run: bool = False,
     content: bool = False,
     message: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Refreshed:
     """Find sources that changed, and take their new state into one commit.
 
@@ -137,7 +137,7 @@ def repoint(
     dry_run: bool = False,
     everything: bool = False,
     message: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Refreshed:
     """Let every reference that begins with ``old`` lead to the same path below ``new``.
 

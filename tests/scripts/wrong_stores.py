@@ -678,3 +678,82 @@ def no_container(folder: Path) -> Case:
         virtual(path).vz.to_icechunk(session.store, validate_containers=False)
 
     return Case(write=write, **single(path))
+
+
+# Loud traps, and right but unexpected: files only -----------------------------------------------
+
+FILES: dict[str, Callable[[Path], list[Path]]] = {}
+
+
+def files_of(name: str) -> Callable:
+    def note(make: Callable[[Path], list[Path]]) -> Callable[[Path], list[Path]]:
+        FILES[name] = make
+        return make
+
+    return note
+
+
+@files_of("T15")
+def scalars(folder: Path) -> list[Path]:
+    return pair(folder)
+
+
+@files_of("T23")
+def lzf(folder: Path) -> list[Path]:
+    with h5py.File(folder / "lzf.h5", "w") as file:
+        file.create_dataset("v", data=RAMP, chunks=(4,), compression="lzf")
+    return [folder / "lzf.h5"]
+
+
+@files_of("T29")
+def short_time_chunks(folder: Path) -> list[Path]:
+    return series(folder, [range(3), range(3, 6)], unlimited=True)
+
+
+@files_of("T30")
+def infinite_attribute(folder: Path) -> list[Path]:
+    with h5py.File(folder / "range.h5", "w") as file:
+        file["v"] = RAMP
+        file["v"].attrs["valid_range"] = [0.0, np.inf]
+    return [folder / "range.h5"]
+
+
+@files_of("T38")
+def types(folder: Path) -> list[Path]:
+    with h5py.File(folder / "types.h5", "w") as file:
+        file["v"], file["scalar"] = RAMP.astype(">f4"), 2.5
+        file.create_dataset("text", data=["é", "zz", "", "a"], dtype=h5py.string_dtype())
+    return [folder / "types.h5"]
+
+
+@files_of("T39")
+def without_scales(folder: Path) -> list[Path]:
+    with h5py.File(folder / "phony.h5", "w") as file:
+        file["v"], file["w"] = np.arange(3), np.arange(4)
+    return [folder / "phony.h5"]
+
+
+@files_of("T40")
+def netcdf3(folder: Path) -> list[Path]:
+    return [
+        Recipe(start=2 * n, format="NETCDF3_64BIT_OFFSET").write(folder / f"f{n}.nc")
+        for n in range(2)
+    ]
+
+
+@files_of("T43")
+def float32_scale(folder: Path) -> list[Path]:
+    dataset = xr.Dataset({"v": ("x", np.float32([280.3, 281.7]))})
+    packing = {"dtype": "int16", "scale_factor": np.float32(0.1), "add_offset": np.float32(270)}
+    encoding = {"v": {**packing, "_FillValue": -32767}}
+    dataset.to_netcdf(folder / "f0.nc", engine="h5netcdf", encoding=encoding)
+    return [folder / "f0.nc"]
+
+
+@files_of("T55")
+def loaded_float_in_references(folder: Path) -> list[Path]:
+    dataset = xr.Dataset({"v": ("x", np.float32([0, np.nan, 2]))}, {"x": [1.0, 2.0, 3.0]})
+    encoding = {"v": {"_FillValue": -9999.0}}
+    dataset.to_netcdf(folder / "p.nc", engine="h5netcdf", encoding=encoding)
+    virtual(folder / "p.nc").vz.to_kerchunk(str(folder / "p.json"), format="json")
+    return [folder / "p.json"]
