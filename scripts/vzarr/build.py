@@ -133,7 +133,7 @@ def build(
     return Built(
         repository=as_url(repository),
         snapshot=snapshot,
-        concat_dim=concat_dim,
+        concat_dim=metadata["concat_dim"],
         sizes={
             _path(group, name): size
             for group, dataset in datasets.items()
