@@ -232,6 +232,7 @@ def run_refresh(options: argparse.Namespace) -> int:
     done = f"{found.references} references renewed, snapshot {found.snapshot}"
     lines = [
         *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
+        *found.notes,
         f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
         f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
     ]
