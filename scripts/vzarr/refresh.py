@@ -143,8 +143,8 @@ def repoint(
     """Let every reference that begins with ``old`` lead to the same path below ``new``.
 
     The new files must have the size of the old, and a sample (or ``everything``) must read as the
-    store does, before where the old files are still there, and after. A container for the new place is added to the repository's configuration; the old
-    one stays, for older snapshots.
+    store does, before where the old files are still there, and after. A container for the new
+    place is added to the repository's configuration; the old one stays, for older snapshots.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``migrate``: Kerchunk's references with masks and times right, or a sentence says what is wrong."""
+"""``migrate``: Kerchunk's references with masks and times right, or a sentence says what is not."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def singles(files: list[Path], threshold: int = 0) -> list[dict]:
     return [SingleHdf5ToZarr(str(file), inline_threshold=threshold).translate() for file in files]
 
 
-def joined(files: list[Path], threshold: int = 0) -> dict:
+def joined(files: list[Path], threshold: int = 0, **options: dict) -> dict:
     combined = MultiZarrToZarr(
         singles(files, threshold),
         concat_dims=["time"],
         identical_dims=["lat", "mask", "crs"],
         inline_threshold=threshold,
+        **({"coo_map": {"time": "cf:time"}} | options),
     )
     return combined.translate()
 
@@ -117,8 +118,17 @@ def test_inlined_data_and_scalars(tmp_path: Path, files, expected) -> None:
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).failures == []
 
 
-def test_all_inlined(tmp_path: Path, files, expected) -> None:
+@pytest.mark.parametrize("with_targets", [True, False])
+def test_all_inlined(tmp_path: Path, files, expected, with_targets: bool) -> None:
+    """The mask is kept, whether a reference tells where the source is or none does."""
     references = joined(files, threshold=10_000)
+    refs = references["refs"]
+    targets = [key for key, value in refs.items() if isinstance(value, list)]
+    assert targets
+    if not with_targets:
+        for key in {target.partition("/")[0] for target in targets}:
+            for name in [name for name in refs if name.startswith(f"{key}/")]:
+                del refs[name]
     built = migrate([save(tmp_path / "all.json", references)], str(tmp_path / "repo"), Access())
     assert "v" in built.native
     assert np.array_equal(opened(tmp_path / "repo")["v"], expected, equal_nan=True)
@@ -151,6 +161,15 @@ def test_a_zero_is_no_missing_value(tmp_path: Path) -> None:
     stored = opened(tmp_path / "repo")["v"]
     assert stored.dtype == "int32"
     assert stored.values.tolist() == [0, 1, 2, 3]
+
+
+def test_zero_of_values_without_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "zero.nc"
+    xr.Dataset({"v": ("x", np.arange(4, dtype="i4"))}).to_netcdf(path, engine="h5netcdf")
+    references = singles([path], threshold=10_000)[0]
+    built = migrate([save(tmp_path / "r.json", references)], str(tmp_path / "repo"), Access())
+    assert opened(tmp_path / "repo")["v"].values.tolist() == [0, 1, 2, 3]
+    assert any(note.startswith("v: the references say that 0 is missing") for note in built.notes)
 
 
 def test_several_dimensions(tmp_path: Path) -> None:
@@ -228,6 +247,13 @@ def test_wrong_references(tmp_path: Path, files, spoil: Callable, sentence: str)
         migrate([save(tmp_path / "r.json", references)], str(tmp_path / "repo"), Access())
     assert sentence.format(folder=files[0].parent) in str(caught.value)
     assert not (tmp_path / "repo").exists()
+
+
+def test_references_joined_without_regard_to_epochs(tmp_path: Path, files) -> None:
+    """What Kerchunk makes of files that count from different days, unless it is told."""
+    made = save(tmp_path / "r.json", joined(files, coo_map={}))
+    with pytest.raises(Refused, match=r"f0.nc: v\[0, 0\] reads 24.0, in the file 20.0"):
+        migrate([made], str(tmp_path / "repo"), Access())
 
 
 def test_a_migrated_repository_can_be_refreshed(tmp_path: Path, files, expected) -> None:
