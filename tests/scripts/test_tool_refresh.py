@@ -13,17 +13,20 @@ import h5py
 import icechunk
 import netCDF4
 import numpy as np
+import obstore
 import pytest
 import virtual_zarr
 import xarray as xr
 import zarr
 from making import Recipe
+from obstore.store import S3Store
 from vzarr.build import build
 from vzarr.errors import InputError, Refused
 from vzarr.refresh import refresh, repoint
 from vzarr.storage import Access
 from vzarr.verify import open_store, verify_repository
 from vzarr.write import open_any_repository, open_repository
+from worlds.s3 import STORES_BUCKET
 
 
 @dataclass
@@ -348,3 +351,38 @@ def test_command_line(archive: Archive, capsys: pytest.CaptureFixture[str]) -> N
     places = ["--from", str(archive.folder), "--to", str(archive.folder.parent / "new")]
     assert virtual_zarr.main([*common, *places]) == 0
     archive.passes()
+
+
+def test_s3(
+    enter_world: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, clean_environment: Path
+) -> None:
+    """Objects that are replaced, and an archive that moves from disk to a bucket and on."""
+    (clean_environment / "old").mkdir()
+    files = [Recipe(start=2 * n).write(clean_environment / "old" / f"f{n}.nc") for n in range(2)]
+    enter_world("s3-keys")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    bucket = S3Store(STORES_BUCKET, region="us-west-2")
+    here, there = f"s3://{STORES_BUCKET}/here", f"s3://{STORES_BUCKET}/there"
+    repository = f"s3://{STORES_BUCKET}/repo"
+    archive = Archive(clean_environment, repository, files)
+    build([str(file) for file in files], repository, Access())
+
+    for file in files:
+        obstore.put(bucket, f"here/{file.name}", file.read_bytes())
+    repoint(repository, Access(), str(files[0].parent), here)
+    shutil.rmtree(files[0].parent)
+    archive.passes()
+
+    Recipe(mask=1.0, epoch="2000-01-02").write(clean_environment / "f0.nc")
+    obstore.put(bucket, "here/f0.nc", clean_environment / "f0.nc")
+    found = refresh(repository, Access())
+    assert list(found.changed) == [f"{here}/f0.nc"]
+    archive.passes()
+
+    for name in ("f0.nc", "f1.nc"):
+        obstore.rename(bucket, f"here/{name}", f"there/{name}")
+    with pytest.raises(Refused, match=r"f0.nc: is gone"):
+        refresh(repository, Access())
+    repoint(repository, Access(), here, there)
+    archive.passes()
+    assert np.array_equal(archive.dataset()["v"], Recipe(steps=4).values)
