@@ -1,7 +1,7 @@
 """Kerchunk references in JSON and Parquet, compared with the bytes that they lead to.
 
-Kerchunk keeps a source's ``_FillValue`` as the arrays' fill value only, where it cannot be told from
-the zero that HDF5 gives to arrays without one: the source file itself is asked.
+Kerchunk keeps a source's ``_FillValue`` as the arrays' fill value only, where it cannot be told
+from the zero that HDF5 gives to arrays without one: the source file itself is asked.
 """
 
 from __future__ import annotations

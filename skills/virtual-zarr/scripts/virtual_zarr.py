@@ -65,7 +65,10 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
     build.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
-    build.add_argument("--drop", action="append", default=[], help="leave out a variable")
+    build.add_argument("--drop", action="append", default=[], help="leave out a variable or group")
+    build.add_argument(
+        "--group", action="append", default=[], help="take this group only (default: all)"
+    )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     build.add_argument("--message", help="of the commit")
     build.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
@@ -105,6 +108,7 @@ def run_build(options: argparse.Namespace) -> int:
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
+        groups=tuple(options.group),
         message=options.message,
         workers=options.workers,
         progress=lambda phase: progress_printer(phase, options.quiet),

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
-from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.native import fetch, mismatch, open_native
 from vzarr.parse import ParsedFile, is_virtual
 from vzarr.storage import Access
 
@@ -136,7 +136,7 @@ def _first_difference(
     values = []
     for parsed in (other, first):
         content = fetch(parsed.source.url, access, parsed.source.size)
-        with open_native(content, detect_format(content)) as native:
+        with open_native(content, parsed.file_format, parsed.group) as native:
             values.append(np.asarray(native[name].values))
     mine, theirs = values
     if mine.shape != theirs.shape:

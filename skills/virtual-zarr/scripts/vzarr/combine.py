@@ -27,7 +27,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
         If there is none, or more than one.
     """
     variables = parsed.dataset.variables
-    unlimited = [dim for dim in parsed.unlimited if dim in parsed.dataset.dims]
+    unlimited = [dim for dim in dict.fromkeys(parsed.unlimited) if dim in parsed.dataset.dims]
     times = [
         str(name)
         for name, variable in variables.items()

@@ -7,6 +7,7 @@ import glob
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import obstore
 
@@ -16,7 +17,7 @@ from vzarr.storage import Access, as_url, object_store, root_of
 
 @dataclass(frozen=True)
 class Source:
-    """One file. ``size`` in bytes; ``etag`` is None where the store has none."""
+    """One file or one folder of Zarr. ``size`` in bytes; ``etag`` None where the store has none."""
 
     url: str
     size: int
@@ -69,11 +70,25 @@ def look_up(url: str, access: Access) -> Source:
     if url.startswith("file://"):
         return _local_source(Path(url.removeprefix("file://")))
     store, path = object_store(url, access)
-    meta = obstore.head(store, path)
-    return _remote_source(url, meta)
+    try:
+        return _remote_source(url, obstore.head(store, path))
+    except FileNotFoundError:
+        listed = [] if url.startswith("https://") else _list(store, path.rstrip("/") + "/")
+        if not listed:
+            raise
+        newest = max(meta["last_modified"] for meta in listed)
+        return Source(url.rstrip("/"), sum(meta["size"] for meta in listed), newest)
+
+
+def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:
+    return obstore.list(store, prefix).collect()
 
 
 def _local_source(path: Path) -> Source:
+    if path.is_dir():
+        states = [file.stat() for file in path.rglob("*") if file.is_file()] or [path.stat()]
+        newest = datetime.fromtimestamp(max(state.st_mtime for state in states), UTC)
+        return Source(f"file://{path}", sum(state.st_size for state in states), newest)
     state = path.stat()
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
     return Source(f"file://{path}", state.st_size, changed)
@@ -88,7 +103,14 @@ def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
 def _find_local(url: str) -> list[Source]:
     pattern = url.removeprefix("file://")
     names = [pattern] if Path(pattern).exists() else glob.glob(pattern)
-    return [_local_source(Path(name)) for name in names if Path(name).is_file()]
+    paths = [Path(name.rstrip("/")) for name in names]
+    return [_local_source(path) for path in paths if path.is_file() or _is_zarr(path, pattern)]
+
+
+def _is_zarr(path: Path, pattern: str) -> bool:
+    """A folder counts as one source if it is a Zarr store, or if it is named itself."""
+    markers = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+    return str(path) == pattern.rstrip("/") or any((path / name).exists() for name in markers)
 
 
 def _find_objects(url: str, access: Access) -> list[Source]:

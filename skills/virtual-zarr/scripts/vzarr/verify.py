@@ -14,11 +14,22 @@ import xarray as xr
 import zarr
 
 from vzarr.find import look_up
-from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.groups import stored_groups
+from vzarr.native import (
+    Content,
+    detect_format,
+    fetch,
+    hdf5_unwritten,
+    is_packed,
+    mismatch,
+    open_native,
+)
 from vzarr.storage import Access
 from vzarr.write import open_repository
 
 DEFAULT_SAMPLE = 5
+BLOCK = 256 * 1024**2
+"""Bytes of a variable that are compared at a time."""
 
 
 @dataclass
@@ -76,42 +87,70 @@ def compare_store(
 ) -> Report:
     """Compare the decoded values of a store, committed or not, with the files behind it."""
     records = metadata["sources"]
-    report = Report(
-        sources=len(records),
-        virtual=list(metadata["virtual"]),
-        native=dict(metadata["native"]),
-        dropped=dict(metadata["dropped"]),
-    )
-    try:
-        dataset = open_store(store)
-    except Exception as error:
-        report.failures.append(f"the store cannot be opened: {_first_line(error)}")
+    report = Report(sources=len(records))
+    pairs = [
+        pair
+        for group, kept in stored_groups(metadata).items()
+        if (pair := _open_group(store, group, kept, report))
+    ]
+    if report.failures:
         return report
     picked = spread(len(records), sample)
-    starts = np.cumsum([0, *(record["length"] for record in records)])
-    dimension = metadata["concat_dim"]
-    steps = dataset.sizes.get(dimension, starts[-1])
-    if steps != starts[-1]:
-        report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
-        return report
     for done, number in enumerate(picked, 1):
-        span = slice(int(starts[number]), int(starts[number + 1]))
-        _compare_file(dataset, records[number], dimension, span, access, report)
+        url = records[number]["url"]
+        try:
+            content = fetch(url, access, records[number]["size"])
+            for pair in pairs:
+                _compare_file(content, pair, number, report)
+        except Exception as error:
+            report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
         report.compared += 1
         progress(done, len(picked))
     return report
 
 
-def open_store(store: icechunk.IcechunkStore) -> xr.Dataset:
-    """The store as a user opens it; undecoded times where they cannot be decoded."""
+@dataclass(frozen=True)
+class _Stored:
+    """One group of the store beside what its commit says of it. ``starts``: of files along it."""
+
+    group: str
+    dataset: xr.Dataset
+    metadata: dict[str, Any]
+    starts: np.ndarray
+
+
+def _open_group(
+    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], report: Report
+) -> _Stored | None:
+    prefix = f"{group}/" if group else ""
+    report.virtual += [prefix + name for name in metadata["virtual"]]
+    report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
+    try:
+        dataset = open_store(store, group)
+    except Exception as error:
+        report.failures.append(f"the store cannot be opened: {_first_line(error)}")
+        return None
+    starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
+    dimension = metadata["concat_dim"]
+    steps = dataset.sizes.get(dimension, starts[-1])
+    if steps != starts[-1]:
+        report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
+        return None
+    return _Stored(group, dataset, metadata, starts)
+
+
+def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
+    """A group of the store as a user opens it; undecoded times where they cannot be decoded."""
+    options: dict[str, Any] = {"group": group or None, "consolidated": False, "chunks": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return xr.open_zarr(store, consolidated=False, chunks=None)
+            return xr.open_zarr(store, **options)
         except ValueError as error:
             if "decode time" not in str(error):
                 raise
-            return xr.open_zarr(store, consolidated=False, chunks=None, decode_times=False)
+            return xr.open_zarr(store, decode_times=False, **options)
 
 
 def spread(total: int, count: int | None) -> list[int]:
@@ -121,28 +160,24 @@ def spread(total: int, count: int | None) -> list[int]:
     return sorted({int(n) for n in np.linspace(0, total - 1, max(count, 1)).round()})
 
 
-def _compare_file(
-    dataset: xr.Dataset,
-    record: dict[str, Any],
-    dimension: str | None,
-    span: slice,
-    access: Access,
-    report: Report,
-) -> None:
-    url = record["url"]
-    try:
-        content = fetch(url, access, record["size"])
-        with open_native(content, detect_format(content)) as native:
-            expected = {str(name) for name in native.variables} - report.dropped.keys()
-            stored = {str(name) for name in dataset.variables}
-            for name in sorted(expected - stored):
-                report.failures.append(f"{url}: {name} is in the file, but not in the store")
-            for name in sorted(stored - expected):
-                report.failures.append(f"{url}: {name} is in the store, but not in the file")
-            for name in sorted(expected & stored):
-                _compare_variable(dataset[name], native[name], url, dimension, span, report)
-    except Exception as error:
-        report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
+def _compare_file(content: Content, pair: _Stored, number: int, report: Report) -> None:
+    group, dataset = pair.group, pair.dataset
+    dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
+    span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
+    url = pair.metadata["sources"][number]["url"]
+    url = f"{url}: /{group}" if group else url
+    file_format = detect_format(content)
+    empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
+    with open_native(content, file_format, group, dropped) as native:
+        expected = {str(name) for name in native.variables} - dropped.keys()
+        stored = {str(name) for name in dataset.variables}
+        for name in sorted(expected - stored):
+            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+        for name in sorted(stored - expected):
+            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+        for name in sorted(expected & stored):
+            ends = name in empty
+            _compare_variable(dataset[name], native[name], url, dimension, span, report, ends)
 
 
 def _compare_variable(
@@ -152,7 +187,9 @@ def _compare_variable(
     dimension: str | None,
     span: slice,
     report: Report,
+    ends: bool = False,
 ) -> None:
+    """Compare all values, a block at a time; only the ends of what was never written."""
     name = truth.name
     grown = dimension is not None and dimension in stored.dims and dimension not in truth.dims
     if dimension is not None and dimension in stored.dims:
@@ -162,32 +199,54 @@ def _compare_variable(
     if stored.shape != truth.shape:
         report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
         return
-    packed = bool({"scale_factor", "add_offset"} & truth.encoding.keys())
+    packed = is_packed(truth)
     units = (stored.attrs.get("units"), truth.attrs.get("units"))
     if units[0] != units[1]:
         report.failures.append(f"{url}: {name} has units {units[0]!r}, in the file {units[1]!r}")
-    try:
-        left = np.asarray(stored.values)
-    except Exception as error:
-        report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
-        return
-    right = np.asarray(truth.values)
-    if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
-        left, right = left.astype(object).astype(str), right.astype(object).astype(str)
-    report.values += right.size
-    differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
-    if differ.any():
-        index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-        report.failures.append(
-            f"{url}: {name}{list(index)} reads {left[index]}, in the file {right[index]} "
-            f"({int(differ.sum())} of {right.size} values differ)"
-        )
+    for start, block in _blocks(stored, ends):
+        try:
+            left = np.asarray(stored[block].values)
+        except Exception as error:
+            report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
+            return
+        right = np.asarray(truth[block].values)
+        if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
+            left, right = left.astype(object).astype(str), right.astype(object).astype(str)
+        report.values += right.size
+        differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
+        if differ.any():
+            index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
+            place = [index[0] + start, *index[1:]] if index else []
+            report.failures.append(
+                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+                f"({int(differ.sum())} of {right.size} values differ)"
+            )
+            return
+
+
+def _blocks(stored: xr.DataArray, ends: bool) -> list[tuple[int, Any]]:
+    """Parts along the first dimension, of whole chunks; the number where each begins."""
+    if stored.ndim == 0 or (stored.nbytes <= BLOCK and not ends):
+        return [(0, ...)]
+    length = stored.shape[0]
+    chunk = (stored.encoding.get("chunks") or (length,))[0]
+    row = max(1, stored.nbytes // max(1, length))
+    step = max(1, BLOCK // (row * chunk)) * chunk
+    starts = list(range(0, length, step))
+    if ends:
+        starts = [starts[0], starts[-1]] if len(starts) > 1 else starts
+    return [(start, slice(start, start + step)) for start in starts]
 
 
 def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: Report) -> None:
     """Every variable that was written virtual must consist of references still."""
     group = zarr.open_group(session.store, mode="r")
-    for name in metadata["virtual"]:
+    names = [
+        f"{path}/{name}".lstrip("/")
+        for path, kept in stored_groups(metadata).items()
+        for name in kept["virtual"]
+    ]
+    for name in names:
         array = group.get(name)
         if array is None or array.size == 0:
             continue

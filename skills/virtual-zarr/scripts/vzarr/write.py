@@ -53,7 +53,7 @@ def check_vacant(location: str, access: Access) -> None:
 
 
 def write_repository(
-    dataset: xr.Dataset,
+    datasets: dict[str, xr.Dataset],
     location: str,
     source_urls: list[str],
     access: Access,
@@ -65,6 +65,7 @@ def write_repository(
 ) -> str:
     """Create the repository with its containers, write and commit. Returns the snapshot's id.
 
+    ``datasets`` by group, the root under an empty string.
     ``last_updated_at`` has a zone; every reader then notices a source that changed after it.
     ``before_commit`` may look at the written store and raise.
     Whatever fails, nothing is left at ``location``.
@@ -85,7 +86,10 @@ def write_repository(
         with warnings.catch_warnings():
             # Said better elsewhere: what is native, and why; how strings and times are stored.
             warnings.simplefilter("ignore")
-            dataset.vz.to_icechunk(session.store, last_updated_at=last_updated_at)
+            for group, dataset in datasets.items():
+                dataset.vz.to_icechunk(
+                    session.store, group=group or None, mode="a", last_updated_at=last_updated_at
+                )
         before_commit(session.store)
         return session.commit(message, metadata={METADATA_KEY: metadata})
     except BaseException:
