@@ -9,7 +9,7 @@
 #     "obstore>=0.12",
 #     "virtualizarr[hdf,icechunk]>=2.8",
 #     "xarray>=2026.9",
-#     "zarr>=3.4",
+#     "zarr>=3.4.2",
 # ]
 # ///
 """Build and verify virtual Zarr stores: one dataset over many NetCDF or HDF5 files, not copied."""
