@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import icechunk
@@ -14,7 +14,7 @@ from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 import vzarr
 from vzarr.combine import find_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import find_sources
+from vzarr.find import find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
@@ -67,8 +67,12 @@ def build(
     message: str | None = None,
     workers: int | None = None,
     progress: Progress = _silent,
+    check: Callable[[icechunk.IcechunkStore, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Built:
     """Make a repository over files; raise before anything is written if it would read wrong.
+
+    ``check`` takes the store before the commit and its metadata, may raise, and returns what to
+    change in the metadata.
 
     Raises
     ------
@@ -105,6 +109,8 @@ def build(
         )
         if not report.passed:
             raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
+        if check is not None:
+            metadata.update(check(store, dict(metadata)))
 
     references = sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
     snapshot = write_repository(
@@ -114,7 +120,7 @@ def build(
         access,
         message=message or f"{len(files)} files",
         metadata=metadata,
-        last_updated_at=_last_updated(parsed_at, files),
+        last_updated_at=last_updated(parsed_at, [file.source for file in files]),
         before_commit=compare,
     )
     stored = list(stored_groups(metadata).items())
@@ -140,16 +146,6 @@ def build(
         ),
         left_out=[*unreadable, *map(str, differing)],
     )
-
-
-def _last_updated(parsed_at: datetime, files: list[ParsedFile]) -> datetime:
-    """The time after which a source counts as changed.
-
-    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
-    would count as changed, and gets the rest of it.
-    """
-    newest = max(file.source.last_modified for file in files)
-    return max(parsed_at, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
 def _path(group: str, name: object) -> str:

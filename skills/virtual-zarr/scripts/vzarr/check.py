@@ -116,11 +116,12 @@ def _compare_encoding(
         # Decoded times are encoded anew, so their epochs may differ.
         if key == "units" and variable.dtype.kind in "mMO" and not is_virtual(variable):
             continue
-        if not _same(mine.get(key), theirs.get(key)):
+        if not same(mine.get(key), theirs.get(key)):
             differ(name, key, mine.get(key), theirs.get(key))
 
 
-def _same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
+    """Equal, numbers and arrays whatever their type; NaN equals NaN."""
     if left is None or right is None:
         return left is right
     left, right = np.asarray(left), np.asarray(right)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import obstore
 
 from vzarr.errors import InputError
 from vzarr.storage import Access, as_url, object_store, root_of
+
+LOOK_UPS = 32
+"""Sources that are looked up at a time."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,35 @@ def look_up(url: str, access: Access) -> Source:
             raise
         newest = max(meta["last_modified"] for meta in listed)
         return Source(url.rstrip("/"), sum(meta["size"] for meta in listed), newest)
+
+
+def look_up_all(
+    urls: list[str], access: Access, progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Source | Exception]:
+    """The present state of each source, or why there is none."""
+
+    def state(url: str) -> Source | Exception:
+        try:
+            return look_up(url, access)
+        except Exception as error:
+            return error
+
+    found: dict[str, Source | Exception] = {}
+    with ThreadPoolExecutor(LOOK_UPS) as pool:
+        for url, source in zip(urls, pool.map(state, urls), strict=True):
+            found[url] = source
+            progress(len(found), len(urls))
+    return found
+
+
+def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
+    """The time after which a source counts as changed.
+
+    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
+    would count as changed, and gets the rest of it.
+    """
+    newest = max(source.last_modified for source in sources)
+    return max(moment, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
 def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:

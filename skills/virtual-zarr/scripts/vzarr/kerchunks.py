@@ -22,9 +22,9 @@ from virtualizarr.parsers.kerchunk.translator import manifestgroup_from_kerchunk
 from zarr.core.buffer import Buffer, default_buffer_prototype
 
 from vzarr.errors import InputError
-from vzarr.find import look_up
+from vzarr.find import look_up, look_up_all
 from vzarr.native import Content, detect_format, fetch
-from vzarr.storage import as_url, object_store
+from vzarr.storage import Access, as_url, object_store
 
 
 def list_groups(content: Content) -> list[str]:
@@ -111,9 +111,26 @@ def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> An
         url = url.replace("{{" + name + "}}", value).replace("{{ " + name + " }}", value)
     if "{{" in url:
         raise InputError(f"{content.url}: a template that is not defined: {url}.")
-    if "://" not in url and not url.startswith("/"):
-        url = f"{content.url.rpartition('/')[0]}/{url}"
-    return [as_url(url), *map(int, span)]
+    place = _moved(content.access, url)
+    if place is None:
+        if "://" not in url and not url.startswith("/"):
+            url = f"{content.url.rpartition('/')[0]}/{url}"
+        url = as_url(url)
+        place = _moved(content.access, url)
+    if place is not None:
+        content.cache["moved"] = True
+    return [place or url, *map(int, span)]
+
+
+def _moved(access: Access, url: str) -> str | None:
+    """Where a reference leads now, if what it begins with has moved."""
+    if access.moved is None:
+        return None
+    old, new = access.moved
+    for prefix in {old, as_url(old) if "://" not in old else old}:
+        if url.startswith(prefix.rstrip("/") + "/"):
+            return as_url(new).rstrip("/") + url[len(prefix.rstrip("/")) :]
+    return None
 
 
 def _base64(data: bytes) -> str:
@@ -121,14 +138,29 @@ def _base64(data: bytes) -> str:
 
 
 def _check_targets(content: Content) -> None:
-    for url in sorted(content.cache["targets"])[:1]:
-        try:
-            look_up(url, content.access)
-        except Exception as error:
+    """Every file must be there, and long enough for what is wanted of it."""
+    needed: dict[str, int] = {}
+    for reference in content.cache["refs"].values():
+        if isinstance(reference, list):
+            url, *span = reference
+            needed[url] = max(sum(span), needed.get(url, 0))
+    found = look_up_all(sorted(needed), content.access)
+    for url, state in found.items():
+        if isinstance(state, Exception):
             raise InputError(
                 f"{content.url}: its references lead to {url}, which cannot be read "
-                f"({type(error).__name__}): put the data there, or correct the paths."
-            ) from error
+                f"({type(state).__name__}): put the data there, or correct the paths (migrate "
+                "takes --from and --to)."
+            ) from state
+        if state.size < needed[url]:
+            raise InputError(
+                f"{content.url}: its references need {needed[url]} bytes of {url}, which has "
+                f"{state.size}: it is not the file that they were made of; make them anew."
+            )
+    old = (content.access.moved or ("",))[0]
+    if old and not content.cache.get("moved"):
+        first = next(iter(needed), "nothing")
+        raise InputError(f"{content.url}: no reference begins with {old}; one leads to {first}.")
 
 
 def _text(value: Any) -> bytes:

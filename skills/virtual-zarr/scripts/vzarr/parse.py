@@ -49,6 +49,7 @@ NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
 EMPTY_CHUNK = 4 * 1024**2
 """Elements in a chunk of an array that was never written, whose source has no chunks of its own."""
+NAMED = "named by --drop"
 PROBE_LIMIT = 4 * 1024**2
 """Variables up to this many bytes are compared whole with the native reader, larger in part."""
 PARALLEL_FROM_LOCAL, PARALLEL_FROM_REMOTE = 400, 60
@@ -256,7 +257,7 @@ def _parse_group(
         )
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
-        parsed.dropped.update({name: "named by --drop" for name in drop})
+        parsed.dropped.update(dict.fromkeys(drop, NAMED))
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
             parsed.digests = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,17 +16,19 @@ import zarr
 
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
+from vzarr.named import describe_named
 from vzarr.native import (
     Content,
     detect_format,
     fetch,
     hdf5_unwritten,
     is_packed,
+    list_groups,
     mismatch,
     open_native,
 )
 from vzarr.storage import Access
-from vzarr.write import open_repository
+from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
 BLOCK = 256 * 1024**2
@@ -77,16 +80,55 @@ def verify_repository(
     return report
 
 
+def verify_named(
+    location: str,
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    source_group: str | None = None,
+    skip: tuple[str, ...] = (),
+    sample: int | None = DEFAULT_SAMPLE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compare any Icechunk repository with the files that it was made of.
+
+    Raises
+    ------
+    InputError
+        If there is no such repository, or no such file.
+    """
+    repository = open_any_repository(location, access)
+    session = repository.readonly_session("main")
+    metadata = describe_named(
+        session.store,
+        patterns,
+        access,
+        concat_dim=concat_dim,
+        source_group=source_group,
+        skip=skip,
+    )
+    report = compare_store(session.store, metadata, access, sample=sample, progress=progress)
+    _check_virtual(session, metadata, report)
+    return report
+
+
 def compare_store(
     store: icechunk.IcechunkStore,
     metadata: dict[str, Any],
     access: Access,
     *,
     sample: int | None = None,
+    numbers: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Compare the decoded values of a store, committed or not, with the files behind it."""
+    """Compare the decoded values of a store, committed or not, with the files behind it.
+
+    ``numbers`` of the files to compare, else a ``sample`` of them.
+    """
     records = metadata["sources"]
+    if metadata.get("moved"):
+        access = replace(access, moved=tuple(metadata["moved"]))
     report = Report(sources=len(records))
     pairs = [
         pair
@@ -95,7 +137,7 @@ def compare_store(
     ]
     if report.failures:
         return report
-    picked = spread(len(records), sample)
+    picked = spread(len(records), sample) if numbers is None else numbers
     for done, number in enumerate(picked, 1):
         url = records[number]["url"]
         try:
@@ -126,18 +168,65 @@ def _open_group(
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
     report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
+    starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
     try:
         dataset = open_store(store, group)
     except Exception as error:
-        report.failures.append(f"the store cannot be opened: {_first_line(error)}")
+        names = [*metadata["virtual"], *metadata["loaded"]]
+        what = f"group {group} with {', '.join(names)}" if group else "the store"
+        url = metadata["sources"][0]["url"]
+        report.failures.append(f"{url}: {what} cannot be opened: {_first_line(error)}")
+        report.failures += _uneven(store, group, metadata, starts)
         return None
-    starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
+    stored = _Stored(group, dataset, metadata, starts)
     dimension = metadata["concat_dim"]
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
-        report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
+        report.failures += _uneven(store, group, metadata, starts)
         return None
-    return _Stored(group, dataset, metadata, starts)
+    if len(metadata["sources"]) > 1 and (problem := _disorder(stored)):
+        report.failures.append(problem)
+    return stored
+
+
+def _uneven(
+    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], starts: np.ndarray
+) -> list[str]:
+    """Variables that have more or fewer steps than the files together."""
+    dimension, total, found = metadata["concat_dim"], int(starts[-1]), []
+    try:
+        arrays = dict(zarr.open_group(store, path=group, mode="r").arrays())
+    except (KeyError, FileNotFoundError):
+        return found
+    for name, array in sorted(arrays.items()):
+        names = array.metadata.dimension_names or ()
+        if dimension is None or dimension not in names:
+            continue
+        steps = array.shape[names.index(dimension)]
+        if steps == total:
+            continue
+        last = min(int(np.searchsorted(starts, steps, "right")) - 1, len(starts) - 2)
+        url = metadata["sources"][last]["url"]
+        where = "its files end with" if steps > total else "it ends in"
+        path = f"{group}/{name}".lstrip("/")
+        found.append(
+            f"{url}: {path} has {steps} steps along {dimension}, all files together {total}; "
+            f"{where} this one"
+        )
+    return found
+
+
+def _disorder(stored: _Stored) -> str:
+    """Where the record coordinate repeats or goes back, or an empty string."""
+    dimension = stored.metadata["concat_dim"]
+    index = stored.dataset.indexes.get(dimension)
+    if index is None or (index.is_monotonic_increasing and index.is_unique):
+        return ""
+    later = [after > before for before, after in itertools.pairwise(index)]
+    at = later.index(False) + 1
+    owner = int(np.searchsorted(stored.starts, at, "right")) - 1
+    url = stored.metadata["sources"][owner]["url"]
+    return f"{url}: {dimension}[{at}] is {index[at]}, not later than {index[at - 1]} before it"
 
 
 def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
@@ -166,21 +255,29 @@ def _compare_file(content: Content, pair: _Stored, number: int, report: Report) 
     span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
     url = pair.metadata["sources"][number]["url"]
     url = f"{url}: /{group}" if group else url
+    group = pair.metadata.get("source_group", group)
+    missing = group and group not in list_groups(content)
+    if missing and not dataset.variables:
+        return
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
     with open_native(content, file_format, group, dropped) as native:
         expected = {str(name) for name in native.variables} - dropped.keys()
         stored = {str(name) for name in dataset.variables}
+        stored -= set(pair.metadata.get("without_source", ()))
         for name in sorted(expected - stored):
             report.failures.append(f"{url}: {name} is in the file, but not in the store")
         for name in sorted(stored - expected):
             report.failures.append(f"{url}: {name} is in the store, but not in the file")
         for name in sorted(expected & stored):
-            ends = name in empty
-            _compare_variable(dataset[name], native[name], url, dimension, span, report, ends)
+            truth = native[name]
+            is_new = dimension not in native.dims and (truth.ndim or name == dimension)
+            if is_new and dimension in dataset[name].dims:
+                truth = truth.expand_dims(dimension)
+            compare_variable(dataset[name], truth, url, dimension, span, report, name in empty)
 
 
-def _compare_variable(
+def compare_variable(
     stored: xr.DataArray,
     truth: xr.DataArray,
     url: str,
@@ -191,11 +288,13 @@ def _compare_variable(
 ) -> None:
     """Compare all values, a block at a time; only the ends of what was never written."""
     name = truth.name
-    grown = dimension is not None and dimension in stored.dims and dimension not in truth.dims
-    if dimension is not None and dimension in stored.dims:
+    if not _same_dims(stored.dims, truth.dims):
+        report.failures.append(
+            f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
+        )
+        return
+    if dimension in stored.dims:
         stored = stored.isel({dimension: span})
-        if grown:
-            stored = stored.isel({dimension: 0})
     if stored.shape != truth.shape:
         report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
         return
@@ -222,6 +321,14 @@ def _compare_variable(
                 f"({int(differ.sum())} of {right.size} values differ)"
             )
             return
+
+
+def _same_dims(stored: tuple, truth: tuple) -> bool:
+    """Names that readers invent for dimensions without one are not compared."""
+    return len(stored) == len(truth) and all(
+        left == right or str(right).startswith("phony_dim_")
+        for left, right in zip(stored, truth, strict=True)
+    )
 
 
 def _blocks(stored: xr.DataArray, ends: bool) -> list[tuple[int, Any]]:

@@ -109,6 +109,28 @@ def _remove(location: str, access: Access) -> None:
         obstore.delete(store, [meta["path"] for meta in listed])
 
 
+def open_any_repository(location: str, access: Access) -> icechunk.Repository:
+    """A repository with access to all its containers.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    storage = repository_storage(location, access)
+    try:
+        config = icechunk.Repository.fetch_config(storage)
+    except icechunk.IcechunkError as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
+    if not icechunk.Repository.exists(storage):
+        raise InputError(f"{location}: no Icechunk repository is here.")
+    prefixes = list((config and config.virtual_chunk_containers) or {})
+    return icechunk.Repository.open(
+        storage, authorize_virtual_chunk_access=authorization(prefixes, access)
+    )
+
+
 def open_repository(
     location: str, access: Access
 ) -> tuple[icechunk.Repository, dict[str, Any], str]:
@@ -119,22 +141,11 @@ def open_repository(
     InputError
         If there is no repository, or none that this tool built.
     """
-    storage = repository_storage(location, access)
-    try:
-        config = icechunk.Repository.fetch_config(storage)
-    except icechunk.IcechunkError as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
-    if config is None or not icechunk.Repository.exists(storage):
-        raise InputError(f"{location}: no Icechunk repository is here.")
-    prefixes = list(config.virtual_chunk_containers or {})
-    repository = icechunk.Repository.open(
-        storage, authorize_virtual_chunk_access=authorization(prefixes, access)
-    )
+    repository = open_any_repository(location, access)
     for snapshot in repository.ancestry(branch="main"):
         if METADATA_KEY in snapshot.metadata:
             return repository, dict(snapshot.metadata[METADATA_KEY]), snapshot.id
     raise InputError(
         f"{location}: no commit of this tool is on main, so its sources are unknown. "
-        "Compare by hand, as in skill.md under 'Read, and compare with the source'."
+        "Name them: verify --source FILES."
     )
