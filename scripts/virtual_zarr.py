@@ -9,7 +9,7 @@
 #     "obstore>=0.12",
 #     "virtualizarr[hdf,icechunk]>=2.8",
 #     "xarray>=2026.9",
-#     "zarr>=3.4",
+#     "zarr>=3.4.2",
 # ]
 # ///
 """Build and verify virtual Zarr stores: one dataset over many NetCDF or HDF5 files, not copied."""
@@ -31,6 +31,7 @@ examples:
   virtual_zarr.py build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous \\
       --region us-east-1 --concat-dim t --repo goes.icechunk
   virtual_zarr.py verify --repo era5.icechunk --all --json
+  virtual_zarr.py append data/*.nc --repo era5.icechunk
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
@@ -94,6 +95,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_refresh(commands, shared, remote)
     add_migrate(commands, shared, remote)
+
+    append = commands.add_parser(
+        "append",
+        parents=[shared, remote],
+        help="append new files to a repository that build made",
+        description="Append files that the repository does not hold yet, behind the last one, in "
+        "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
+        "there; compares before it commits. Safe to run from cron, also twice at once.",
+    )
+    append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    append.add_argument("--repo", required=True, help="path or URL of the repository")
+    append.add_argument(
+        "--replace", action="store_true", help="write files that were issued again over the old"
+    )
+    append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    append.add_argument("--message", help="of the commit")
+    append.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
 
     demo = commands.add_parser(
         "demo",
@@ -173,6 +191,33 @@ def run_build(options: argparse.Namespace) -> int:
         *(f"left out: {sentence}" for sentence in built.left_out),
     ]
     print_result(built.as_json(), lines, options.json)
+    return 0
+
+
+def run_append(options: argparse.Namespace) -> int:
+    from vzarr.append import append
+    from vzarr.report import print_result, progress_printer, reasons
+    from vzarr.storage import Access
+
+    done = append(
+        options.files,
+        options.repo,
+        Access(options.anonymous, options.region, options.account),
+        replace_known=options.replace,
+        skip_bad=options.skip_bad,
+        message=options.message,
+        workers=options.workers,
+        progress=lambda phase: progress_printer(phase, options.quiet),
+    )
+    renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
+    result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
+    lines = [
+        f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
+        f"{len(done.known)} known already, {done.references} references; {result}",
+        *reasons("known", renamed),
+        *(f"left out: {sentence}" for sentence in done.left_out),
+    ]
+    print_result(done.as_json(), lines, options.json)
     return 0
 
 
@@ -318,6 +363,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     commands = {
         "build": run_build,
+        "append": run_append,
         "verify": run_verify,
         "refresh": run_refresh,
         "migrate": run_migrate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +87,9 @@ def build(
     sources = find_sources(patterns, access)
     if concat_dim is None and len(sources) > 1:
         concat_dim = _guess_dimension(sources, access, drop, groups)
+    elif concat_dim is None:  # one file, which later ones may continue
+        with suppress(InputError):
+            concat_dim = _guess_dimension(sources, access, drop, groups)
     parsed = parse_files(
         sources,
         access,
@@ -195,8 +199,7 @@ def _metadata(
     root = describe(files, "", concat_dim)
     lengths = root.pop("lengths")
     records = [
-        {**file.source.as_record(), "length": length}
-        for file, length in zip(files, lengths, strict=True)
+        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
     ]
     metadata = {
         "version": vzarr.__version__,

@@ -98,7 +98,7 @@ def combine_files(
         if dimension is not None:
             files = [with_record_dimension(files[0], dimension)]
         dataset = files[0].dataset
-        set_time_encoding(dataset)
+        set_time_encoding(dataset, dimension)
         return dataset, files, []
     files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
     kept: list[ParsedFile] = []

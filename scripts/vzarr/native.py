@@ -5,6 +5,7 @@ The truth that references are compared with, and the values of what is stored na
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ from vzarr.storage import Access, object_store
 
 IN_MEMORY_LIMIT = 256 * 1024**2
 """Remote files up to this many bytes are fetched whole, in one request, and parsed from memory."""
+FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
+"""Bytes in a part, and parts, of a large file that its fingerprint is made of."""
 UNWRITTEN_FROM = 1_000_000
 """Elements from which a dataset that was never written is not given to the parser."""
 
@@ -130,6 +133,27 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access)
+
+
+def fingerprint(content: Content, size: int) -> str | None:
+    """A hash of a file's content, whatever its name: of all of it, or of parts of a large file."""
+    if content.is_folder:
+        return None
+    whole = size <= FINGERPRINT_PARTS * FINGERPRINT_PART
+    starts = np.linspace(0, max(size - FINGERPRINT_PART, 0), FINGERPRINT_PARTS, dtype=int)
+    digest = hashlib.sha256(str(size).encode())
+    if isinstance(content.handle, bytes):
+        file: Any = io.BytesIO(content.handle)
+    else:
+        file = content.handle.open("rb") if isinstance(content.handle, Path) else content.handle
+    try:
+        for start in [0] if whole else starts.tolist():
+            file.seek(start)
+            digest.update(bytes(file.read(size if whole else FINGERPRINT_PART)))
+    finally:
+        if isinstance(content.handle, Path):
+            file.close()
+    return digest.hexdigest()
 
 
 def detect_format(content: Content) -> str:

@@ -35,6 +35,7 @@ from vzarr.native import (
     Unwritten,
     detect_format,
     fetch,
+    fingerprint,
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
@@ -64,7 +65,8 @@ class ParsedFile:
     ``dropped`` give the reason for each variable that did not become virtual; ``packing`` holds the
     CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
-    ``data_url`` is where the bytes lie: elsewhere than the source for DMR++.
+    ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
+    whether two files hold the same; None for folders.
     """
 
     source: Source
@@ -79,6 +81,11 @@ class ParsedFile:
     group: str = ""
     children: dict[str, ParsedFile] = field(default_factory=dict)
     data_url: str = ""
+    fingerprint: str | None = None
+
+    def as_record(self) -> dict[str, object]:
+        """JSON form of the source, as kept in the commit's metadata."""
+        return {**self.source.as_record(), "fingerprint": self.fingerprint}
 
     @property
     def is_empty(self) -> bool:
@@ -196,6 +203,7 @@ def parse_file(
     if parsed.is_empty and not parsed.children:
         raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
     parsed.data_url = content.url
+    parsed.fingerprint = fingerprint(content, source.size)
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
     return parsed
 

@@ -27,11 +27,12 @@ from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
+from vzarr.history import METADATA_KEY
 from vzarr.parse import NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual, parse_files
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
-from vzarr.write import METADATA_KEY, open_repository
+from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
 ADVICE = "Nothing was committed: put the old file back, or build a new repository"
@@ -108,25 +109,49 @@ def refresh(
     new = dict(zip(numbers, parsed, strict=True))
     checksum = last_updated(started, [file.source for file in parsed])
     session = repository.writable_session("main")
-    for group, kept in stored_groups(metadata).items():
-        stored = stored_file(session.store, found.repository, group, kept)
-        parts = {number: _part(file, group, kept) for number, file in new.items()}
-        for number, part in parts.items():
-            _check_fits(stored, part, kept, number, access)
-        for number, part in parts.items():
-            found.references += _write_part(session.store, part, kept, number, checksum)
-        if len(new) == len(records):
-            _write_values(session.store, part, kept, None)
-    replaced = [
-        {"was": records[n], "now": {**file.source.as_record(), "length": records[n]["length"]}}
-        for n, file in new.items()
-    ]
-    renewed = refreshed_metadata(metadata, replaced)
+    found.references, renewed = replace_files(
+        session.store, found.repository, metadata, new, checksum, access
+    )
     others = [n for n in range(len(records)) if n not in new]
     picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
     _compare(session.store, renewed, access, picked, progress("compared"))
-    found.snapshot = _commit(session, message or f"{len(numbers)} changed files", renewed)
+    found.snapshot = commit_metadata(session, message or f"{len(numbers)} changed files", renewed)
     return found
+
+
+def replace_files(
+    store: icechunk.IcechunkStore,
+    location: str,
+    metadata: dict[str, Any],
+    new: dict[int, ParsedFile],
+    checksum: datetime,
+    access: Access,
+) -> tuple[int, dict[str, Any]]:
+    """Write the new state of sources, by their number, over the old.
+
+    Returns how many references were written, and the metadata with the new sources.
+
+    Raises
+    ------
+    Refused
+        If a file does not fit into the old one's place.
+    """
+    references = 0
+    records = metadata["sources"]
+    for group, kept in stored_groups(metadata).items():
+        stored = stored_file(store, location, group, kept)
+        parts = {number: stored_part(file, group, kept) for number, file in new.items()}
+        for number, part in parts.items():
+            _check_fits(stored, part, kept, number, access)
+        for number, part in parts.items():
+            references += _write_part(store, part, kept, number, checksum)
+        if len(new) == len(records):
+            _write_values(store, part, kept, None)
+    replaced = [
+        {"was": records[n], "now": {**file.as_record(), "length": records[n]["length"]}}
+        for n, file in new.items()
+    ]
+    return references, refreshed_metadata(metadata, replaced)
 
 
 def repoint(
@@ -207,7 +232,7 @@ def repoint(
     found.references = rewrite_urls(session, moved, checksum)
     _compare(session.store, renewed, access, picked, progress("compared"))
     repository.save_config()  # first: a container without references harms nobody
-    found.snapshot = _commit(session, message or f"{old} is now {new}", renewed)
+    found.snapshot = commit_metadata(session, message or f"{old} is now {new}", renewed)
     return found
 
 
@@ -235,7 +260,7 @@ def refreshed_metadata(
 
     The only place here that knows how a commit keeps its sources.
     """
-    now = {pair["was"]["url"]: pair["now"] for pair in replaced}
+    now = {pair["was"]["url"]: {**pair["was"], **pair["now"]} for pair in replaced}
     return {
         **metadata,
         "version": vzarr.__version__,
@@ -281,9 +306,8 @@ def stored_file(
     )
 
 
-def _parse(
-    sources: list[Source], metadata: dict[str, Any], access: Access, progress: Progress
-) -> list[ParsedFile]:
+def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
+    """How ``parse_files`` has to look at a file so that it fits into the store."""
     groups = stored_groups(metadata)
     drop = tuple(
         f"{group}/{name}".lstrip("/")
@@ -291,21 +315,24 @@ def _parse(
         for name, why in kept["dropped"].items()
         if why == NAMED
     )
-    parsed = parse_files(
-        sources,
-        access,
-        drop=drop,
-        record_dimension=metadata["concat_dim"],
-        groups=() if "" in groups else tuple(groups),
-        progress=progress("parsed"),
-    )
+    return {
+        "drop": drop,
+        "record_dimension": metadata["concat_dim"],
+        "groups": () if "" in groups else tuple(groups),
+    }
+
+
+def _parse(
+    sources: list[Source], metadata: dict[str, Any], access: Access, progress: Progress
+) -> list[ParsedFile]:
+    parsed = parse_files(sources, access, progress=progress("parsed"), **parsing_options(metadata))
     for result in parsed:
         if isinstance(result, Unreadable):
             raise InputError(f"{result.reason} {NOTHING_DONE}.")
     return parsed
 
 
-def _part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> ParsedFile:
+def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> ParsedFile:
     if group and group not in file.children:
         raise Refused(f"{file.source.url}: has no group {group} any more. {ADVICE}.")
     part = part_of(file, group)
@@ -325,7 +352,7 @@ def _check_fits(
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
         found = [Difference(part.source.url, name, what, length, expected, stored.source.url)]
     else:
-        expected_file = _beside(stored, part, metadata)
+        expected_file = beside(stored, part, metadata)
         found = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
         if dimension is None:
             found += _static_differences(expected_file, part)
@@ -334,7 +361,7 @@ def _check_fits(
         raise Refused(f"{replace(found[0], advice=ADVICE)}{more}")
 
 
-def _beside(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> ParsedFile:
+def beside(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> ParsedFile:
     """The stored group as ``compare_files`` wants it: what values decide is compared later."""
     numbers = {name for name in part.packing if name not in metadata["virtual"]}
     variables = {
@@ -517,7 +544,7 @@ def _compare(
         )
 
 
-def _commit(session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
+def commit_metadata(session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
     try:
         return session.commit(message, metadata={METADATA_KEY: metadata})
     except icechunk.ConflictError as error:

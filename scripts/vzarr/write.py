@@ -15,6 +15,7 @@ import obstore
 import xarray as xr
 
 from vzarr.errors import InputError
+from vzarr.history import METADATA_KEY, read_history
 from vzarr.storage import (
     Access,
     as_url,
@@ -24,9 +25,6 @@ from vzarr.storage import (
     repository_storage,
     scheme_of,
 )
-
-METADATA_KEY = "virtual_zarr"
-"""Key of the commit metadata under which the tool keeps what it needs to verify and append."""
 
 
 def check_vacant(location: str, access: Access) -> None:
@@ -134,7 +132,7 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
 def open_repository(
     location: str, access: Access
 ) -> tuple[icechunk.Repository, dict[str, Any], str]:
-    """A repository made by this tool, the metadata of its latest build, and the snapshot's id.
+    """A repository made by this tool, the metadata of all its sources, and the snapshot's id.
 
     Raises
     ------
@@ -142,9 +140,9 @@ def open_repository(
         If there is no repository, or none that this tool built.
     """
     repository = open_any_repository(location, access)
-    for snapshot in repository.ancestry(branch="main"):
-        if METADATA_KEY in snapshot.metadata:
-            return repository, dict(snapshot.metadata[METADATA_KEY]), snapshot.id
+    found = read_history(repository.ancestry(branch="main"), location)
+    if found is not None:
+        return repository, *found
     raise InputError(
         f"{location}: no commit of this tool is on main, so its sources are unknown. "
         "Name them: verify --source FILES."

@@ -27,13 +27,14 @@ class Recipe:
     shuffle: bool = True
     jitter: float = 0.0
     mask: float = 1.0
+    shift: float = 0.0
     format: str = "NETCDF4"
 
     @property
     def values(self) -> np.ndarray:
         """Decoded ``v``, of shape (steps, 4): exact under each packing the tests use."""
         days = np.arange(self.start, self.start + self.steps)
-        return 20.0 + days[:, None] + 2.0 * np.arange(4)
+        return 20.0 + self.shift + days[:, None] + 2.0 * np.arange(4)
 
     def write(self, path: Path) -> Path:
         with netCDF4.Dataset(path, "w", format=self.format) as file:

@@ -9,7 +9,7 @@
 #     "obstore>=0.12",
 #     "virtualizarr[hdf,icechunk]>=2.8",
 #     "xarray>=2026.9",
-#     "zarr>=3.4",
+#     "zarr>=3.4.2",
 # ]
 # ///
 """Build and verify virtual Zarr stores: one dataset over many NetCDF or HDF5 files, not copied."""
@@ -31,6 +31,7 @@ examples:
   virtual_zarr.py build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous \\
       --region us-east-1 --concat-dim t --repo goes.icechunk
   virtual_zarr.py verify --repo era5.icechunk --all --json
+  virtual_zarr.py append data/*.nc --repo era5.icechunk
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
@@ -65,7 +66,10 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
     build.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
-    build.add_argument("--drop", action="append", default=[], help="leave out a variable")
+    build.add_argument("--drop", action="append", default=[], help="leave out a variable or group")
+    build.add_argument(
+        "--group", action="append", default=[], help="take this group only (default: all)"
+    )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     build.add_argument("--message", help="of the commit")
     build.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
@@ -74,13 +78,40 @@ def make_parser() -> argparse.ArgumentParser:
         "verify",
         parents=[shared, remote],
         help="compare a repository with its sources",
-        description="Reopen a repository that build made, compare decoded values with the source "
-        "files, and check that data are virtual and sources unchanged.",
+        description="Reopen a repository, compare decoded values with the source files, and check "
+        "that data are virtual and sources unchanged. For one that build did not make, name the "
+        "files with --source.",
     )
     verify.add_argument("--repo", required=True, help="path or URL of the repository")
     amount = verify.add_mutually_exclusive_group()
     amount.add_argument("--all", action="store_true", help="compare every file")
     amount.add_argument("--sample", type=int, default=5, help="number of files (default: 5)")
+
+    verify.add_argument("--source", nargs="+", metavar="FILE", help="what it was made of")
+    verify.add_argument("--concat-dim", help="with --source: dimension along which files lie")
+    verify.add_argument("--group", help="with --source: the files' group that is the store's root")
+    verify.add_argument(
+        "--skip", action="append", default=[], help="with --source: a variable not to compare"
+    )
+    add_refresh(commands, shared, remote)
+    add_migrate(commands, shared, remote)
+
+    append = commands.add_parser(
+        "append",
+        parents=[shared, remote],
+        help="append new files to a repository that build made",
+        description="Append files that the repository does not hold yet, behind the last one, in "
+        "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
+        "there; compares before it commits. Safe to run from cron, also twice at once.",
+    )
+    append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    append.add_argument("--repo", required=True, help="path or URL of the repository")
+    append.add_argument(
+        "--replace", action="store_true", help="write files that were issued again over the old"
+    )
+    append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    append.add_argument("--message", help="of the commit")
+    append.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
 
     demo = commands.add_parser(
         "demo",
@@ -91,6 +122,44 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--dir", default="virtual-zarr-demo", help="folder to make")
     return parser
+
+
+def add_refresh(commands, shared, remote) -> None:
+    refresh = commands.add_parser(
+        "refresh",
+        parents=[shared, remote],
+        help="follow sources that changed or moved",
+        description="Find sources that changed since they were committed, and commit their new "
+        "state. With --from and --to: let references lead to where the archive is now. Checked and "
+        "compared before the commit, as build does.",
+    )
+    refresh.add_argument("--repo", required=True, help="path or URL of the repository")
+    refresh.add_argument("--dry-run", action="store_true", help="only say what changed")
+    refresh.add_argument(
+        "--content", action="store_true", help="compare values of files that look unchanged, too"
+    )
+    refresh.add_argument("--from", dest="old", metavar="PREFIX", help="where the sources were")
+    refresh.add_argument("--to", dest="new", metavar="PREFIX", help="where they are now")
+    refresh.add_argument("--all", action="store_true", help="with --to: compare every file")
+    refresh.add_argument("--message", help="of the commit")
+
+
+def add_migrate(commands, shared, remote) -> None:
+    migrate = commands.add_parser(
+        "migrate",
+        parents=[shared, remote],
+        help="Kerchunk references to a repository",
+        description="Make a new repository of Kerchunk references in JSON or Parquet. Every "
+        "reference is checked, and values compared with the files that they lead to.",
+    )
+    migrate.add_argument("references", nargs="+", metavar="REFERENCES", help="JSON or Parquet")
+    migrate.add_argument("--repo", required=True, help="where to create it: a path or URL")
+    migrate.add_argument("--concat-dim", help="dimension along which several references lie")
+    migrate.add_argument("--from", dest="old", metavar="PREFIX", help="how references begin")
+    migrate.add_argument("--to", dest="new", metavar="PREFIX", help="where the files are now")
+    migrate.add_argument("--drop", action="append", default=[], help="leave out a variable")
+    migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
+    migrate.add_argument("--message", help="of the commit")
 
 
 def run_build(options: argparse.Namespace) -> int:
@@ -105,6 +174,7 @@ def run_build(options: argparse.Namespace) -> int:
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
+        groups=tuple(options.group),
         message=options.message,
         workers=options.workers,
         progress=lambda phase: progress_printer(phase, options.quiet),
@@ -124,17 +194,55 @@ def run_build(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_append(options: argparse.Namespace) -> int:
+    from vzarr.append import append
+    from vzarr.report import print_result, progress_printer, reasons
+    from vzarr.storage import Access
+
+    done = append(
+        options.files,
+        options.repo,
+        Access(options.anonymous, options.region, options.account),
+        replace_known=options.replace,
+        skip_bad=options.skip_bad,
+        message=options.message,
+        workers=options.workers,
+        progress=lambda phase: progress_printer(phase, options.quiet),
+    )
+    renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
+    result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
+    lines = [
+        f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
+        f"{len(done.known)} known already, {done.references} references; {result}",
+        *reasons("known", renamed),
+        *(f"left out: {sentence}" for sentence in done.left_out),
+    ]
+    print_result(done.as_json(), lines, options.json)
+    return 0
+
+
 def run_verify(options: argparse.Namespace) -> int:
     from vzarr.report import print_result, progress_printer, reasons
     from vzarr.storage import Access
-    from vzarr.verify import verify_repository
+    from vzarr.verify import verify_named, verify_repository
 
-    report = verify_repository(
-        options.repo,
-        Access(options.anonymous, options.region, options.account),
-        sample=None if options.all else options.sample,
-        progress=progress_printer("compared", options.quiet),
-    )
+    access = Access(options.anonymous, options.region, options.account)
+    amount = {
+        "sample": None if options.all else options.sample,
+        "progress": progress_printer("compared", options.quiet),
+    }
+    if options.source:
+        report = verify_named(
+            options.repo,
+            options.source,
+            access,
+            concat_dim=options.concat_dim,
+            source_group=options.group,
+            skip=tuple(options.skip),
+            **amount,
+        )
+    else:
+        report = verify_repository(options.repo, access, **amount)
     lines = [
         *(f"FAILED {failure}" for failure in report.failures),
         f"{'passed' if report.passed else 'failed'}: compared {report.values} values of "
@@ -144,6 +252,70 @@ def run_verify(options: argparse.Namespace) -> int:
     ]
     print_result(report.as_json(), lines, options.json)
     return 0 if report.passed else 1
+
+
+def run_refresh(options: argparse.Namespace) -> int:
+    from vzarr.errors import InputError
+    from vzarr.refresh import refresh, repoint
+    from vzarr.report import print_result, progress_printer
+    from vzarr.storage import Access
+
+    if (options.old is None) != (options.new is None):
+        raise InputError("--from and --to belong together: the old place and the new one.")
+    access = Access(options.anonymous, options.region, options.account)
+    common = {
+        "dry_run": options.dry_run,
+        "message": options.message,
+        "progress": lambda phase: progress_printer(phase, options.quiet),
+    }
+    if options.old is None:
+        found = refresh(options.repo, access, content=options.content, **common)
+    else:
+        found = repoint(
+            options.repo, access, options.old, options.new, everything=options.all, **common
+        )
+    done = f"{found.references} references renewed, snapshot {found.snapshot}"
+    lines = [
+        *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
+        f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
+        f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
+    ]
+    print_result(found.as_json(), lines, options.json)
+    return 0
+
+
+def run_migrate(options: argparse.Namespace) -> int:
+    from vzarr.errors import InputError
+    from vzarr.migrate import migrate
+    from vzarr.report import print_result, progress_printer, reasons
+    from vzarr.storage import Access
+
+    if (options.old is None) != (options.new is None):
+        raise InputError("--from and --to belong together: the old place and the new one.")
+    made = migrate(
+        options.references,
+        options.repo,
+        Access(options.anonymous, options.region, options.account),
+        moved=None if options.old is None else (options.old, options.new),
+        concat_dim=options.concat_dim,
+        drop=tuple(options.drop),
+        everything=options.all,
+        message=options.message,
+        progress=lambda phase: progress_printer(phase, options.quiet),
+    )
+    built = made.built
+    lines = [
+        f"{built.repository}: {built.references} references to {len(built.sources)} files, "
+        f"snapshot {built.snapshot}",
+        f"{made.values} values of {made.compared} files compared",
+        f"virtual: {', '.join(built.virtual) or 'nothing'}",
+        f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
+        *reasons("stored natively", built.native),
+        *reasons("dropped", built.dropped),
+        *built.notes,
+    ]
+    print_result(made.as_json(), lines, options.json)
+    return 0
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -190,7 +362,15 @@ def main(arguments: list[str] | None = None) -> int:
     from vzarr.errors import InputError, Refused
     from vzarr.report import print_error
 
-    run = {"build": run_build, "verify": run_verify, "demo": run_demo}[options.command]
+    commands = {
+        "build": run_build,
+        "append": run_append,
+        "verify": run_verify,
+        "refresh": run_refresh,
+        "migrate": run_migrate,
+        "demo": run_demo,
+    }
+    run = commands[options.command]
     try:
         return run(options)
     except (InputError, Refused) as error:

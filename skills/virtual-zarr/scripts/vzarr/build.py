@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import icechunk
+import xarray as xr
+from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine import combine_files, find_record_dimension
+from vzarr.combine import find_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import find_sources
-from vzarr.parse import ParsedFile, Unreadable, parse_files
+from vzarr.find import find_sources, last_updated
+from vzarr.formats import FORMATS
+from vzarr.groups import combine_groups, describe, part_of, stored_groups
+from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
 from vzarr.storage import Access, as_url
 from vzarr.verify import DEFAULT_SAMPLE, compare_store
 from vzarr.write import check_vacant, write_repository
@@ -59,11 +64,16 @@ def build(
     concat_dim: str | None = None,
     drop: tuple[str, ...] = (),
     skip_bad: bool = False,
+    groups: tuple[str, ...] = (),
     message: str | None = None,
     workers: int | None = None,
     progress: Progress = _silent,
+    check: Callable[[icechunk.IcechunkStore, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Built:
     """Make a repository over files; raise before anything is written if it would read wrong.
+
+    ``check`` takes the store before the commit and its metadata, may raise, and returns what to
+    change in the metadata.
 
     Raises
     ------
@@ -76,12 +86,16 @@ def build(
     parsed_at = datetime.now(UTC)
     sources = find_sources(patterns, access)
     if concat_dim is None and len(sources) > 1:
-        concat_dim = _guess_dimension(sources, access, drop)
+        concat_dim = _guess_dimension(sources, access, drop, groups)
+    elif concat_dim is None:  # one file, which later ones may continue
+        with suppress(InputError):
+            concat_dim = _guess_dimension(sources, access, drop, groups)
     parsed = parse_files(
         sources,
         access,
         drop=drop,
         record_dimension=concat_dim,
+        groups=groups,
         workers=workers,
         progress=progress("parsed"),
     )
@@ -90,8 +104,8 @@ def build(
     if unreadable and not (skip_bad and good):
         more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
         raise InputError(unreadable[0] + more)
-    dataset, files, differing = combine_files(good, concat_dim, access, skip_bad)
-    metadata = _metadata(files, concat_dim)
+    datasets, files, differing = combine_groups(good, concat_dim, access, skip_bad)
+    metadata = _metadata(files, concat_dim, datasets)
 
     def compare(store: icechunk.IcechunkStore) -> None:
         report = compare_store(
@@ -99,73 +113,99 @@ def build(
         )
         if not report.passed:
             raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
+        if check is not None:
+            metadata.update(check(store, dict(metadata)))
 
-    references = int(dataset.vz.nrefs())
+    references = sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
     snapshot = write_repository(
-        dataset,
+        datasets,
         repository,
-        [file.source.url for file in files],
+        _places(files, datasets),
         access,
         message=message or f"{len(files)} files",
         metadata=metadata,
-        last_updated_at=_last_updated(parsed_at, files),
+        last_updated_at=last_updated(parsed_at, [file.source for file in files]),
         before_commit=compare,
     )
+    stored = list(stored_groups(metadata).items())
     return Built(
         repository=as_url(repository),
         snapshot=snapshot,
         concat_dim=concat_dim,
-        sizes={str(name): size for name, size in dataset.sizes.items()},
+        sizes={
+            _path(group, name): size
+            for group, dataset in datasets.items()
+            for name, size in dataset.sizes.items()
+        },
         sources=[file.source.url for file in files],
         references=references,
-        virtual=metadata["virtual"],
-        loaded=metadata["loaded"],
-        native=metadata["native"],
-        dropped=metadata["dropped"],
-        notes=list(dict.fromkeys(note for file in files for note in file.notes)),
+        virtual=[_path(group, name) for group, kept in stored for name in kept["virtual"]],
+        loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
+        native=_by_path(stored, "native"),
+        dropped=_by_path(stored, "dropped"),
+        notes=list(
+            dict.fromkeys(
+                note for file in files for group in datasets for note in part_of(file, group).notes
+            )
+        ),
         left_out=[*unreadable, *map(str, differing)],
     )
 
 
-def _last_updated(parsed_at: datetime, files: list[ParsedFile]) -> datetime:
-    """The time after which a source counts as changed.
-
-    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
-    would count as changed, and gets the rest of it.
-    """
-    newest = max(file.source.last_modified for file in files)
-    return max(parsed_at, newest.replace(microsecond=0) + timedelta(seconds=1))
+def _path(group: str, name: object) -> str:
+    return f"{group}/{name}" if group else str(name)
 
 
-def _guess_dimension(sources: list, access: Access, drop: tuple[str, ...]) -> str:
-    """The record dimension of the first file that can be read."""
+def _by_path(stored: list[tuple[str, dict[str, Any]]], key: str) -> dict[str, str]:
+    return {_path(group, name): why for group, kept in stored for name, why in kept[key].items()}
+
+
+def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[str]:
+    """The URLs that references lead to: the sources, or what these refer to themselves."""
+    places = {file.data_url for file in files}
+    if any(FORMATS[file.file_format].references for file in files):
+        for dataset in datasets.values():
+            for variable in dataset.variables.values():
+                if is_virtual(variable):
+                    places |= {str(path) for path in variable.data.manifest._paths.flat if path}
+    return sorted(places - {INLINED_CHUNK_PATH})
+
+
+def _guess_dimension(
+    sources: list, access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
+) -> str:
+    """The record dimension of the first file that can be read, in the first group that has one."""
     reason = ""
     for source in sources:
-        (result,) = parse_files([source], access, drop=drop, workers=1)
+        (result,) = parse_files([source], access, drop=drop, groups=groups, workers=1)
         if isinstance(result, ParsedFile):
-            return find_record_dimension(result)
+            first: InputError | None = None
+            for part in [result, *result.children.values()]:
+                try:
+                    return find_record_dimension(part)
+                except InputError as error:
+                    first = first or error
+            raise first
         reason = reason or result.reason
     raise InputError(reason)
 
 
-def _metadata(files: list[ParsedFile], concat_dim: str | None) -> dict[str, Any]:
+def _metadata(
+    files: list[ParsedFile], concat_dim: str | None, datasets: dict[str, xr.Dataset]
+) -> dict[str, Any]:
     """What a commit keeps, for ``verify`` and for appends to come."""
-    records = []
-    for file in files:
-        length = file.dataset.sizes.get(concat_dim, 1) if concat_dim else 1
-        records.append({**file.source.as_record(), "length": int(length)})
-    native: dict[str, str] = {}
-    dropped: dict[str, str] = {}
-    for file in files:
-        native |= file.native
-        dropped |= file.dropped
-    virtual = sorted(files[0].virtual)
-    return {
+    root = describe(files, "", concat_dim)
+    lengths = root.pop("lengths")
+    records = [
+        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
+    ]
+    metadata = {
         "version": vzarr.__version__,
+        **root,
         "concat_dim": concat_dim,
         "sources": records,
-        "virtual": virtual,
-        "loaded": sorted({str(name) for name in files[0].dataset.variables} - {*virtual, *native}),
-        "native": native,
-        "dropped": dropped,
     }
+    below = {path: describe(files, path, concat_dim) for path in datasets if path}
+    if below:
+        metadata |= {"root": bool(datasets[""].variables), "groups": below}
+    return metadata

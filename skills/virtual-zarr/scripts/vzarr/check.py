@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
-from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.native import fetch, mismatch, open_native
 from vzarr.parse import ParsedFile, is_virtual
 from vzarr.storage import Access
 
@@ -116,11 +116,12 @@ def _compare_encoding(
         # Decoded times are encoded anew, so their epochs may differ.
         if key == "units" and variable.dtype.kind in "mMO" and not is_virtual(variable):
             continue
-        if not _same(mine.get(key), theirs.get(key)):
+        if not same(mine.get(key), theirs.get(key)):
             differ(name, key, mine.get(key), theirs.get(key))
 
 
-def _same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
+    """Equal, numbers and arrays whatever their type; NaN equals NaN."""
     if left is None or right is None:
         return left is right
     left, right = np.asarray(left), np.asarray(right)
@@ -136,7 +137,7 @@ def _first_difference(
     values = []
     for parsed in (other, first):
         content = fetch(parsed.source.url, access, parsed.source.size)
-        with open_native(content, detect_format(content)) as native:
+        with open_native(content, parsed.file_format, parsed.group) as native:
             values.append(np.asarray(native[name].values))
     mine, theirs = values
     if mine.shape != theirs.shape:

@@ -27,7 +27,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
         If there is none, or more than one.
     """
     variables = parsed.dataset.variables
-    unlimited = [dim for dim in parsed.unlimited if dim in parsed.dataset.dims]
+    unlimited = [dim for dim in dict.fromkeys(parsed.unlimited) if dim in parsed.dataset.dims]
     times = [
         str(name)
         for name, variable in variables.items()
@@ -98,7 +98,7 @@ def combine_files(
         if dimension is not None:
             files = [with_record_dimension(files[0], dimension)]
         dataset = files[0].dataset
-        set_time_encoding(dataset)
+        set_time_encoding(dataset, dimension)
         return dataset, files, []
     files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
     kept: list[ParsedFile] = []

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
 
 from vzarr.errors import InputError
 from vzarr.storage import Access, as_url, object_store, root_of
 
+LOOK_UPS = 32
+"""Sources that are looked up at a time."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """One file. ``size`` in bytes; ``etag`` is None where the store has none."""
+    """One file or one folder of Zarr. ``size`` in bytes; ``etag`` None where the store has none."""
 
     url: str
     size: int
@@ -69,11 +75,54 @@ def look_up(url: str, access: Access) -> Source:
     if url.startswith("file://"):
         return _local_source(Path(url.removeprefix("file://")))
     store, path = object_store(url, access)
-    meta = obstore.head(store, path)
-    return _remote_source(url, meta)
+    try:
+        return _remote_source(url, obstore.head(store, path))
+    except FileNotFoundError:
+        listed = [] if url.startswith("https://") else _list(store, path.rstrip("/") + "/")
+        if not listed:
+            raise
+        newest = max(meta["last_modified"] for meta in listed)
+        return Source(url.rstrip("/"), sum(meta["size"] for meta in listed), newest)
+
+
+def look_up_all(
+    urls: list[str], access: Access, progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Source | Exception]:
+    """The present state of each source, or why there is none."""
+
+    def state(url: str) -> Source | Exception:
+        try:
+            return look_up(url, access)
+        except Exception as error:
+            return error
+
+    found: dict[str, Source | Exception] = {}
+    with ThreadPoolExecutor(LOOK_UPS) as pool:
+        for url, source in zip(urls, pool.map(state, urls), strict=True):
+            found[url] = source
+            progress(len(found), len(urls))
+    return found
+
+
+def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
+    """The time after which a source counts as changed.
+
+    The begin of parsing; but Icechunk compares whole seconds, so a file written in that very second
+    would count as changed, and gets the rest of it.
+    """
+    newest = max(source.last_modified for source in sources)
+    return max(moment, newest.replace(microsecond=0) + timedelta(seconds=1))
+
+
+def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:
+    return obstore.list(store, prefix).collect()
 
 
 def _local_source(path: Path) -> Source:
+    if path.is_dir():
+        states = [file.stat() for file in path.rglob("*") if file.is_file()] or [path.stat()]
+        newest = datetime.fromtimestamp(max(state.st_mtime for state in states), UTC)
+        return Source(f"file://{path}", sum(state.st_size for state in states), newest)
     state = path.stat()
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
     return Source(f"file://{path}", state.st_size, changed)
@@ -88,7 +137,14 @@ def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
 def _find_local(url: str) -> list[Source]:
     pattern = url.removeprefix("file://")
     names = [pattern] if Path(pattern).exists() else glob.glob(pattern)
-    return [_local_source(Path(name)) for name in names if Path(name).is_file()]
+    paths = [Path(name.rstrip("/")) for name in names]
+    return [_local_source(path) for path in paths if path.is_file() or _is_zarr(path, pattern)]
+
+
+def _is_zarr(path: Path, pattern: str) -> bool:
+    """A folder counts as one source if it is a Zarr store, or if it is named itself."""
+    markers = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+    return str(path) == pattern.rstrip("/") or any((path / name).exists() for name in markers)
 
 
 def _find_objects(url: str, access: Access) -> list[Source]:

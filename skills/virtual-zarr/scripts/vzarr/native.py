@@ -1,15 +1,16 @@
-"""What a file holds, by a reader that knows nothing of manifests: h5netcdf or netCDF-C.
+"""What a file holds, by a reader that knows nothing of manifests: h5netcdf, netCDF-C and others.
 
 The truth that references are compared with, and the values of what is stored natively.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +21,59 @@ import numpy as np
 import obstore
 import xarray as xr
 
+from vzarr import formats
 from vzarr.errors import InputError
+from vzarr.find import look_up
 from vzarr.storage import Access, object_store
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_SIGNATURES = [
-    (b"CDF\x01", "netcdf3"),
-    (b"CDF\x02", "netcdf3"),
-    (b"CDF\x05", "netcdf3"),
-    (b"GRIB", "GRIB"),
-    (b"SIMPLE  =", "FITS"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"\x0e\x03\x13\x01", "HDF4"),
-    (b"\x1f\x8b", "gzip"),
-    (b"PK\x03\x04", "zip"),
-]
-SUPPORTED = ("hdf5", "netcdf3")
 IN_MEMORY_LIMIT = 256 * 1024**2
 """Remote files up to this many bytes are fetched whole, in one request, and parsed from memory."""
+FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
+"""Bytes in a part, and parts, of a large file that its fingerprint is made of."""
+UNWRITTEN_FROM = 1_000_000
+"""Elements from which a dataset that was never written is not given to the parser."""
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A prefix of an object store, without a slash at its end."""
+
+    store: Any
+    path: str
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file's bytes: a local path, the whole content of a small object, or a remote reader."""
+    """A file's bytes: a local path, the whole content of a small object, or a remote reader.
+
+    A folder (of Zarr) is a local path or a ``RemoteFolder``. ``cache`` is for what readers want to
+    find out once.
+    """
 
     url: str
     handle: Path | bytes | Any
+    access: Access = field(default_factory=Access)
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_folder(self) -> bool:
+        if isinstance(self.handle, Path):
+            return self.handle.is_dir()
+        return isinstance(self.handle, RemoteFolder)
+
+    def names(self) -> set[str]:
+        """What lies in a folder, one level deep."""
+        if isinstance(self.handle, Path):
+            return {entry.name for entry in self.handle.iterdir()}
+        listed = obstore.list_with_delimiter(self.handle.store, self.handle.path + "/")
+        paths = [*listed["common_prefixes"], *(meta["path"] for meta in listed["objects"])]
+        return {path.rstrip("/").rpartition("/")[2] for path in paths}
+
+    def member(self, name: str) -> bytes:
+        """A file of a folder."""
+        if isinstance(self.handle, Path):
+            return (self.handle / name).read_bytes()
+        return bytes(obstore.get(self.handle.store, f"{self.handle.path}/{name}").bytes())
 
     def open(self) -> Any:
         """A path or a seekable file object."""
@@ -61,42 +88,99 @@ class Content:
         self.handle.seek(0)
         return bytes(self.handle.read(length))
 
+    def read(self) -> bytes:
+        """All bytes of a file."""
+        if isinstance(self.handle, bytes):
+            return self.handle
+        if isinstance(self.handle, Path):
+            return self.handle.read_bytes()
+        self.handle.seek(0)
+        return bytes(self.handle.read())
+
 
 def fetch(url: str, access: Access, size: int) -> Content:
-    """The content of one source. ``size`` in bytes decides whether it is fetched whole."""
+    """The content of one source. ``size`` in bytes decides whether it is fetched whole.
+
+    For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
+    byte order and leaves out variables, and no value can be compared without the data file.
+    """
+    content = _fetch(url, access, size)
+    if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
+        return content
+    data_url = url.removesuffix(".dmrpp")
+    try:
+        if data_url == url:
+            raise FileNotFoundError
+        return _fetch(data_url, access, look_up(data_url, access).size)
+    except FileNotFoundError:
+        raise InputError(
+            f"{url}: DMR++ without the data file that it describes: put that beside it, under the "
+            "same name without .dmrpp, or build from the data file."
+        ) from None
+
+
+def _fetch(url: str, access: Access, size: int) -> Content:
     if url.startswith("file://"):
-        return Content(url, Path(url.removeprefix("file://")))
+        return Content(url, Path(url.removeprefix("file://")), access)
     store, path = object_store(url, access)
-    if size <= IN_MEMORY_LIMIT:
-        return Content(url, bytes(obstore.get(store, path).bytes()))
-    return Content(url, obstore.open_reader(store, path, buffer_size=4 * 1024**2))
+    try:
+        if size <= IN_MEMORY_LIMIT:
+            return Content(url, bytes(obstore.get(store, path).bytes()), access)
+        reader = obstore.open_reader(store, path, buffer_size=4 * 1024**2)
+        return Content(url, reader, access)
+    except FileNotFoundError:
+        folder = RemoteFolder(store, path.rstrip("/"))
+        if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
+            raise
+        return Content(url, folder, access)
+
+
+def fingerprint(content: Content, size: int) -> str | None:
+    """A hash of a file's content, whatever its name: of all of it, or of parts of a large file."""
+    if content.is_folder:
+        return None
+    whole = size <= FINGERPRINT_PARTS * FINGERPRINT_PART
+    starts = np.linspace(0, max(size - FINGERPRINT_PART, 0), FINGERPRINT_PARTS, dtype=int)
+    digest = hashlib.sha256(str(size).encode())
+    if isinstance(content.handle, bytes):
+        file: Any = io.BytesIO(content.handle)
+    else:
+        file = content.handle.open("rb") if isinstance(content.handle, Path) else content.handle
+    try:
+        for start in [0] if whole else starts.tolist():
+            file.seek(start)
+            digest.update(bytes(file.read(size if whole else FINGERPRINT_PART)))
+    finally:
+        if isinstance(content.handle, Path):
+            file.close()
+    return digest.hexdigest()
 
 
 def detect_format(content: Content) -> str:
-    """``hdf5`` or ``netcdf3``, by the first bytes and never by the name.
+    """A key of ``formats.FORMATS``, by the first bytes and never by the name.
 
     Raises
     ------
     InputError
-        For an empty file and for any other format, which it names where it knows it.
+        For what cannot be virtualized: it names what it is, and what to do.
     """
-    head = content.head()
-    if not head:
-        raise InputError(f"{content.url}: the file is empty.")
-    # HDF5 allows a user block of 512, 1024, 2048... bytes before the signature.
-    if any(head[offset : offset + 8] == HDF5_SIGNATURE for offset in (0, 512, 1024, 2048)):
-        return "hdf5"
-    found = next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
-    if found == "netcdf3":
-        return found
-    if found is None:
-        raise InputError(f"{content.url}: not NetCDF or HDF5 (begins with {head[:8]!r}).")
-    raise InputError(f"{content.url}: {found} is not supported by this tool, only NetCDF and HDF5.")
+    if "format" not in content.cache:
+        content.cache["format"] = formats.sniff(content)
+    return content.cache["format"]
+
+
+def list_groups(content: Content) -> list[str]:
+    """Paths of the groups that may hold variables; the root is an empty string."""
+    return formats.load(detect_format(content)).list_groups(content)
 
 
 @contextmanager
-def open_native(content: Content, file_format: str) -> Iterator[xr.Dataset]:
-    """The root group, CF-decoded; times stay undecoded where xarray cannot decode their units.
+def open_native(
+    content: Content, file_format: str, group: str = "", drop: Iterable[str] = ()
+) -> Iterator[xr.Dataset]:
+    """One group, CF-decoded; times stay undecoded where xarray cannot decode their units.
+
+    Without the variables in ``drop``, which are not looked at.
 
     Raises
     ------
@@ -106,30 +190,34 @@ def open_native(content: Content, file_format: str) -> Iterator[xr.Dataset]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = _open(content, file_format, decode_times=True)
+            dataset = _open(content, file_format, group, list(drop), decode_times=True)
         except (ValueError, OverflowError) as error:
             if "decode time" not in str(error):
                 raise
-            dataset = _open(content, file_format, decode_times=False)
+            dataset = _open(content, file_format, group, list(drop), decode_times=False)
         with dataset:
             yield dataset
 
 
-def _open(content: Content, file_format: str, decode_times: bool) -> xr.Dataset:
-    options: dict[str, Any] = {"decode_times": decode_times, "cache": False}
+def _open(
+    content: Content, file_format: str, group: str, drop: list[str], decode_times: bool
+) -> xr.Dataset:
+    options: dict[str, Any] = {
+        "decode_times": decode_times,
+        "drop_variables": drop,
+        "cache": False,
+    }
     if file_format == "hdf5":
-        return xr.open_dataset(content.open(), engine="h5netcdf", phony_dims="sort", **options)
-    if isinstance(content.handle, Path):
-        return xr.open_dataset(content.handle, engine="netcdf4", **options)
-    file = netCDF4.Dataset(content.url, memory=_all_bytes(content))
-    return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
-
-
-def _all_bytes(content: Content) -> bytes:
-    if isinstance(content.handle, bytes):
-        return content.handle
-    content.handle.seek(0)
-    return bytes(content.handle.read())
+        return xr.open_dataset(
+            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
+        )
+    if file_format == "netcdf3":
+        if isinstance(content.handle, Path):
+            return xr.open_dataset(content.handle, engine="netcdf4", **options)
+        file = netCDF4.Dataset(content.url, memory=content.read())
+        return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
+    raw = formats.load(file_format).open_raw(content, group)
+    return xr.decode_cf(raw, decode_times=decode_times, drop_variables=drop)
 
 
 def child_groups(content: Content) -> list[str]:
@@ -145,30 +233,80 @@ def child_groups(content: Content) -> list[str]:
     return sorted(names)
 
 
-def hdf5_hazards(content: Content) -> dict[str, str]:
-    """Variables of the root group whose bytes references cannot describe, each with its reason.
+def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
+    """Variables of one group whose bytes references cannot describe, each with its reason.
 
     VirtualiZarr 2.8 reads these as fill values or garbage, without an error.
     """
     hazards: dict[str, str] = {}
     with h5py.File(content.open(), "r") as file:
-        for name in file:
-            kind = file.get(name, getclass=True, getlink=False)
+        room = file[group or "/"]
+        for name in room:
+            kind = room.get(name, getclass=True, getlink=False)
             if kind is not h5py.Dataset:
                 continue
-            reason = _hazard(file[name])
+            reason = _hazard(room[name])
             if reason:
                 hazards[name] = reason
     return hazards
 
 
-def hdf5_placeholders(content: Content, native: xr.Dataset) -> list[str]:
-    """Datasets of the root group that are no variables, such as dimensions without coordinates.
+@dataclass(frozen=True)
+class Unwritten:
+    """A large dataset of which nothing was ever written."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fill: Any
+    attributes: dict[str, Any]
+    is_index: bool
+
+
+def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
+    """Datasets of one group with more than ``UNWRITTEN_FROM`` elements and no storage at all."""
+    found: dict[str, Unwritten] = {}
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        for name in room:
+            if room.get(name, getclass=True) is not h5py.Dataset:
+                continue
+            dataset = room[name]
+            if dataset.shape is None or dataset.size <= UNWRITTEN_FROM:
+                continue
+            label = dataset.attrs.get("NAME", b"")
+            placeholder = label.startswith(b"This is a netCDF dimension but not a netCDF variable")
+            plain = dataset.dtype.kind in "iuf"
+            if placeholder or not plain or _hazard(dataset) or dataset.id.get_storage_size():
+                continue
+            attributes = {
+                key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+                for key, value in dataset.attrs.items()
+                if isinstance(value, str | np.number)
+                or (isinstance(value, np.ndarray) and value.dtype.kind in "iuf")
+            }
+            attributes = {key: _only(value) for key, value in attributes.items()}
+            attributes.pop("_Netcdf4Dimid", None)
+            attributes.pop("_Netcdf4Coordinates", None)
+            attributes.pop("_FillValue", None)  # comes back with the mask
+            fill = dataset.fillvalue.item()
+            is_index = dataset.ndim == 1 and dataset.is_scale
+            dtype = dataset.dtype.newbyteorder("=")
+            found[name] = Unwritten(dataset.shape, dtype, fill, attributes, is_index)
+    return found
+
+
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> list[str]:
+    """Datasets of one group that are no variables, such as dimensions without coordinates.
 
     VirtualiZarr 2.8 returns some of them as variables of zeros.
     """
     with h5py.File(content.open(), "r") as file:
-        datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
+        room = file[group or "/"]
+        datasets = [name for name in room if room.get(name, getclass=True) is h5py.Dataset]
     return [name for name in datasets if name not in native.variables]
 
 
@@ -189,6 +327,11 @@ def _hazard(dataset: h5py.Dataset) -> str | None:
         if any(masks):
             return "HDF5 chunks that skip a filter"
     return None
+
+
+def is_packed(variable: xr.DataArray | xr.Variable) -> bool:
+    """Whether values are computed from stored numbers, so that readers differ by rounding."""
+    return bool({"scale_factor", "add_offset", "computed"} & variable.encoding.keys())
 
 
 def values_equal(left: np.ndarray, right: np.ndarray, packed: bool) -> bool:

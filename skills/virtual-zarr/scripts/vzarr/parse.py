@@ -7,6 +7,8 @@ reason is kept. Files are parsed one by one, or in processes that cannot deadloc
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import multiprocessing
 import os
 import warnings
@@ -20,18 +22,25 @@ import obstore
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
-from virtualizarr.manifests import ManifestArray, ManifestStore
-from virtualizarr.parsers import HDFParser, NetCDF3Parser
+from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
+from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
+from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
+from virtualizarr.parsers.utils import encode_cf_fill_value
 
+from vzarr import formats
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source
 from vzarr.native import (
     Content,
-    child_groups,
+    Unwritten,
     detect_format,
     fetch,
+    fingerprint,
     hdf5_hazards,
     hdf5_placeholders,
+    hdf5_unwritten,
+    is_packed,
+    list_groups,
     open_native,
     values_equal,
 )
@@ -39,6 +48,9 @@ from vzarr.storage import Access, object_store, root_of
 
 NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
+EMPTY_CHUNK = 4 * 1024**2
+"""Elements in a chunk of an array that was never written, whose source has no chunks of its own."""
+NAMED = "named by --drop"
 PROBE_LIMIT = 4 * 1024**2
 """Variables up to this many bytes are compared whole with the native reader, larger in part."""
 PARALLEL_FROM_LOCAL, PARALLEL_FROM_REMOTE = 400, 60
@@ -52,7 +64,9 @@ class ParsedFile:
     ``dataset`` holds virtual variables (ManifestArray) and loaded ones (NumPy); ``native`` and
     ``dropped`` give the reason for each variable that did not become virtual; ``packing`` holds the
     CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
-    without the record dimension.
+    without the record dimension. It describes the root ``group``; ``children`` the others, by path.
+    ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
+    whether two files hold the same; None for folders.
     """
 
     source: Source
@@ -64,6 +78,18 @@ class ParsedFile:
     notes: list[str] = field(default_factory=list)
     packing: dict[str, dict[str, Any]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    children: dict[str, ParsedFile] = field(default_factory=dict)
+    data_url: str = ""
+    fingerprint: str | None = None
+
+    def as_record(self) -> dict[str, object]:
+        """JSON form of the source, as kept in the commit's metadata."""
+        return {**self.source.as_record(), "fingerprint": self.fingerprint}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.dataset.variables
 
     @property
     def virtual(self) -> list[str]:
@@ -93,22 +119,28 @@ def is_virtual(variable: xr.Variable) -> bool:
     return isinstance(variable._data, ManifestArray)
 
 
+def holds_values(variable: xr.Variable) -> bool:
+    """Whether a virtual variable's values, or some, are kept beside the references."""
+    return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
+
+
 def parse_files(
     sources: list[Source],
     access: Access,
     *,
     drop: tuple[str, ...] = (),
     record_dimension: str | None = None,
+    groups: tuple[str, ...] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ParsedFile | Unreadable]:
     """Parse files, in their order. ``record_dimension`` names the dimension to combine along.
 
-    Uses worker processes from ``PARALLEL_FROM_LOCAL`` (or ``_REMOTE``) files on, or as ``workers``
-    says. They are started by forkserver: after a fork of this process, whose libraries hold
-    threads, they would hang.
+    ``groups`` and what lies below them, or all. Uses worker processes from ``PARALLEL_FROM_LOCAL``
+    (or ``_REMOTE``) files on, or as ``workers`` says. They are started by forkserver: after a fork
+    of this process, whose libraries hold threads, they would hang.
     """
-    jobs = [(source, access, drop, record_dimension) for source in sources]
+    jobs = [(source, access, drop, record_dimension, groups) for source in sources]
     local = sources[0].url.startswith("file://")
     enough = PARALLEL_FROM_LOCAL if local else PARALLEL_FROM_REMOTE
     if workers is None:
@@ -144,51 +176,103 @@ def parse_file(
     access: Access,
     drop: tuple[str, ...] = (),
     record_dimension: str | None = None,
+    groups: tuple[str, ...] = (),
 ) -> ParsedFile:
     """References to one file, each variable compared with the native reader.
+
+    ``drop`` names variables in any group, or one variable or group by its path.
 
     Raises
     ------
     InputError
-        If the format is not supported, or the root group is empty.
+        If the format is not supported, or there are no variables.
     Refused
         If a variable can neither be virtual nor be copied.
     """
     content = fetch(source.url, access, source.size)
     file_format = detect_format(content)
-    with warnings.catch_warnings(), open_native(content, file_format) as native:
+    chosen = _choose_groups(source.url, list_groups(content), groups, drop)
+    parsed = ParsedFile(source, file_format, xr.Dataset())
+    for group in chosen:
+        part = _parse_group(source, content, file_format, group, drop, record_dimension)
+        if not group:
+            parsed = part
+        elif not part.is_empty:
+            part.unlimited += parsed.unlimited  # dimensions are declared above the group
+            parsed.children[group] = part
+    if parsed.is_empty and not parsed.children:
+        raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
+    parsed.data_url = content.url
+    parsed.fingerprint = fingerprint(content, source.size)
+    parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
+    return parsed
+
+
+def _choose_groups(
+    url: str, available: list[str], wanted: tuple[str, ...], drop: tuple[str, ...]
+) -> list[str]:
+    wanted = tuple(group.strip("/") for group in wanted)
+    chosen = [
+        group
+        for group in available
+        if not wanted or any(_is_within(group, place) for place in wanted)
+    ]
+    if not chosen:
+        held = ", ".join(group for group in available[:8] if group) or "none"
+        raise InputError(f"{url}: has no group {wanted[0]}; its groups: {held}.")
+    return [group for group in chosen if not any(_is_within(group, name) for name in drop if group)]
+
+
+def _is_within(group: str, place: str) -> bool:
+    return group == place or not place or group.startswith(f"{place}/")
+
+
+def _parse_group(
+    source: Source,
+    content: Content,
+    file_format: str,
+    group: str,
+    drop: tuple[str, ...],
+    record_dimension: str | None,
+) -> ParsedFile:
+    prefix = f"{group}/" if group else ""
+    drop = tuple(name.removeprefix(prefix) for name in drop if "/" not in name.removeprefix(prefix))
+    empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
+    empty = {name: array for name, array in empty.items() if name not in drop}
+    for name, dataset in empty.items():
+        if dataset.is_index:
+            raise Refused(
+                f"{source.url}: {prefix}{name} is declared with {dataset.shape[0]} values and none "
+                "was ever written, and whoever opens a store loads its coordinates. "
+                f"Leave it out with --drop {prefix}{name}."
+            )
+    with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
-        native = native.drop_vars([name for name in drop if name in native.variables])
         if not native.variables:
-            groups = child_groups(content) if file_format == "hdf5" else []
-            held = f"only groups ({', '.join(groups[:5])}), which this tool does not read"
-            raise InputError(f"{source.url}: holds {held if groups else 'no variables'}.")
+            attributes = {key: _plain(value) for key, value in native.attrs.items()}
+            nothing = xr.Dataset(attrs=attributes)
+            notes = clean_attributes(nothing)
+            unlimited = tuple(native.encoding.get("unlimited_dims", ()))
+            return ParsedFile(source, file_format, nothing, unlimited, notes=notes, group=group)
         packing = {str(name): cf_encoding(v) for name, v in native.variables.items()}
         parsed = ParsedFile(
             source,
             file_format,
-            _assemble(source, access, content, file_format, native, drop, record_dimension),
+            _assemble(source, content, file_format, group, native, drop, empty, record_dimension),
             tuple(native.encoding.get("unlimited_dims", ())),
             packing=packing,
+            group=group,
         )
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
-        parsed.dropped.update({name: "named by --drop" for name in drop})
+        parsed.dropped.update(dict.fromkeys(drop, NAMED))
         parsed.notes = clean_attributes(parsed.dataset)
-        groups = child_groups(content) if file_format == "hdf5" else []
-        if groups and not parsed.virtual and not parsed.native:
-            raise InputError(
-                f"{source.url}: the data lie in groups ({', '.join(groups[:5])}), "
-                "which this tool does not read."
-            )
         if record_dimension is not None:
             parsed.digests = {
                 str(name): _digest(variable)
                 for name, variable in native.variables.items()
                 if record_dimension not in variable.dims and name != record_dimension
             }
-        if groups:
-            parsed.notes.append(f"groups left out: {', '.join(groups[:5])}")
     return parsed
 
 
@@ -211,89 +295,103 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
-def _registry(source: Source, access: Access, content: Content) -> ObjectStoreRegistry:
-    store, path = object_store(source.url, access)
-    if isinstance(content.handle, bytes):
+def _registry(content: Content, file_format: str) -> ObjectStoreRegistry:
+    roots = [root_of(url) for url in content.cache.get("targets", ())]
+    stores = {root: object_store(root + "/", content.access)[0] for root in roots}
+    store, path = object_store(content.url, content.access)
+    if isinstance(content.handle, bytes) and not formats.FORMATS[file_format].references:
         # The parser reads the bytes that were fetched; its references still name the source.
         store = MemoryStore()
         obstore.put(store, path, content.handle)
-    return ObjectStoreRegistry({root_of(source.url): store})
-
-
-def _manifest_store(
-    source: Source, registry: ObjectStoreRegistry, file_format: str, drop: list[str]
-) -> ManifestStore:
-    parser = (
-        HDFParser(drop_variables=drop)
-        if file_format == "hdf5"
-        else NetCDF3Parser(skip_variables=drop)
-    )
-    return parser(url=source.url, registry=registry)
+    return ObjectStoreRegistry({**stores, root_of(content.url): store})
 
 
 def _assemble(
     source: Source,
-    access: Access,
     content: Content,
     file_format: str,
+    group: str,
     native: xr.Dataset,
     drop: tuple[str, ...],
+    empty: dict[str, Unwritten],
     record_dimension: str | None,
 ) -> xr.Dataset:
-    """The file's dataset: virtual where that reads right, loaded or copied where it has to be."""
-    registry = _registry(source, access, content)
-    copied = dict(hdf5_hazards(content)) if file_format == "hdf5" else {}
-    copied = {name: reason for name, reason in copied.items() if name in native.variables}
+    """One group's dataset: virtual where that reads right, loaded or copied where it has to be."""
+    registry = _registry(content, file_format)
+    copied: dict[str, str] = {}
+    placeholders: list[str] = []
+    if file_format == "hdf5":
+        copied = hdf5_hazards(content, group)
+        copied = {name: reason for name, reason in copied.items() if name in native.variables}
+        placeholders = hdf5_placeholders(content, native, group)
     loaded = _loaded_names(native, record_dimension)
-    placeholders = hdf5_placeholders(content, native) if file_format == "hdf5" else []
-    unwanted = list({*drop, *copied, *placeholders})
-    store, failures = _open_store(source, registry, file_format, native, unwanted)
+    unwanted = list({*drop, *copied, *placeholders, *empty})
+    manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
-    virtual = store.to_virtual_dataset(loadable_variables=[], decode_times=False)
-    virtual, dropped = _matching(virtual, native, copied)
-    probe = xr.open_zarr(store, consolidated=False, zarr_format=3, decode_times=False, chunks=None)
-    probe = probe.rename({name: _without_padding(name) for name in probe.variables})
-    for name, variable in virtual.variables.items():
-        if (
-            is_virtual(variable)
-            and name not in loaded
-            and not _reads_right(probe, native, str(name))
-        ):
-            copied[str(name)] = "its references read differently from the file"
+    arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
+    variables, dropped = _matching(arrays, native, copied)
+    probe = _open_references(variables, registry)
+    for name in variables.keys() - empty.keys() - loaded:
+        if holds_values(variables[name]):
+            text = variables[name].dtype.kind in "TO"
+            copied[name] = "strings of varying length" if text else "kept in the references"
+        elif not _reads_right(probe, native, name):
+            copied[name] = "its references read differently from the file"
     for name in native.variables:
-        if name not in virtual.variables:
-            copied.setdefault(str(name), "the parser does not return it")
+        if name not in variables and name not in loaded:
+            reasons = content.cache.get("reasons", {})
+            reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
+            copied.setdefault(str(name), reason)
     for name in {*loaded, *copied} & set(native.variables):
+        path = f"{group}/{name}".lstrip("/")
+        where, advice = f"{source.url}: {path}", f"Leave it out with --drop {path}."
         if name in copied and native[name].nbytes > NATIVE_LIMIT:
             raise Refused(
-                f"{source.url}: {name} cannot be virtual ({copied[name]}) and is too large to copy "
-                f"({native[name].nbytes // 1024**2} MB). Leave it out with --drop {name}."
+                f"{where} cannot be virtual ({copied[name]}) and is too large to copy "
+                f"({native[name].nbytes // 1024**2} MB). {advice}"
             )
         try:
             variable = native[name].variable.load()
         except Exception as error:
             raise Refused(
-                f"{source.url}: {name} cannot be virtual ({copied.get(name, 'loaded')}), and the "
-                f"native reader fails ({_first_line(error)}). Leave it out with --drop {name}."
+                f"{where} cannot be virtual ({copied.get(name, 'loaded')}), and the "
+                f"native reader fails ({_first_line(error)}). {advice}"
             ) from error
-        if variable.dtype.names:
+        if variable.dtype.names or _holds_arrays(variable):
+            kind = "a compound type" if variable.dtype.names else "of arrays of varying length"
             raise Refused(
-                f"{source.url}: {name} is a compound type that cannot be virtual "
-                f"({copied.get(name)}). Leave it out with --drop {name}."
+                f"{where} is {kind} that cannot be virtual ({copied.get(name)}). {advice}"
             )
         variable.encoding = _portable_encoding(variable)
-        virtual = virtual.drop_vars(name, errors="ignore").assign({name: variable})
-    coordinates = [name for name in native.coords if name in virtual.variables]
-    virtual = virtual.reset_coords().set_coords(coordinates)
+        variables[str(name)] = variable
+    attributes = dict(manifests.metadata.attributes)
+    attributes.pop("coordinates", None)
+    virtual = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=attributes)
+    virtual = virtual.assign(variables)
+    virtual = virtual.set_coords([name for name in native.coords if name in variables])
     virtual.attrs["__native__"] = copied
     virtual.attrs["__dropped__"] = dropped
     return virtual
+
+
+def _holds_arrays(variable: xr.Variable) -> bool:
+    if variable.dtype != object:
+        return False
+    return any(
+        isinstance(value, np.ndarray | list | tuple | dict) for value in variable.values.flat
+    )
 
 
 def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
     """Index coordinates, bounds of times and the scalar to combine along are kept as numbers."""
     names = {str(name) for name, variable in native.variables.items() if variable.dims == (name,)}
     names |= {str(native[name].attrs["bounds"]) for name in names if "bounds" in native[name].attrs}
+    # A time keeps its file's epoch if it stays virtual, as it does in groups without coordinates.
+    names |= {
+        str(name)
+        for name, variable in native.variables.items()
+        if variable.dims == (record_dimension,) and variable.dtype.kind == "M"
+    }
     if record_dimension in native.variables and native[record_dimension].ndim == 0:
         names.add(record_dimension)
     return names & {str(name) for name in native.variables}
@@ -311,60 +409,122 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     return encoding
 
 
-def _open_store(
-    source: Source,
+def _parse_references(
     registry: ObjectStoreRegistry,
+    content: Content,
     file_format: str,
+    group: str,
     native: xr.Dataset,
     drop: list[str],
-) -> tuple[ManifestStore, dict[str, str]]:
-    """The parser's store, without the variables that it cannot parse, and why it cannot."""
+) -> tuple[ManifestGroup, dict[str, str]]:
+    """The parser's references, without the variables that it cannot parse, and why it cannot."""
+    module = formats.load(file_format)
+
+    def parse(unwanted: list[str]) -> ManifestGroup:
+        return module.manifest_group(content.url, registry, content, group, unwanted)
+
+    def find_failures(suspects: list[str], error: Exception) -> dict[str, str]:
+        if len(suspects) == 1:
+            return {suspects[0]: _first_line(error)}
+        found: dict[str, str] = {}
+        half = len(suspects) // 2
+        for part in (suspects[:half], suspects[half:]):
+            try:
+                parse([*drop, *(name for name in names if name not in part)])
+            except Exception as problem:
+                found |= find_failures(part, problem)
+        return found
+
     try:
-        store = _manifest_store(source, registry, file_format, drop)
-        store.to_virtual_dataset(loadable_variables=[], decode_times=False)
-        return store, {}
+        return parse(drop), {}
     except Exception as error:
+        names = [str(name) for name in native.variables if name not in drop]
         first = error
-    names = [str(name) for name in native.variables if name not in drop]
-    failures: dict[str, str] = {}
-    for name in names:
-        others = [other for other in names if other != name]
-        try:
-            _manifest_store(source, registry, file_format, [*drop, *others]).to_virtual_dataset(
-                loadable_variables=[], decode_times=False
-            )
-        except Exception as error:
-            failures[name] = _first_line(error)
-    if not failures:
-        raise Refused(f"{source.url}: the parser fails: {_first_line(first)}.") from first
+        failures = find_failures(names, error)
     try:
-        return _manifest_store(source, registry, file_format, [*drop, *failures]), failures
+        return parse([*drop, *failures]), failures
     except Exception as error:
-        raise Refused(f"{source.url}: the parser fails: {_first_line(error)}.") from error
+        # The file as a whole defeats the parser: everything is copied, or refused as too large.
+        return ManifestGroup(), dict.fromkeys(names, _first_line(first or error))
+
+
+def _nothing(dataset: Unwritten) -> ManifestArray:
+    """An array without a single reference. The parser makes room for one for each element."""
+    chunks = list(dataset.shape)
+    for axis in range(len(chunks)):
+        others = math.prod(chunks[axis + 1 :])
+        chunks[axis] = max(1, min(chunks[axis], EMPTY_CHUNK // max(1, others)))
+    metadata = create_v3_array_metadata(
+        shape=dataset.shape,
+        data_type=dataset.dtype,
+        chunk_shape=tuple(chunks),
+        fill_value=dataset.fill,
+        codecs=[],
+        dimension_names=None,
+        attributes=dataset.attributes,
+    )
+    grid = tuple(-(-size // chunk) for size, chunk in zip(dataset.shape, chunks, strict=True))
+    return ManifestArray(metadata, ChunkManifest({}, shape=grid))
 
 
 def _matching(
-    virtual: xr.Dataset, native: xr.Dataset, copied: dict[str, str]
-) -> tuple[xr.Dataset, dict[str, str]]:
-    """The virtual variables that the native reader knows too, by the same name and shape."""
+    arrays: dict[str, ManifestArray], native: xr.Dataset, copied: dict[str, str]
+) -> tuple[dict[str, xr.Variable], dict[str, str]]:
+    """The parsed arrays that the native reader knows too, with its dimensions and its mask."""
+    variables: dict[str, xr.Variable] = {}
     dropped: dict[str, str] = {}
-    for name in list(virtual.variables):
-        stripped = _without_padding(name)
-        if stripped != name and stripped in native.variables:
-            virtual = virtual.rename({name: stripped})
-            name = stripped
+    for name, array in arrays.items():
+        name = name if name in native.variables else _without_padding(name)
         if name not in native.variables:
-            dropped[str(name)] = "not a variable of the file, but a placeholder of the format"
-            virtual = virtual.drop_vars(name)
-        elif virtual[name].shape != native[name].shape:
-            copied[str(name)] = "the parser returns another shape"
-            virtual = virtual.drop_vars(name)
-        elif virtual[name].dims != native[name].dims:
-            renamed = dict(zip(virtual[name].dims, native[name].dims, strict=True))
-            variable = virtual[name].variable
-            variable.dims = tuple(renamed[dim] for dim in variable.dims)
-            virtual = virtual.drop_vars(name).assign({name: variable})
-    return virtual, dropped
+            dropped[name] = "not a variable of the file, but a placeholder of the format"
+            continue
+        truth = native.variables[name]
+        if array.shape != truth.shape:
+            copied[name] = "the parser returns another shape"
+            continue
+        metadata = copy_and_replace_metadata(
+            array.metadata, new_dimension_names=None, new_attributes={}
+        )
+        attributes = dict(array.metadata.attributes)
+        fill = truth.encoding.get("_FillValue")
+        if fill is not None and array.dtype.kind in "iuf" and "_FillValue" not in attributes:
+            # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks none
+            fill = np.asarray(fill).astype(array.dtype)
+            attributes["_FillValue"] = encode_cf_fill_value(fill, array.dtype)
+        variables[name] = xr.Variable(
+            truth.dims, ManifestArray(metadata, array.manifest), attributes
+        )
+    return variables, dropped
+
+
+class _References(ManifestStore):
+    """Zarr asks for the name of its store at every variable; the parent's lists all variables."""
+
+    def __str__(self) -> str:
+        return "references"
+
+
+def _open_references(
+    variables: dict[str, xr.Variable], registry: ObjectStoreRegistry
+) -> xr.Dataset:
+    """What reads through references, to be compared with the native reader."""
+    arrays = {}
+    for name, variable in variables.items():
+        metadata = copy_and_replace_metadata(
+            variable.data.metadata,
+            new_dimension_names=variable.dims,
+            new_attributes=variable.attrs,
+        )
+        arrays[name] = ManifestArray(metadata, variable.data.manifest)
+    store = _References(ManifestGroup(arrays), registry=registry)
+    return xr.open_zarr(
+        store,
+        consolidated=False,
+        zarr_format=3,
+        decode_times=False,
+        chunks=None,
+        create_default_indexes=False,
+    )
 
 
 def _without_padding(name: Any) -> str:
@@ -383,7 +543,7 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
         # Decoded by xarray from the same numbers in both; strings and times are compared raw.
         reference, truth = probe[name], truth.copy(deep=False)
     parts = _probe_parts(truth)
-    packed = bool({"scale_factor", "add_offset"} & truth.encoding.keys())
+    packed = is_packed(truth)
     try:
         for part in parts:
             left, right = reference.isel(part).values, truth.isel(part).values
@@ -417,17 +577,20 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
             if key == "_FillValue":
                 continue  # VirtualiZarr encodes it
             clean = _clean(value)
-            if clean is not value:
-                attributes[key] = clean
+            attributes[key] = clean
+            if isinstance(clean, str) and not isinstance(value, str | np.str_):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
     return notes
 
 
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def _clean(value: Any) -> Any:
-    array = np.asarray(value)
-    finite = array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
-    if finite and array.dtype.kind in "iufbUS":
-        return value
-    if isinstance(value, str | bool | int | list | tuple) and array.dtype.kind != "f":
-        return value
-    return str(value)
+    value = _plain(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value

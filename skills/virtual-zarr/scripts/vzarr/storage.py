@@ -20,11 +20,15 @@ from vzarr.errors import InputError
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach remote objects: the role or keys of the environment, unless ``anonymous``."""
+    """How to reach remote objects: the role or keys of the environment, unless ``anonymous``.
+
+    ``moved``: what Kerchunk references begin with, and where that is now.
+    """
 
     anonymous: bool = False
     region: str | None = None
     account: str | None = None
+    moved: tuple[str, str] | None = None
 
     @property
     def aws_region(self) -> str:

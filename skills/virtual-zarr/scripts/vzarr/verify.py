@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,24 @@ import xarray as xr
 import zarr
 
 from vzarr.find import look_up
-from vzarr.native import detect_format, fetch, mismatch, open_native
+from vzarr.groups import stored_groups
+from vzarr.named import describe_named
+from vzarr.native import (
+    Content,
+    detect_format,
+    fetch,
+    hdf5_unwritten,
+    is_packed,
+    list_groups,
+    mismatch,
+    open_native,
+)
 from vzarr.storage import Access
-from vzarr.write import open_repository
+from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
+BLOCK = 256 * 1024**2
+"""Bytes of a variable that are compared at a time."""
 
 
 @dataclass
@@ -66,52 +80,166 @@ def verify_repository(
     return report
 
 
+def verify_named(
+    location: str,
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    source_group: str | None = None,
+    skip: tuple[str, ...] = (),
+    sample: int | None = DEFAULT_SAMPLE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compare any Icechunk repository with the files that it was made of.
+
+    Raises
+    ------
+    InputError
+        If there is no such repository, or no such file.
+    """
+    repository = open_any_repository(location, access)
+    session = repository.readonly_session("main")
+    metadata = describe_named(
+        session.store,
+        patterns,
+        access,
+        concat_dim=concat_dim,
+        source_group=source_group,
+        skip=skip,
+    )
+    report = compare_store(session.store, metadata, access, sample=sample, progress=progress)
+    _check_virtual(session, metadata, report)
+    return report
+
+
 def compare_store(
     store: icechunk.IcechunkStore,
     metadata: dict[str, Any],
     access: Access,
     *,
     sample: int | None = None,
+    numbers: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Compare the decoded values of a store, committed or not, with the files behind it."""
+    """Compare the decoded values of a store, committed or not, with the files behind it.
+
+    ``numbers`` of the files to compare, else a ``sample`` of them.
+    """
     records = metadata["sources"]
-    report = Report(
-        sources=len(records),
-        virtual=list(metadata["virtual"]),
-        native=dict(metadata["native"]),
-        dropped=dict(metadata["dropped"]),
-    )
-    try:
-        dataset = open_store(store)
-    except Exception as error:
-        report.failures.append(f"the store cannot be opened: {_first_line(error)}")
+    if metadata.get("moved"):
+        access = replace(access, moved=tuple(metadata["moved"]))
+    report = Report(sources=len(records))
+    pairs = [
+        pair
+        for group, kept in stored_groups(metadata).items()
+        if (pair := _open_group(store, group, kept, report))
+    ]
+    if report.failures:
         return report
-    picked = spread(len(records), sample)
-    starts = np.cumsum([0, *(record["length"] for record in records)])
-    dimension = metadata["concat_dim"]
-    steps = dataset.sizes.get(dimension, starts[-1])
-    if steps != starts[-1]:
-        report.failures.append(f"{dimension} has {steps} steps, its sources {starts[-1]}")
-        return report
+    picked = spread(len(records), sample) if numbers is None else numbers
     for done, number in enumerate(picked, 1):
-        span = slice(int(starts[number]), int(starts[number + 1]))
-        _compare_file(dataset, records[number], dimension, span, access, report)
+        url = records[number]["url"]
+        try:
+            content = fetch(url, access, records[number]["size"])
+            for pair in pairs:
+                _compare_file(content, pair, number, report)
+        except Exception as error:
+            report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
         report.compared += 1
         progress(done, len(picked))
     return report
 
 
-def open_store(store: icechunk.IcechunkStore) -> xr.Dataset:
-    """The store as a user opens it; undecoded times where they cannot be decoded."""
+@dataclass(frozen=True)
+class _Stored:
+    """One group of the store beside what its commit says of it. ``starts``: of files along it."""
+
+    group: str
+    dataset: xr.Dataset
+    metadata: dict[str, Any]
+    starts: np.ndarray
+
+
+def _open_group(
+    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], report: Report
+) -> _Stored | None:
+    prefix = f"{group}/" if group else ""
+    report.virtual += [prefix + name for name in metadata["virtual"]]
+    report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
+    starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
+    try:
+        dataset = open_store(store, group)
+    except Exception as error:
+        names = [*metadata["virtual"], *metadata["loaded"]]
+        what = f"group {group} with {', '.join(names)}" if group else "the store"
+        url = metadata["sources"][0]["url"]
+        report.failures.append(f"{url}: {what} cannot be opened: {_first_line(error)}")
+        report.failures += _uneven(store, group, metadata, starts)
+        return None
+    stored = _Stored(group, dataset, metadata, starts)
+    dimension = metadata["concat_dim"]
+    steps = dataset.sizes.get(dimension, starts[-1])
+    if steps != starts[-1]:
+        report.failures += _uneven(store, group, metadata, starts)
+        return None
+    if len(metadata["sources"]) > 1 and (problem := _disorder(stored)):
+        report.failures.append(problem)
+    return stored
+
+
+def _uneven(
+    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], starts: np.ndarray
+) -> list[str]:
+    """Variables that have more or fewer steps than the files together."""
+    dimension, total, found = metadata["concat_dim"], int(starts[-1]), []
+    try:
+        arrays = dict(zarr.open_group(store, path=group, mode="r").arrays())
+    except (KeyError, FileNotFoundError):
+        return found
+    for name, array in sorted(arrays.items()):
+        names = array.metadata.dimension_names or ()
+        if dimension is None or dimension not in names:
+            continue
+        steps = array.shape[names.index(dimension)]
+        if steps == total:
+            continue
+        last = min(int(np.searchsorted(starts, steps, "right")) - 1, len(starts) - 2)
+        url = metadata["sources"][last]["url"]
+        where = "its files end with" if steps > total else "it ends in"
+        path = f"{group}/{name}".lstrip("/")
+        found.append(
+            f"{url}: {path} has {steps} steps along {dimension}, all files together {total}; "
+            f"{where} this one"
+        )
+    return found
+
+
+def _disorder(stored: _Stored) -> str:
+    """Where the record coordinate repeats or goes back, or an empty string."""
+    dimension = stored.metadata["concat_dim"]
+    index = stored.dataset.indexes.get(dimension)
+    if index is None or (index.is_monotonic_increasing and index.is_unique):
+        return ""
+    later = [after > before for before, after in itertools.pairwise(index)]
+    at = later.index(False) + 1
+    owner = int(np.searchsorted(stored.starts, at, "right")) - 1
+    url = stored.metadata["sources"][owner]["url"]
+    return f"{url}: {dimension}[{at}] is {index[at]}, not later than {index[at - 1]} before it"
+
+
+def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
+    """A group of the store as a user opens it; undecoded times where they cannot be decoded."""
+    options: dict[str, Any] = {"group": group or None, "consolidated": False, "chunks": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return xr.open_zarr(store, consolidated=False, chunks=None)
+            return xr.open_zarr(store, **options)
         except ValueError as error:
             if "decode time" not in str(error):
                 raise
-            return xr.open_zarr(store, consolidated=False, chunks=None, decode_times=False)
+            return xr.open_zarr(store, decode_times=False, **options)
 
 
 def spread(total: int, count: int | None) -> list[int]:
@@ -121,73 +249,111 @@ def spread(total: int, count: int | None) -> list[int]:
     return sorted({int(n) for n in np.linspace(0, total - 1, max(count, 1)).round()})
 
 
-def _compare_file(
-    dataset: xr.Dataset,
-    record: dict[str, Any],
-    dimension: str | None,
-    span: slice,
-    access: Access,
-    report: Report,
-) -> None:
-    url = record["url"]
-    try:
-        content = fetch(url, access, record["size"])
-        with open_native(content, detect_format(content)) as native:
-            expected = {str(name) for name in native.variables} - report.dropped.keys()
-            stored = {str(name) for name in dataset.variables}
-            for name in sorted(expected - stored):
-                report.failures.append(f"{url}: {name} is in the file, but not in the store")
-            for name in sorted(stored - expected):
-                report.failures.append(f"{url}: {name} is in the store, but not in the file")
-            for name in sorted(expected & stored):
-                _compare_variable(dataset[name], native[name], url, dimension, span, report)
-    except Exception as error:
-        report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
+def _compare_file(content: Content, pair: _Stored, number: int, report: Report) -> None:
+    group, dataset = pair.group, pair.dataset
+    dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
+    span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
+    url = pair.metadata["sources"][number]["url"]
+    url = f"{url}: /{group}" if group else url
+    group = pair.metadata.get("source_group", group)
+    missing = group and group not in list_groups(content)
+    if missing and not dataset.variables:
+        return
+    file_format = detect_format(content)
+    empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
+    with open_native(content, file_format, group, dropped) as native:
+        expected = {str(name) for name in native.variables} - dropped.keys()
+        stored = {str(name) for name in dataset.variables}
+        stored -= set(pair.metadata.get("without_source", ()))
+        for name in sorted(expected - stored):
+            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+        for name in sorted(stored - expected):
+            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+        for name in sorted(expected & stored):
+            truth = native[name]
+            is_new = dimension not in native.dims and (truth.ndim or name == dimension)
+            if is_new and dimension in dataset[name].dims:
+                truth = truth.expand_dims(dimension)
+            compare_variable(dataset[name], truth, url, dimension, span, report, name in empty)
 
 
-def _compare_variable(
+def compare_variable(
     stored: xr.DataArray,
     truth: xr.DataArray,
     url: str,
     dimension: str | None,
     span: slice,
     report: Report,
+    ends: bool = False,
 ) -> None:
+    """Compare all values, a block at a time; only the ends of what was never written."""
     name = truth.name
-    grown = dimension is not None and dimension in stored.dims and dimension not in truth.dims
-    if dimension is not None and dimension in stored.dims:
+    if not _same_dims(stored.dims, truth.dims):
+        report.failures.append(
+            f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
+        )
+        return
+    if dimension in stored.dims:
         stored = stored.isel({dimension: span})
-        if grown:
-            stored = stored.isel({dimension: 0})
     if stored.shape != truth.shape:
         report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
         return
-    packed = bool({"scale_factor", "add_offset"} & truth.encoding.keys())
+    packed = is_packed(truth)
     units = (stored.attrs.get("units"), truth.attrs.get("units"))
     if units[0] != units[1]:
         report.failures.append(f"{url}: {name} has units {units[0]!r}, in the file {units[1]!r}")
-    try:
-        left = np.asarray(stored.values)
-    except Exception as error:
-        report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
-        return
-    right = np.asarray(truth.values)
-    if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
-        left, right = left.astype(object).astype(str), right.astype(object).astype(str)
-    report.values += right.size
-    differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
-    if differ.any():
-        index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-        report.failures.append(
-            f"{url}: {name}{list(index)} reads {left[index]}, in the file {right[index]} "
-            f"({int(differ.sum())} of {right.size} values differ)"
-        )
+    for start, block in _blocks(stored, ends):
+        try:
+            left = np.asarray(stored[block].values)
+        except Exception as error:
+            report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
+            return
+        right = np.asarray(truth[block].values)
+        if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
+            left, right = left.astype(object).astype(str), right.astype(object).astype(str)
+        report.values += right.size
+        differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
+        if differ.any():
+            index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
+            place = [index[0] + start, *index[1:]] if index else []
+            report.failures.append(
+                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+                f"({int(differ.sum())} of {right.size} values differ)"
+            )
+            return
+
+
+def _same_dims(stored: tuple, truth: tuple) -> bool:
+    """Names that readers invent for dimensions without one are not compared."""
+    return len(stored) == len(truth) and all(
+        left == right or str(right).startswith("phony_dim_")
+        for left, right in zip(stored, truth, strict=True)
+    )
+
+
+def _blocks(stored: xr.DataArray, ends: bool) -> list[tuple[int, Any]]:
+    """Parts along the first dimension, of whole chunks; the number where each begins."""
+    if stored.ndim == 0 or (stored.nbytes <= BLOCK and not ends):
+        return [(0, ...)]
+    length = stored.shape[0]
+    chunk = (stored.encoding.get("chunks") or (length,))[0]
+    row = max(1, stored.nbytes // max(1, length))
+    step = max(1, BLOCK // (row * chunk)) * chunk
+    starts = list(range(0, length, step))
+    if ends:
+        starts = [starts[0], starts[-1]] if len(starts) > 1 else starts
+    return [(start, slice(start, start + step)) for start in starts]
 
 
 def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: Report) -> None:
     """Every variable that was written virtual must consist of references still."""
     group = zarr.open_group(session.store, mode="r")
-    for name in metadata["virtual"]:
+    names = [
+        f"{path}/{name}".lstrip("/")
+        for path, kept in stored_groups(metadata).items()
+        for name in kept["virtual"]
+    ]
+    for name in names:
         array = group.get(name)
         if array is None or array.size == 0:
             continue

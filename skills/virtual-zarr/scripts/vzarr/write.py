@@ -15,6 +15,7 @@ import obstore
 import xarray as xr
 
 from vzarr.errors import InputError
+from vzarr.history import METADATA_KEY, read_history
 from vzarr.storage import (
     Access,
     as_url,
@@ -24,9 +25,6 @@ from vzarr.storage import (
     repository_storage,
     scheme_of,
 )
-
-METADATA_KEY = "virtual_zarr"
-"""Key of the commit metadata under which the tool keeps what it needs to verify and append."""
 
 
 def check_vacant(location: str, access: Access) -> None:
@@ -53,7 +51,7 @@ def check_vacant(location: str, access: Access) -> None:
 
 
 def write_repository(
-    dataset: xr.Dataset,
+    datasets: dict[str, xr.Dataset],
     location: str,
     source_urls: list[str],
     access: Access,
@@ -65,6 +63,7 @@ def write_repository(
 ) -> str:
     """Create the repository with its containers, write and commit. Returns the snapshot's id.
 
+    ``datasets`` by group, the root under an empty string.
     ``last_updated_at`` has a zone; every reader then notices a source that changed after it.
     ``before_commit`` may look at the written store and raise.
     Whatever fails, nothing is left at ``location``.
@@ -85,7 +84,10 @@ def write_repository(
         with warnings.catch_warnings():
             # Said better elsewhere: what is native, and why; how strings and times are stored.
             warnings.simplefilter("ignore")
-            dataset.vz.to_icechunk(session.store, last_updated_at=last_updated_at)
+            for group, dataset in datasets.items():
+                dataset.vz.to_icechunk(
+                    session.store, group=group or None, mode="a", last_updated_at=last_updated_at
+                )
         before_commit(session.store)
         return session.commit(message, metadata={METADATA_KEY: metadata})
     except BaseException:
@@ -105,15 +107,13 @@ def _remove(location: str, access: Access) -> None:
         obstore.delete(store, [meta["path"] for meta in listed])
 
 
-def open_repository(
-    location: str, access: Access
-) -> tuple[icechunk.Repository, dict[str, Any], str]:
-    """A repository made by this tool, the metadata of its latest build, and the snapshot's id.
+def open_any_repository(location: str, access: Access) -> icechunk.Repository:
+    """A repository with access to all its containers.
 
     Raises
     ------
     InputError
-        If there is no repository, or none that this tool built.
+        If there is none.
     """
     storage = repository_storage(location, access)
     try:
@@ -121,16 +121,29 @@ def open_repository(
     except icechunk.IcechunkError as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
-    if config is None or not icechunk.Repository.exists(storage):
+    if not icechunk.Repository.exists(storage):
         raise InputError(f"{location}: no Icechunk repository is here.")
-    prefixes = list(config.virtual_chunk_containers or {})
-    repository = icechunk.Repository.open(
+    prefixes = list((config and config.virtual_chunk_containers) or {})
+    return icechunk.Repository.open(
         storage, authorize_virtual_chunk_access=authorization(prefixes, access)
     )
-    for snapshot in repository.ancestry(branch="main"):
-        if METADATA_KEY in snapshot.metadata:
-            return repository, dict(snapshot.metadata[METADATA_KEY]), snapshot.id
+
+
+def open_repository(
+    location: str, access: Access
+) -> tuple[icechunk.Repository, dict[str, Any], str]:
+    """A repository made by this tool, the metadata of all its sources, and the snapshot's id.
+
+    Raises
+    ------
+    InputError
+        If there is no repository, or none that this tool built.
+    """
+    repository = open_any_repository(location, access)
+    found = read_history(repository.ancestry(branch="main"), location)
+    if found is not None:
+        return repository, *found
     raise InputError(
         f"{location}: no commit of this tool is on main, so its sources are unknown. "
-        "Compare by hand, as in skill.md under 'Read, and compare with the source'."
+        "Name them: verify --source FILES."
     )

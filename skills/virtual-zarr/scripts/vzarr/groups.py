@@ -1,0 +1,153 @@
+"""Files with groups: each group is combined by itself, all of them in the same order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from vzarr.check import SEPARATE, Difference, compare_files
+from vzarr.combine import combine_files, set_time_encoding
+from vzarr.errors import Refused
+from vzarr.parse import ParsedFile
+from vzarr.storage import Access
+
+
+def part_of(parsed: ParsedFile, group: str) -> ParsedFile:
+    """One group of a parsed file; the root is an empty string."""
+    return parsed.children[group] if group else parsed
+
+
+def group_paths(parsed: ParsedFile) -> list[str]:
+    """The groups with variables."""
+    return [*([] if parsed.is_empty else [""]), *parsed.children]
+
+
+def combine_groups(
+    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool = False
+) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
+    """One dataset for each group, the files in them in their order, and why others were left out.
+
+    Raises
+    ------
+    Refused
+        With the first difference between the files, unless ``skip_bad``.
+    """
+    if not any(file.children for file in files):
+        dataset, kept, left_out = combine_files(files, dimension, access, skip_bad)
+        return {"": dataset}, kept, left_out
+    left_out = []
+    while True:
+        datasets, order, problems = _combine_all(files, dimension, access, skip_bad)
+        if not problems:
+            return datasets, order, left_out
+        left_out += problems
+        bad = {problem.url for problem in problems}
+        files = [file for file in files if file.source.url not in bad]
+
+
+def _combine_all(
+    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool
+) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
+    paths = group_paths(files[0])
+    problems = [found for file in files[1:] if (found := _missing_group(files[0], file))]
+    if problems and not skip_bad:
+        raise Refused(str(problems[0]))
+    if problems:
+        return {}, [], problems
+    growing = [
+        path
+        for path in paths
+        if any(dimension in part_of(file, path).dataset.variables for file in files)
+        or any(dimension in part_of(file, path).dataset.dims for file in files)
+    ]
+    # The group with the record coordinate decides the order; the others have nothing to sort by.
+    indexed = [path for path in growing if dimension in part_of(files[0], path).dataset.indexes]
+    datasets: dict[str, xr.Dataset] = {}
+    order = files
+    for path in [*indexed, *(path for path in paths if path not in indexed)]:
+        parts = [part_of(file, path) for file in order]
+        if dimension is None or len(files) == 1 or path in growing or not growing:
+            datasets[path], kept, problems = combine_files(parts, dimension, access, skip_bad)
+        else:
+            datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad)
+        if problems:
+            return {}, [], problems
+        urls = [part.source.url for part in kept]
+        if indexed and path != indexed[0]:
+            _check_order(path, urls, [file.source.url for file in order])
+        by_url = {file.source.url: file for file in files}
+        order = [by_url[url] for url in urls]
+    found = {path: datasets[path] for path in paths}
+    if "" not in found:
+        found = {"": order[0].dataset, **found}  # for its attributes
+    return found, order, []
+
+
+def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
+    differ = set(group_paths(first)) ^ set(group_paths(other))
+    if not differ:
+        return None
+    path = sorted(differ)[0]
+    present = ("present", "absent") if path in group_paths(other) else ("absent", "present")
+    name = f"/{path}"
+    return Difference(other.source.url, name, "the group", *present, first.source.url)
+
+
+def _take_first(
+    parts: list[ParsedFile], dimension: str, access: Access, skip_bad: bool
+) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
+    """A group that does not grow is stored once, so it must be the same in all files."""
+    found = [
+        problems[0]
+        for part in parts[1:]
+        if (problems := compare_files(parts[0], part, dimension, access))
+    ]
+    if found and not skip_bad:
+        raise Refused(str(found[0]))
+    dataset = parts[0].dataset
+    set_time_encoding(dataset)
+    return dataset, parts, found
+
+
+def _check_order(path: str, urls: list[str], expected: list[str]) -> None:
+    if urls != expected:
+        raise Refused(
+            f"{urls[0]}: group {path} has its files in another order than the other groups, by its "
+            f"own coordinate. {SEPARATE}."
+        )
+
+
+def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict[str, Any]:
+    """What a commit keeps of one group: its variables, and each file's length in it."""
+    parts = [part_of(file, group) for file in files]
+    native: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for part in parts:
+        native |= part.native
+        dropped |= part.dropped
+    virtual = sorted(parts[0].virtual)
+    names = {str(name) for name in parts[0].dataset.variables}
+    grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
+    return {
+        "concat_dim": dimension if grows else None,
+        "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
+        "virtual": virtual,
+        "loaded": sorted(names - {*virtual, *native}),
+        "native": native,
+        "dropped": dropped,
+    }
+
+
+def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A commit's metadata by group, each in the form that it has for a store of one group."""
+    found: dict[str, dict[str, Any]] = {}
+    if metadata.get("root", True):
+        found[""] = metadata
+    for path, kept in metadata.get("groups", {}).items():
+        records = [
+            {**record, "length": length}
+            for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
+        ]
+        found[path] = {**kept, "sources": records}
+    return found

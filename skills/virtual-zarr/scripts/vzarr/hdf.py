@@ -1,0 +1,35 @@
+"""NetCDF3, and NetCDF4 and HDF5 with their groups: what the parsers make of them."""
+
+from __future__ import annotations
+
+import h5py
+from obspec_utils.registry import ObjectStoreRegistry
+from virtualizarr.manifests import ManifestGroup
+from virtualizarr.parsers import HDFParser, NetCDF3Parser
+
+from vzarr.native import Content, child_groups, detect_format
+
+
+def list_groups(content: Content) -> list[str]:
+    if detect_format(content) == "netcdf3":
+        return [""]
+    return ["", *child_groups(content)]
+
+
+def manifest_group(
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+) -> ManifestGroup:
+    if detect_format(content) == "netcdf3":
+        return NetCDF3Parser(skip_variables=drop)(url=url, registry=registry)._group
+    return hdf5_group(url, registry, content, group, drop)
+
+
+def hdf5_group(
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+) -> ManifestGroup:
+    """One group, without those below it: the parser cannot leave out variables of theirs."""
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        below = [name for name in room if room.get(name, getclass=True) is h5py.Group]
+    parser = HDFParser(group=group or None, drop_variables=[*drop, *below])
+    return parser(url=url, registry=registry)._group

@@ -1,0 +1,159 @@
+"""A repository that this tool did not build, beside the files that someone says it was made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import icechunk
+import zarr
+
+from vzarr.errors import InputError
+from vzarr.find import Source, find_sources
+from vzarr.native import detect_format, fetch, list_groups, open_native
+from vzarr.references import array_paths, read_references
+from vzarr.storage import Access
+
+BY_HAND = "named by --skip"
+
+
+def describe_named(
+    store: icechunk.IcechunkStore,
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    source_group: str | None = None,
+    skip: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """What ``build`` would have kept, as far as ``verify`` needs it.
+
+    ``source_group`` of the files lies at the store's root; ``skip`` names variables to leave alone.
+    The files are put in the order of their record coordinate, as a right store has them.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read, and if the dimension along which they lie is not clear.
+    """
+    sources = find_sources(patterns, access)
+    read_from = None if source_group is None else source_group.strip("/")
+    contents = {source.url: _look_into(source, access, read_from) for source in sources}
+    held = _stored_sizes(store)
+    if concat_dim is None and len(sources) > 1:
+        concat_dim = _guess_dimension(contents, held)
+    order = _in_order(sources, contents, concat_dim)
+    below = sorted({*held, *(path for found in contents.values() for path in found)})
+    virtual = [
+        path for path in array_paths(store) if any(True for _ in read_references(store, path))
+    ]
+    described = {
+        path: {
+            "concat_dim": concat_dim if _grows(contents, held, path, concat_dim) else None,
+            "lengths": [_length(contents[source.url].get(path), concat_dim) for source in order],
+            "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
+            "loaded": [],
+            "native": {},
+            "dropped": {name: BY_HAND for name in _names_in(skip, path)},
+            "without_source": _names_in(skip, path),
+            **({} if read_from is None else {"source_group": read_from}),
+        }
+        for path in below
+    }
+    records: list[dict[str, Any]] = [{**source.as_record(), "length": 1} for source in order]
+    empty = {"virtual": [], "loaded": [], "native": {}, "dropped": {}, "concat_dim": concat_dim}
+    return {**empty, "sources": records, "root": False, "groups": described}
+
+
+def _look_into(source: Source, access: Access, group: str | None) -> dict[str, dict[str, Any]]:
+    """By group: the sizes of its dimensions and the first values of its coordinates."""
+    content = fetch(source.url, access, source.size)
+    file_format = detect_format(content)
+    found = {}
+    for path in list_groups(content) if group is None else [group]:
+        with open_native(content, file_format, path) as native:
+            if native.variables:
+                firsts = {
+                    str(name): native[name].values.ravel()[:1].tolist()
+                    for name in native.variables
+                    if native[name].ndim == 0 or native[name].dims == (name,)
+                }
+                times = [name for name in firsts if native[name].dtype.kind == "M"]
+                times += list(native.encoding.get("unlimited_dims", ()))
+                sizes = {str(name): size for name, size in native.sizes.items()}
+                found[path if group is None else ""] = {
+                    "sizes": sizes,
+                    "firsts": firsts,
+                    "times": times,
+                }
+    return found
+
+
+def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
+    """By group: the length of each dimension, the longest where arrays do not agree."""
+    root = zarr.open_group(store, mode="r")
+    found: dict[str, dict[str, int]] = {}
+    for path in array_paths(store):
+        sizes = found.setdefault(_parent(path), {})
+        array = root[path]
+        for name, size in zip(array.metadata.dimension_names or (), array.shape, strict=False):
+            sizes[str(name)] = max(size, sizes.get(str(name), 0))
+    return found
+
+
+def _guess_dimension(
+    contents: dict[str, dict[str, dict[str, Any]]], held: dict[str, dict[str, int]]
+) -> str:
+    names: dict[str, bool] = {}
+    for path, sizes in held.items():
+        parts = [found[path] for found in contents.values() if path in found]
+        for name, size in sizes.items():
+            lengths = [part["sizes"].get(name, 1) for part in parts]
+            if parts and set(lengths) != {size}:
+                is_time = any(name in part["times"] for part in parts)
+                names[name] = names.get(name, False) or is_time
+    chosen = [name for name, is_time in names.items() if is_time] or list(names)
+    if len(chosen) != 1:
+        found = ", ".join(chosen) or "none is longer than in one file"
+        raise InputError(
+            f"The dimension along which the files lie is not clear ({found}): name it with "
+            "--concat-dim."
+        )
+    return chosen[0]
+
+
+def _in_order(
+    sources: list[Source], contents: dict[str, dict[str, dict[str, Any]]], dimension: str | None
+) -> list[Source]:
+    def first(source: Source) -> Any:
+        parts = contents[source.url].values()
+        values = [part["firsts"][dimension] for part in parts if part["firsts"].get(dimension)]
+        return values[0]
+
+    try:
+        return sorted(sources, key=first)
+    except (IndexError, TypeError):  # no such coordinate, or values that cannot be compared
+        return sources
+
+
+def _grows(
+    contents: dict[str, dict[str, dict[str, Any]]],
+    held: dict[str, dict[str, int]],
+    path: str,
+    dimension: str | None,
+) -> bool:
+    in_files = any(
+        dimension in found.get(path, {"sizes": {}})["sizes"] for found in contents.values()
+    )
+    return in_files or dimension in held.get(path, {})
+
+
+def _length(part: dict[str, Any] | None, dimension: str | None) -> int:
+    return 1 if part is None else int(part["sizes"].get(dimension, 1))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _names_in(names: tuple[str, ...], group: str) -> list[str]:
+    return [name.rpartition("/")[2] for name in names if _parent(name.strip("/")) == group]

@@ -1,0 +1,178 @@
+"""TIFF, GeoTIFF and COG: full images by tifffile and by virtual-tiff, coordinates from the tags."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tifffile
+import xarray as xr
+from obspec_utils.registry import ObjectStoreRegistry
+from virtual_tiff import VirtualTIFF
+from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
+from virtualizarr.manifests.utils import create_v3_array_metadata
+
+from vzarr.lazy import lazy_variable
+from vzarr.native import Content
+
+REDUCED, MASK = 1, 4
+
+
+def list_groups(content: Content) -> list[str]:
+    return [""]
+
+
+def open_raw(content: Content, group: str) -> xr.Dataset:
+    tiff = tifffile.TiffFile(content.open())
+    pages = _images(tiff)
+    names = _names(pages)
+    shapes = {_shape(page)[-2:] for page in pages.values()}
+    notes = content.cache.setdefault("notes", [])
+    variables = {}
+    for number, page in pages.items():
+        suffix = "" if len(shapes) == 1 else f"_{number}"
+        axes = [f"y{suffix}", f"x{suffix}"]
+        if len(_shape(page)) == 3:
+            axes.insert(0, "band" if _same_bands(pages) else f"band_{number}")
+        variables[names[number]] = _variable(page, tuple(axes))
+        if note := _scaling(page):
+            notes.append(f"{names[number]}: {note}")
+    left = len(tiff.pages) - len(pages)
+    if left:
+        notes.append(f"{left} reduced images or masks left out: overviews repeat the main image")
+    dataset = xr.Dataset(variables)
+    first = next(iter(pages.values()))
+    if len(shapes) == 1 and (axes := _coordinates(first)):
+        dataset = dataset.assign_coords(axes)
+    dataset.set_close(tiff.close)
+    return dataset
+
+
+def manifest_group(
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+) -> ManifestGroup:
+    arrays = {}
+    with tifffile.TiffFile(content.open()) as tiff:
+        pages = _images(tiff)
+        for number, name in _names(pages).items():
+            if name in drop:
+                continue
+            whole = _one_chunk(url, pages[number], tiff.byteorder)
+            arrays[name] = whole or _parse(url, registry, number)
+    return ManifestGroup(arrays)
+
+
+def _parse(url: str, registry: ObjectStoreRegistry, number: int) -> ManifestArray:
+    try:
+        return VirtualTIFF(ifd=number)(url, registry)._group.arrays[str(number)]
+    except BaseException as error:
+        if "Endian()" in str(error):
+            raise ValueError(
+                "virtual-tiff 0.5 cannot read interleaved bands with zarr 3.3 or later"
+            ) from error
+        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+            raise
+        raise ValueError(f"virtual-tiff fails: {error}") from None  # a panic of its Rust part
+
+
+def _images(tiff: tifffile.TiffFile) -> dict[int, tifffile.TiffPage]:
+    pages = {number: page.aspage() for number, page in enumerate(tiff.pages)}
+    return {
+        number: page
+        for number, page in pages.items()
+        if number == 0 or not int(page.subfiletype) & (REDUCED | MASK)
+    }
+
+
+def _names(pages: dict[int, tifffile.TiffPage]) -> dict[int, str]:
+    return {number: "image" if len(pages) == 1 else f"image_{number}" for number in pages}
+
+
+def _same_bands(pages: dict[int, tifffile.TiffPage]) -> bool:
+    return len({_shape(page)[0] for page in pages.values() if len(_shape(page)) == 3}) == 1
+
+
+def _shape(page: tifffile.TiffPage) -> tuple[int, ...]:
+    """Bands come first, as in the parser."""
+    size = (page.imagelength, page.imagewidth)
+    return (page.samplesperpixel, *size) if page.samplesperpixel > 1 else size
+
+
+def _variable(page: tifffile.TiffPage, dims: tuple[str, ...]) -> xr.Variable:
+    def read(key: tuple) -> np.ndarray:
+        pixels = page.asarray()
+        if page.samplesperpixel > 1 and int(page.planarconfig) == 1:
+            pixels = np.moveaxis(pixels, -1, 0)
+        pixels = pixels.reshape(_shape(page))[key]
+        return pixels.astype(pixels.dtype.newbyteorder("="))
+
+    attributes: dict[str, Any] = {}
+    nodata = page.tags.get(42113)
+    if nodata is not None:
+        try:
+            fill = float(str(nodata.value).strip("\x00 "))
+            if page.dtype.kind == "f" or fill == int(fill):
+                attributes["_FillValue"] = page.dtype.type(fill)
+        except (ValueError, OverflowError):
+            pass
+    return lazy_variable(dims, _shape(page), page.dtype.newbyteorder("="), read, attributes)
+
+
+def _scaling(page: tifffile.TiffPage) -> str:
+    tag = page.tags.get(42112)
+    text = str(tag.value) if tag is not None else ""
+    if 'role="scale"' in text or 'role="offset"' in text:
+        return "GDAL's scale and offset are kept as attributes and not applied"
+    return ""
+
+
+def _coordinates(page: tifffile.TiffPage) -> dict[str, xr.Variable]:
+    """Centres of the pixels, for images that are not rotated."""
+    tags = page.geotiff_tags or {}
+    scale, tie = tags.get("ModelPixelScale"), tags.get("ModelTiepoint")
+    matrix = tags.get("ModelTransformation")
+    if scale and tie and len(tie) == 6:
+        column, row, _, x, y, _ = tie
+        width, height = scale[0], -scale[1]
+    elif matrix is not None:
+        matrix = np.asarray(matrix, float).reshape(4, 4)
+        if matrix[0, 1] or matrix[1, 0]:
+            return {}
+        column = row = 0.0
+        x, y, width, height = matrix[0, 3], matrix[1, 3], matrix[0, 0], matrix[1, 1]
+    else:
+        return {}
+    half = 0.0 if int(tags.get("GTRasterTypeGeoKey") or 1) == 2 else 0.5
+    return {
+        "x": xr.Variable("x", x + (np.arange(page.imagewidth) - column + half) * width),
+        "y": xr.Variable("y", y + (np.arange(page.imagelength) - row + half) * height),
+    }
+
+
+def _one_chunk(url: str, page: tifffile.TiffPage, byteorder: str) -> ManifestArray | None:
+    """Contiguous strips as one chunk, which the parser refuses if the last strip is short."""
+    plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
+    short = not page.is_tiled and page.rowsperstrip and page.imagelength % page.rowsperstrip
+    bits = page.bitspersample == page.dtype.itemsize * 8 if page.dtype else False
+    if not (plain and short and bits) or page.samplesperpixel > 1:
+        return None
+    shape = _shape(page)
+    attributes = {}
+    metadata = create_v3_array_metadata(
+        shape=shape,
+        data_type=page.dtype.newbyteorder("="),
+        chunk_shape=shape,
+        fill_value=0,
+        codecs=[
+            {
+                "name": "bytes",
+                "configuration": {"endian": "little" if byteorder == "<" else "big"},
+            }
+        ],
+        dimension_names=("y", "x"),
+        attributes=attributes,
+    )
+    length = math.prod(shape) * page.dtype.itemsize
+    chunk = {"path": url, "offset": page.dataoffsets[0], "length": length}
+    return ManifestArray(metadata, ChunkManifest({"0.0": chunk}))

@@ -1,0 +1,193 @@
+"""``append``: what is new once, in order, or a sentence; the store always reads as its sources."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import icechunk
+import numpy as np
+import pytest
+import xarray as xr
+from making import Recipe
+from vzarr.append import append
+from vzarr.build import build
+from vzarr.errors import InputError, Refused
+from vzarr.storage import Access
+from vzarr.verify import verify_repository
+
+TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+
+
+def days(folder: Path, *starts: int, **changes: object) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        str(Recipe(start=start, epoch="2000-01-03", **changes).write(folder / f"d{start:03}.nc"))
+        for start in starts
+    ]
+
+
+def stored(repository: Path, folder: Path) -> xr.Dataset:
+    prefix = f"file://{folder}/"
+    repo = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(repository)),
+        authorize_virtual_chunk_access={prefix: icechunk.credentials.LocalFileSystemAccess},
+    )
+    return xr.open_zarr(repo.readonly_session("main").store, consolidated=False)
+
+
+def commits(repository: Path) -> list[icechunk.SnapshotInfo]:
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
+    return list(repo.ancestry(branch="main"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, data: Path) -> Path:
+    """Two files of two days each."""
+    build(days(data, 0, 2), str(tmp_path / "repo"), Access())
+    return tmp_path / "repo"
+
+
+def test_new_files_are_appended_in_order_and_once(repository: Path, data: Path) -> None:
+    days(data, 6, 4)
+    before = len(commits(repository))
+    done = append([f"{data}/*.nc"], str(repository), Access())
+    assert [url.rpartition("/")[2] for url in done.appended] == ["d004.nc", "d006.nc"]
+    assert len(done.known) == 2
+    assert len(commits(repository)) == before + 1
+    dataset = stored(repository, data)
+    np.testing.assert_array_equal(dataset.v, Recipe(steps=8).values)
+    assert dataset.indexes["time"].is_monotonic_increasing
+    report = verify_repository(str(repository), Access(), sample=None)
+    assert report.passed
+    assert report.sources == 4
+
+
+def test_nothing_new_commits_nothing(repository: Path, data: Path) -> None:
+    before = commits(repository)[0].id
+    done = append([f"{data}/*.nc"], str(repository), Access())
+    assert done.snapshot is None
+    assert commits(repository)[0].id == before
+
+
+def test_commit_holds_its_own_sources_only(repository: Path, data: Path) -> None:
+    for start in (4, 6):
+        append(days(data, start), str(repository), Access())
+    kept = commits(repository)[0].metadata["virtual_zarr"]
+    assert [record["url"].rpartition("/")[2] for record in kept["sources"]] == ["d006.nc"]
+
+
+def test_same_content_under_another_name_is_known(repository: Path, data: Path) -> None:
+    copy = str(shutil.copy(data / "d002.nc", data / "again.nc"))
+    done = append([copy], str(repository), Access())
+    assert done.snapshot is None
+    assert done.known[f"file://{copy}"].endswith("d002.nc")
+
+
+@pytest.mark.parametrize("name", ["d002.nc", "corrected.nc"])
+def test_reissued_file_is_a_choice(repository: Path, data: Path, name: str) -> None:
+    Recipe(start=2, epoch="2000-01-03", shift=4.0).write(data / name)
+    with pytest.raises(Refused, match=rf"{name}: .*--replace"):
+        append([str(data / name)], str(repository), Access())
+    before = len(commits(repository))
+    done = append([str(data / name), *days(data, 4)], str(repository), Access(), replace_known=True)
+    assert done.replaced == [f"file://{data / name}"]
+    assert len(commits(repository)) == before + 1
+    values = Recipe(steps=6).values
+    values[2:4] += 4.0
+    np.testing.assert_array_equal(stored(repository, data).v, values)
+    assert verify_repository(str(repository), Access(), sample=None).passed
+
+
+NEXT = Recipe(start=4, epoch="2000-01-03")
+REFUSED = {
+    "scale_factor": (replace(NEXT, scale=0.25), "v", "0.25", "0.5"),
+    "add_offset": (replace(NEXT, offset=12.0), "v", "12.0", "10.0"),
+    "_FillValue": (replace(NEXT, fill=-98), "v", "-98", "-99"),
+    "units": (replace(NEXT, units="degC"), "v", "degC", "K"),
+    "calendar": (replace(NEXT, calendar="noleap"), "time", "noleap", "standard"),
+    "dtype": (replace(NEXT, dtype="i4"), "v", "int32", "int16"),
+    "chunk shape": (replace(NEXT, chunk=2), "v", "(2, 4)", "(1, 4)"),
+    "codecs": (replace(NEXT, level=9), "v", "9", "4"),
+    "jitter": (replace(NEXT, jitter=1e-9), "lat", "1e-09", "0.0"),
+    "static variable": (replace(NEXT, mask=2.0), "mask", "2.0", "1.0"),
+    "overlap": (replace(NEXT, start=3), "time", "2000-01-04", "2000-01-04"),
+    "earlier": (replace(NEXT, start=-2), "time", "1999-12-30", "2000-01-04"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_with_both_values(
+    repository: Path, data: Path, case: str
+) -> None:
+    recipe, variable, value, expected = REFUSED[case]
+    recipe.write(data / "bad.nc")
+    before = commits(repository)[0].id
+    with pytest.raises(Refused) as raised:
+        append([str(data / "bad.nc")], str(repository), Access())
+    sentence = str(raised.value)
+    for part in ("bad.nc", variable, value, expected, "Nothing was committed"):
+        assert part in sentence
+    assert commits(repository)[0].id == before
+
+
+def test_skip_bad_takes_the_others(repository: Path, data: Path) -> None:
+    replace(NEXT, scale=0.25).write(data / "bad.nc")
+    (data / "empty.nc").touch()
+    done = append([f"{data}/*.nc", *days(data, 6)], str(repository), Access(), skip_bad=True)
+    assert [url.rpartition("/")[2] for url in done.appended] == ["d006.nc"]
+    assert sorted(sentence.split(": ")[0].rpartition("/")[2] for sentence in done.left_out) == [
+        "bad.nc",
+        "empty.nc",
+    ]
+
+
+def test_nothing_follows_a_partial_chunk(tmp_path: Path, data: Path) -> None:
+    files = days(data, 0, steps=3, chunk=2)
+    build(files, str(tmp_path / "repo"), Access(), concat_dim="time")
+    with pytest.raises(Refused, match=r"d003.nc: v: cannot follow 3 steps of time in chunks of 2"):
+        append(days(data, 3, chunk=2), str(tmp_path / "repo"), Access())
+
+
+def test_repository_of_one_file_grows(tmp_path: Path, data: Path) -> None:
+    build(days(data, 0), str(tmp_path / "repo"), Access())
+    append(days(data, 2), str(tmp_path / "repo"), Access())
+    np.testing.assert_array_equal(stored(tmp_path / "repo", data).v, Recipe(steps=4).values)
+
+
+def test_files_of_another_folder(repository: Path, tmp_path: Path) -> None:
+    append(days(tmp_path / "elsewhere", 4), str(repository), Access())
+    assert verify_repository(str(repository), Access(), sample=None).passed
+
+
+def test_expired_history_is_said(repository: Path, data: Path) -> None:
+    append(days(data, 4), str(repository), Access())
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
+    repo.expire_snapshots(older_than=commits(repository)[0].written_at)
+    with pytest.raises(InputError, match="has expired"):
+        append(days(data, 6), str(repository), Access())
+
+
+def test_foreign_repository_is_refused(tmp_path: Path, data: Path) -> None:
+    icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "own")))
+    with pytest.raises(InputError, match="no commit of this tool"):
+        append(days(data, 0), str(tmp_path / "own"), Access())
+
+
+def test_two_runs_at_once_append_each_file_once(repository: Path, data: Path) -> None:
+    files = days(data, 4, 6, 8)
+    command = [sys.executable, str(TOOL), "append", *files, "--repo", str(repository), "--quiet"]
+    environment = {**os.environ, "ICECHUNK_LOG": "error"}
+    runs = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [run.wait(timeout=60) for run in runs] == [0, 0]
+    np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=10).values)
+    assert verify_repository(str(repository), Access(), sample=None).sources == 5
