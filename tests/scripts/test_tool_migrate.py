@@ -16,6 +16,7 @@ from kerchunk.combine import MultiZarrToZarr
 from kerchunk.df import refs_to_dataframe
 from kerchunk.hdf import SingleHdf5ToZarr
 from making import Recipe
+from vzarr.append import append
 from vzarr.errors import InputError, Refused
 from vzarr.migrate import migrate
 from vzarr.refresh import refresh
@@ -200,6 +201,31 @@ def test_several_dimensions(tmp_path: Path) -> None:
     made = save(tmp_path / "wrong.json", whole)
     with pytest.raises(Refused, match=r"m1p\d.nc: v"):
         migrate([made], str(tmp_path / "other"), Access(), everything=True)
+
+
+def test_variables_of_several_files(tmp_path: Path) -> None:
+    """References that join what lies in files of the same times."""
+    refs: dict = {}
+    for name in ("v", "w"):
+        path = Recipe().write(tmp_path / f"{name}.nc")
+        with netCDF4.Dataset(path, "a") as file:
+            file.renameVariable("v", name)
+        refs |= singles([path])[0]["refs"]
+    made = save(tmp_path / "r.json", {"version": 1, "refs": refs})
+    built = migrate([made], str(tmp_path / "repo"), Access())
+    assert {"v", "w"} <= set(built.virtual)
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).failures == []
+    refs["w/.zattrs"] = refs["w/.zattrs"].replace("0.5", "0.25")
+    made = save(tmp_path / "wrong.json", {"version": 1, "refs": refs})
+    with pytest.raises(Refused, match=r"w.nc: w\[0, 0\] reads 15.0, in the file 20.0"):
+        migrate([made], str(tmp_path / "other"), Access())
+
+
+def test_a_migrated_repository_goes_on(tmp_path: Path, files, expected) -> None:
+    """The files behind the references are known, so new ones can be appended."""
+    migrate([save(tmp_path / "r.json", singles(files[:1])[0])], str(tmp_path / "repo"), Access())
+    append([str(file) for file in files], str(tmp_path / "repo"), Access())
+    check(tmp_path / "repo", expected, 3)
 
 
 def shift(references: dict, files: list[Path]) -> None:
