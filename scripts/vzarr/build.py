@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 import vzarr
 from vzarr.combine import find_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import find_sources, last_updated
+from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
@@ -87,9 +86,8 @@ def build(
     sources = find_sources(patterns, access)
     if concat_dim is None and len(sources) > 1:
         concat_dim = _guess_dimension(sources, access, drop, groups)
-    elif concat_dim is None:  # one file, which later ones may continue
-        with suppress(InputError):
-            concat_dim = _guess_dimension(sources, access, drop, groups)
+    elif concat_dim is None:
+        concat_dim = _dimension_to_grow(sources[0], access, drop, groups)
     parsed = parse_files(
         sources,
         access,
@@ -190,6 +188,20 @@ def _guess_dimension(
             raise first
         reason = reason or result.reason
     raise InputError(reason)
+
+
+def _dimension_to_grow(
+    source: Source, access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
+) -> str | None:
+    """The dimension along which files may be appended to a single one, if it has one."""
+    (result,) = parse_files([source], access, drop=drop, groups=groups, workers=1)
+    if not isinstance(result, ParsedFile) or result.children:
+        return None
+    try:
+        found = find_record_dimension(result)
+    except InputError:
+        return None
+    return found if found in result.dataset.indexes and result.dataset.sizes[found] else None
 
 
 def _metadata(

@@ -277,6 +277,7 @@ def run_refresh(options: argparse.Namespace) -> int:
     done = f"{found.references} references renewed, snapshot {found.snapshot}"
     lines = [
         *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
+        *found.notes,
         f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
         f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
     ]
@@ -292,7 +293,7 @@ def run_migrate(options: argparse.Namespace) -> int:
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
-    made = migrate(
+    built = migrate(
         options.references,
         options.repo,
         Access(options.anonymous, options.region, options.account),
@@ -303,18 +304,16 @@ def run_migrate(options: argparse.Namespace) -> int:
         message=options.message,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
-    built = made.built
     lines = [
         f"{built.repository}: {built.references} references to {len(built.sources)} files, "
         f"snapshot {built.snapshot}",
-        f"{made.values} values of {made.compared} files compared",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *reasons("stored natively", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
     ]
-    print_result(made.as_json(), lines, options.json)
+    print_result(built.as_json(), lines, options.json)
     return 0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 import vzarr
-from vzarr.build import Progress, _silent
+from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
 from vzarr.combine import common_attributes
 from vzarr.errors import InputError, Refused
@@ -71,7 +71,7 @@ def append(
     skip_bad: bool = False,
     message: str | None = None,
     workers: int | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Appended:
     """Append those files that the repository does not hold yet, in the order of their records.
 

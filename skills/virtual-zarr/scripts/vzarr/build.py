@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +14,12 @@ from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 import vzarr
 from vzarr.combine import find_record_dimension
 from vzarr.errors import InputError, Refused
-from vzarr.find import find_sources, last_updated
+from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
 from vzarr.storage import Access, as_url
+from vzarr.targets import follow
 from vzarr.verify import DEFAULT_SAMPLE, compare_store
 from vzarr.write import check_vacant, write_repository
 
@@ -52,7 +52,7 @@ class Built:
         return asdict(self)
 
 
-def _silent(phase: str) -> Callable[[int, int], None]:
+def silent(phase: str) -> Callable[[int, int], None]:
     return lambda done, total: None
 
 
@@ -67,13 +67,12 @@ def build(
     groups: tuple[str, ...] = (),
     message: str | None = None,
     workers: int | None = None,
-    progress: Progress = _silent,
-    check: Callable[[icechunk.IcechunkStore, dict[str, Any]], dict[str, Any]] | None = None,
+    everything: bool = False,
+    progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; raise before anything is written if it would read wrong.
 
-    ``check`` takes the store before the commit and its metadata, may raise, and returns what to
-    change in the metadata.
+    ``everything``: of Kerchunk references, compare all files that they lead to.
 
     Raises
     ------
@@ -87,9 +86,8 @@ def build(
     sources = find_sources(patterns, access)
     if concat_dim is None and len(sources) > 1:
         concat_dim = _guess_dimension(sources, access, drop, groups)
-    elif concat_dim is None:  # one file, which later ones may continue
-        with suppress(InputError):
-            concat_dim = _guess_dimension(sources, access, drop, groups)
+    elif concat_dim is None:
+        concat_dim = _dimension_to_grow(sources[0], access, drop, groups)
     parsed = parse_files(
         sources,
         access,
@@ -107,14 +105,20 @@ def build(
     datasets, files, differing = combine_groups(good, concat_dim, access, skip_bad)
     metadata = _metadata(files, concat_dim, datasets)
 
+    notes = [note for file in files for group in datasets for note in part_of(file, group).notes]
+
     def compare(store: icechunk.IcechunkStore) -> None:
         report = compare_store(
             store, metadata, access, sample=DEFAULT_SAMPLE, progress=progress("compared")
         )
         if not report.passed:
             raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
-        if check is not None:
-            metadata.update(check(store, dict(metadata)))
+        if any(FORMATS[file.file_format].references for file in files):
+            followed = follow(
+                store, metadata, access, everything=everything, progress=progress("followed")
+            )
+            metadata.update(followed.metadata)
+            notes.extend(followed.notes)
 
     references = sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
     snapshot = write_repository(
@@ -131,23 +135,19 @@ def build(
     return Built(
         repository=as_url(repository),
         snapshot=snapshot,
-        concat_dim=concat_dim,
+        concat_dim=metadata["concat_dim"],
         sizes={
             _path(group, name): size
             for group, dataset in datasets.items()
             for name, size in dataset.sizes.items()
         },
-        sources=[file.source.url for file in files],
+        sources=[record["url"] for record in metadata["sources"]],
         references=references,
         virtual=[_path(group, name) for group, kept in stored for name in kept["virtual"]],
         loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
         native=_by_path(stored, "native"),
         dropped=_by_path(stored, "dropped"),
-        notes=list(
-            dict.fromkeys(
-                note for file in files for group in datasets for note in part_of(file, group).notes
-            )
-        ),
+        notes=list(dict.fromkeys(notes)),
         left_out=[*unreadable, *map(str, differing)],
     )
 
@@ -188,6 +188,20 @@ def _guess_dimension(
             raise first
         reason = reason or result.reason
     raise InputError(reason)
+
+
+def _dimension_to_grow(
+    source: Source, access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
+) -> str | None:
+    """The dimension along which files may be appended to a single one, if it has one."""
+    (result,) = parse_files([source], access, drop=drop, groups=groups, workers=1)
+    if not isinstance(result, ParsedFile) or result.children:
+        return None
+    try:
+        found = find_record_dimension(result)
+    except InputError:
+        return None
+    return found if found in result.dataset.indexes and result.dataset.sizes[found] else None
 
 
 def _metadata(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import obstore
 import xarray as xr
 import zarr
@@ -38,7 +39,8 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
     store = zarr.storage.MemoryStore(_Values(content), read_only=True)
     raw = xr.open_zarr(store, group=group or None, consolidated=False, chunks=None, decode_cf=False)
     for name, variable in raw.variables.items():
-        if "_FillValue" in variable.attrs and not _declares_fill(content, group, str(name)):
+        fill = variable.attrs.get("_FillValue")
+        if fill is not None and not _declares_fill(content, group, str(name), fill):
             del variable.attrs["_FillValue"]
     return raw
 
@@ -201,40 +203,53 @@ class _Values(MutableMapping[str, Buffer]):
         raise TypeError("read only")
 
 
-def _declares_fill(content: Content, group: str, name: str) -> bool:
-    """Whether the source has a ``_FillValue``, where it is HDF5; else it is taken to have one."""
+def _declares_fill(content: Content, group: str, name: str, fill: Any) -> bool:
+    """Whether the source has a ``_FillValue``, where it is HDF5; else it is taken to have one.
+
+    A variable whose values all lie in the references says no source: then the first source of
+    others is asked. Without any, zero is taken for the value that HDF5 gives by itself.
+    """
     path = f"{group}/{name}".lstrip("/")
+    if _declares_in_attributes(content, path):
+        return True
     targets = [
         reference[0]
         for key, reference in _references(content).items()
         if isinstance(reference, list) and key.startswith(f"{path}/")
     ]
-    if not targets:
-        return _declares_in_attributes(content, path)
     known = content.cache.setdefault("declared", {})
-    if targets[0] not in known:
-        known[targets[0]] = _declared(content, targets[0])
-    declared = known[targets[0]]
-    return declared is None or path in declared
+    for url in (targets or sorted(content.cache["targets"]))[:1]:
+        if url not in known:
+            known[url] = _declared(content, url)
+        declared = known[url]
+        if declared is not None and path in declared:
+            return declared[path]
+        if targets:
+            return True
+    if np.any(np.asarray(fill) != 0):
+        return True
+    note = f"{path}: the references say that 0 is missing, which Kerchunk does always; it is kept"
+    content.cache.setdefault("notes", []).append(note)
+    return False
 
 
 def _declares_in_attributes(content: Content, path: str) -> bool:
     return b"_FillValue" in _text(_references(content).get(f"{path}/.zattrs", "{}"))
 
 
-def _declared(content: Content, url: str) -> set[str] | None:
-    """Datasets of an HDF5 file that declare ``_FillValue``; None for other formats."""
+def _declared(content: Content, url: str) -> dict[str, bool] | None:
+    """Which datasets of an HDF5 file declare ``_FillValue``; None for other formats."""
     try:
         source = fetch(url, content.access, look_up(url, content.access).size)
         if detect_format(source) != "hdf5":
             return None
     except InputError:
         return None
-    names: set[str] = set()
+    names: dict[str, bool] = {}
 
     def note(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and "_FillValue" in item.attrs:
-            names.add(name)
+        if isinstance(item, h5py.Dataset):
+            names[name] = "_FillValue" in item.attrs
 
     with h5py.File(source.open(), "r") as file:
         file.visititems(note)

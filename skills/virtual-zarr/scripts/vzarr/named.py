@@ -51,7 +51,7 @@ def describe_named(
             "concat_dim": concat_dim if _grows(contents, held, path, concat_dim) else None,
             "lengths": [_length(contents[source.url].get(path), concat_dim) for source in order],
             "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
-            "loaded": [],
+            "loaded": [] if path in held else _names(contents, path),
             "native": {},
             "dropped": {name: BY_HAND for name in _names_in(skip, path)},
             "without_source": _names_in(skip, path),
@@ -84,6 +84,7 @@ def _look_into(source: Source, access: Access, group: str | None) -> dict[str, d
                     "sizes": sizes,
                     "firsts": firsts,
                     "times": times,
+                    "names": sorted(map(str, native.variables)),
                 }
     return found
 
@@ -145,6 +146,10 @@ def _grows(
         dimension in found.get(path, {"sizes": {}})["sizes"] for found in contents.values()
     )
     return in_files or dimension in held.get(path, {})
+
+
+def _names(contents: dict[str, dict[str, dict[str, Any]]], path: str) -> list[str]:
+    return next((found[path]["names"] for found in contents.values() if path in found), [])
 
 
 def _length(part: dict[str, Any] | None, dimension: str | None) -> int:

@@ -486,9 +486,10 @@ def _matching(
             array.metadata, new_dimension_names=None, new_attributes={}
         )
         attributes = dict(array.metadata.attributes)
-        fill = truth.encoding.get("_FillValue")
-        if fill is not None and array.dtype.kind in "iuf" and "_FillValue" not in attributes:
-            # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks none
+        fill = attributes.get("_FillValue", truth.encoding.get("_FillValue"))
+        if fill is not None and array.dtype.kind in "iuf" and not isinstance(fill, str):
+            # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks
+            # none; or as a number, which xarray cannot read from a float array of Zarr 3.
             fill = np.asarray(fill).astype(array.dtype)
             attributes["_FillValue"] = encode_cf_fill_value(fill, array.dtype)
         variables[name] = xr.Variable(

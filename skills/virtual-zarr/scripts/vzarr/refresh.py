@@ -21,7 +21,7 @@ from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chu
 from zarr.core.sync import sync
 
 import vzarr
-from vzarr.build import Progress, _silent
+from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
@@ -48,6 +48,7 @@ class Refreshed:
     sources: int
     changed: dict[str, str] = field(default_factory=dict)
     vanished: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     references: int = 0
     snapshot: str | None = None
 
@@ -62,7 +63,7 @@ def refresh(
     dry_run: bool = False,
     content: bool = False,
     message: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Refreshed:
     """Find sources that changed, and take their new state into one commit.
 
@@ -162,13 +163,13 @@ def repoint(
     dry_run: bool = False,
     everything: bool = False,
     message: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Refreshed:
     """Let every reference that begins with ``old`` lead to the same path below ``new``.
 
-    The new files must have the size of the old and, in a sample (or ``everything``), read as the
-    store does. A container for the new place is added to the repository's configuration; the old
-    one stays, for older snapshots.
+    The new files must have the size of the old, and a sample (or ``everything``) must read as the
+    store does, before where the old files are still there, and after. A container for the new
+    place is added to the repository's configuration; the old one stays, for older snapshots.
 
     Raises
     ------
@@ -212,6 +213,16 @@ def repoint(
         if url.startswith(old)
     ]
     renewed = refreshed_metadata(metadata, replaced)
+    picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
+    picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
+    before = look_up_all([records[n]["url"] for n in picked], access)
+    still = [n for n in picked if _is_unchanged(before[records[n]["url"]], records[n])]
+    if len(still) < len(picked):
+        found.notes.append(
+            "the old files are gone or changed: the new ones were compared by size, form and what "
+            "the repository holds itself"
+        )
+    _compare(session.store, renewed, access, still, progress("compared with the old"))
     config = with_containers(repository.config, [moved(url) for url in moving], access)
     repository = repository.reopen(
         config=config, authorize_virtual_chunk_access=_keys(config, access)
@@ -219,8 +230,6 @@ def repoint(
     session = repository.writable_session("main")
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
-    picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
-    picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
     _compare(session.store, renewed, access, picked, progress("compared"))
     repository.save_config()  # first: a container without references harms nobody
     found.snapshot = commit_metadata(session, message or f"{old} is now {new}", renewed)
@@ -486,6 +495,10 @@ def _problem_there(
     if end is not None and now.size < end:
         return f"{url}: has {now.size} bytes, but references need {end}: copy it again."
     return ""
+
+
+def _is_unchanged(now: Source | Exception, record: dict[str, Any]) -> bool:
+    return isinstance(now, Source) and not what_changed(record, now)
 
 
 def _keys(config: icechunk.RepositoryConfig, access: Access) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def compare_store(
         for group, kept in stored_groups(metadata).items()
         if (pair := _open_group(store, group, kept, report))
     ]
-    if report.failures:
+    if len(pairs) < len(stored_groups(metadata)):
         return report
     picked = spread(len(records), sample) if numbers is None else numbers
     for done, number in enumerate(picked, 1):
