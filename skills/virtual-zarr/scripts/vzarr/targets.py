@@ -139,9 +139,9 @@ def _describe(
     """Metadata as of a build from the files themselves; None if they lie otherwise."""
     sizes = _sizes(store)
     growing = sorted({name for target in targets for name, at in target.starts.items() if at})
-    if len(growing) > 1 or not targets:
+    if len(growing) > 1 or not targets or (len(targets) > 1 and not growing):
         return None
-    dimension = growing[0] if growing else None
+    dimension = growing[0] if growing else metadata["concat_dim"]
     groups = {}
     for path, kept in stored_groups(metadata).items():
         lengths = [int(target.groups[path]["sizes"].get(dimension, 1)) for target in targets]
