@@ -1,0 +1,48 @@
+"""Print all tables: ``python -m benchmarks`` (``--small``: minutes become seconds, no floors)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+TOPICS = ("parsing", "parallel", "combining", "writing", "appending", "reading", "distributed")
+PACKAGES = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils", "kerchunk")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("topics", nargs="*", choices=[*TOPICS, []], help="default: all")
+    parser.add_argument("--small", action="store_true", help="small data, one round: a smoke test")
+    parser.add_argument("--output", type=Path, help="write the tables to this file, too")
+    options = parser.parse_args()
+    os.environ.setdefault("ICECHUNK_LOG", "error")
+
+    start = time.monotonic()
+    python = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    parts = [f"# Benchmarks\n\n{packages}. {python}.\n"]
+    print(parts[0], flush=True)
+    broken = []
+    for topic in options.topics or TOPICS:
+        module = importlib.import_module(f"benchmarks.{topic}")
+        with tempfile.TemporaryDirectory(prefix=f"benchmark-{topic}-") as folder:
+            for table in module.tables(Path(folder), small=options.small):
+                parts.append(table.as_markdown())
+                print(parts[-1], flush=True)
+                broken += [floor for floor in table.floors if not floor.holds]
+    parts.append(f"{time.monotonic() - start:.0f} s in all.\n")
+    print(parts[-1])
+    if options.output:
+        options.output.write_text("\n".join(parts))
+    return 1 if broken and not options.small else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

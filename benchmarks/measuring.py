@@ -1,0 +1,137 @@
+"""Time cases in turns, in this process or each in one of its own, and lay them out as a table."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A ratio that must hold: ``measured`` at most, or at least, ``limit``."""
+
+    what: str
+    measured: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+    def __str__(self) -> str:
+        sign = "at least" if self.at_least else "at most"
+        answer = "holds" if self.holds else "DOES NOT HOLD"
+        return f"{self.what}: {self.measured:.2f} ({sign} {self.limit:g}): {answer}"
+
+
+@dataclass
+class Table:
+    """One comparison. ``rows`` all have the same keys, which are the columns."""
+
+    title: str
+    setting: str
+    rows: list[dict[str, Cell]] = field(default_factory=list)
+    floors: list[Floor] = field(default_factory=list)
+
+    def as_markdown(self) -> str:
+        columns = list(self.rows[0])
+        lines = [
+            f"## {self.title}",
+            "",
+            self.setting,
+            "",
+            "| " + " | ".join(columns) + " |",
+            "|" + "---|" * len(columns),
+            *("| " + " | ".join(show(row[name]) for name in columns) + " |" for row in self.rows),
+        ]
+        if self.floors:
+            lines += ["", *(f"- {floor}" for floor in self.floors)]
+        return "\n".join(lines) + "\n"
+
+
+def show(cell: Cell) -> str:
+    """Three digits of a measured number; integers with separators."""
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median, seconds of each round, and the last value that the case returned."""
+
+    seconds: float
+    rounds: tuple[float, ...]
+    value: Any = None
+    peak_bytes: int = 0
+
+
+def in_turns(cases: dict[str, Callable[[], Any]], rounds: int = 3) -> dict[str, Measured]:
+    """Run every case once a round, so that what else the machine does hits all of them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    values: dict[str, Any] = {}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            gc.collect()
+            start = time.perf_counter()
+            values[name] = case()
+            seconds[name].append(time.perf_counter() - start)
+    return {
+        name: Measured(statistics.median(taken), tuple(taken), values[name])
+        for name, taken in seconds.items()
+    }
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Measured:
+    """Run a module's function in a new process: its seconds, value, and peak memory in bytes.
+
+    The peak is of the whole process, without what imports had taken before the call.
+
+    Raises
+    ------
+    RuntimeError
+        If the process ends without a value.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(sending, function, arguments))
+    process.start()
+    sending.close()
+    try:
+        seconds, value, peak = receiving.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"{function.__name__} ended with status {process.exitcode}") from None
+    process.join()
+    return Measured(seconds, (seconds,), value, peak)
+
+
+def _report(sending, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    before = _peak()
+    start = time.perf_counter()
+    value = function(*arguments)
+    seconds = time.perf_counter() - start
+    sending.send((seconds, value, _peak() - before))
+
+
+def _peak() -> int:
+    """Bytes; Linux gives kilobytes, macOS bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def grows_like(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """The exponent k of n^k between the first and the last size."""
+    import math
+
+    return math.log(seconds[-1] / seconds[0]) / math.log(sizes[-1] / sizes[0])
