@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pytest_examples import EvalExample
 
-from harness import deprecations
+from harness import deprecations, traps
 from harness.blocks import Block, Chain, output_lines
 
 SCRIPT_TIMEOUT = 60
@@ -39,19 +39,26 @@ def run_chain(
     try:
         for block in chain.blocks:
             inject(block.fault)
-            if block.script:
-                _run_script(block)
-                continue
-            with deprecations.collected() as warned:
-                if block.raises:
-                    names = _run_raising(block, eval_example, names)
-                elif eval_example.update_examples:
-                    names = eval_example.run_print_update(block.example, module_globals=names)
-                else:
-                    names = eval_example.run_print_check(block.example, module_globals=names)
-            check_deprecations(block, warned)
+            with traps.watched(block):
+                names = _run_block(block, eval_example, names)
     finally:
         sys.modules["__main__"] = main_module
+
+
+def _run_block(block: Block, eval_example: EvalExample, names: dict[str, Any]) -> dict[str, Any]:
+    """The names after it."""
+    if block.script:
+        _run_script(block)
+        return names
+    with deprecations.collected() as warned:
+        if block.raises:
+            names = _run_raising(block, eval_example, names)
+        elif eval_example.update_examples:
+            names = eval_example.run_print_update(block.example, module_globals=names)
+        else:
+            names = eval_example.run_print_check(block.example, module_globals=names)
+    check_deprecations(block, warned)
+    return names
 
 
 def _run_raising(block: Block, eval_example: EvalExample, names: dict[str, Any]) -> dict[str, Any]:
