@@ -424,8 +424,8 @@ def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
         for path, v in found.variables.items()
         if v.reason
     ]
+    lines += [f"  {reason}" for reason in reasons]
     for what, items in (
-        ("", reasons),
         ("overlap: ", found.overlaps),
         ("gap: ", found.gaps),
         ("partial chunks: ", found.partial_chunks),
