@@ -27,6 +27,7 @@ os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 EPILOG = """\
 examples:
   virtual_zarr.py demo
+  virtual_zarr.py inspect data/*.nc
   virtual_zarr.py build data/*.nc --repo era5.icechunk
   virtual_zarr.py build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous \\
       --region us-east-1 --concat-dim t --repo goes.icechunk
@@ -93,6 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--skip", action="append", default=[], help="with --source: a variable not to compare"
     )
+    add_inspect(commands, shared, remote)
     add_refresh(commands, shared, remote)
     add_migrate(commands, shared, remote)
 
@@ -122,6 +124,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--dir", default="virtual-zarr-demo", help="folder to make")
     return parser
+
+
+def add_inspect(commands, shared, remote) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        parents=[shared, remote],
+        help="say what files hold and which belong together",
+        description="Read metadata and coordinates of files, and say which can stand side by side, "
+        "what can be virtual, what build would refuse, and with which command to build. Goes on "
+        "past files that cannot be read; ends with status 1 if there are any.",
+    )
+    inspect.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    inspect.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
 
 
 def add_refresh(commands, shared, remote) -> None:
@@ -254,6 +269,21 @@ def run_verify(options: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
+def run_inspect(options: argparse.Namespace) -> int:
+    from vzarr.report import print_result, progress_printer
+    from vzarr.storage import Access
+    from vzarr.survey import as_lines, inspect_files
+
+    inspected = inspect_files(
+        options.files,
+        Access(options.anonymous, options.region, options.account),
+        concat_dim=options.concat_dim,
+        progress=progress_printer("inspected", options.quiet),
+    )
+    print_result(inspected.as_json(), as_lines(inspected), options.json)
+    return 1 if inspected.unreadable else 0
+
+
 def run_refresh(options: argparse.Namespace) -> int:
     from vzarr.errors import InputError
     from vzarr.refresh import refresh, repoint
@@ -362,6 +392,7 @@ def main(arguments: list[str] | None = None) -> int:
     from vzarr.report import print_error
 
     commands = {
+        "inspect": run_inspect,
         "build": run_build,
         "append": run_append,
         "verify": run_verify,

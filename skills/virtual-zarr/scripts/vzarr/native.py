@@ -245,7 +245,7 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             kind = room.get(name, getclass=True, getlink=False)
             if kind is not h5py.Dataset:
                 continue
-            reason = _hazard(room[name])
+            reason = hdf5_hazard(room[name])
             if reason:
                 hazards[name] = reason
     return hazards
@@ -276,7 +276,7 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
             label = dataset.attrs.get("NAME", b"")
             placeholder = label.startswith(b"This is a netCDF dimension but not a netCDF variable")
             plain = dataset.dtype.kind in "iuf"
-            if placeholder or not plain or _hazard(dataset) or dataset.id.get_storage_size():
+            if placeholder or not plain or hdf5_hazard(dataset) or dataset.id.get_storage_size():
                 continue
             attributes = {
                 key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -310,7 +310,8 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     return [name for name in datasets if name not in native.variables]
 
 
-def _hazard(dataset: h5py.Dataset) -> str | None:
+def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
+    """Why references cannot describe a dataset's bytes, if they cannot."""
     if dataset.shape is None or dataset.size == 0:
         return None
     plan = dataset.id.get_create_plist()
