@@ -34,7 +34,8 @@ PARSERS = {
 class FileSet:
     """Files that can stand side by side, in the order of their record coordinate.
 
-    ``along`` is the record dimension or the scalar that becomes it, ``step`` its usual distance;
+    ``along`` is the record dimension or the scalar that becomes it, from ``begin`` to ``end``,
+    usually by ``step``;
     ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
     set; ``build`` and ``combine`` are what to run.
     """
@@ -46,8 +47,8 @@ class FileSet:
     along: str | None
     lengths: list[int]
     variables: dict[str, Variable]
-    first: str | None = None
-    last: str | None = None
+    begin: str | None = None
+    end: str | None = None
     step: str | None = None
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
@@ -303,7 +304,7 @@ def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
         if array.size > 1 and not (array[1:] > array[:-1]).all():
             found.overlaps.append(f"{url}: {found.along} does not increase strictly")
     every = np.concatenate([array for _, array in values])
-    found.first, found.last = _show(every[0]), _show(values[-1][1][-1])
+    found.begin, found.end = _show(every[0]), _show(values[-1][1][-1])
     if every.size < 2:
         return
     steps = every[1:] - every[:-1]
@@ -411,7 +412,7 @@ def as_lines(inspected: Inspected, shown_sets: int = 10) -> list[str]:
 def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
     title = FORMATS[found.file_format].title
     along = f" along {found.along}" if found.along else ""
-    span = f": {found.first} to {found.last}" if found.first is not None else ""
+    span = f": {found.begin} to {found.end}" if found.begin is not None else ""
     step = f", step {found.step}" if found.step else ""
     lines = [
         f"set {number + 1} of {total}: {len(found.files)} {title} files, "
