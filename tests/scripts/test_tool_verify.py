@@ -121,5 +121,5 @@ def test_spread(total: int, count: int | None, expected: list[int]) -> None:
 def test_an_outlier_does_not_hide_other_differences() -> None:
     """Packed values may differ by rounding: their own and the offset's, not the largest one's."""
     truth = np.array([1.0, -2147483.647])
-    assert mismatch(truth + [1.0, 0.0], truth, 0.0).tolist() == [True, False]
+    assert mismatch(truth + np.array([1.0, 0.0]), truth, 0.0).tolist() == [True, False]
     assert not mismatch(np.array([1e-6]), np.array([0.0]), 273.15).any()
