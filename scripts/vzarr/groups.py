@@ -35,11 +35,13 @@ def combine_groups(
     """
     if not any(file.children for file in files):
         dataset, kept, left_out = combine_files(files, dimension, access, skip_bad)
+        _note_order({"": dataset}, kept, dimension)
         return {"": dataset}, kept, left_out
     left_out = []
     while True:
         datasets, order, problems = _combine_all(files, dimension, access, skip_bad)
         if not problems:
+            _note_order(datasets, order, dimension)
             return datasets, order, left_out
         left_out += problems
         bad = {problem.url for problem in problems}
@@ -82,6 +84,16 @@ def _combine_all(
     if "" not in found:
         found = {"": order[0].dataset, **found}  # for its attributes
     return found, order, []
+
+
+def _note_order(
+    datasets: dict[str, xr.Dataset], order: list[ParsedFile], dimension: str | None
+) -> None:
+    if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
+        order[0].notes.append(
+            f"no coordinate says in which order the files lie along {dimension}: it is that of "
+            "their names"
+        )
 
 
 def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
