@@ -271,7 +271,7 @@ def _parse_group(
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
             parsed.digests = {
-                str(name): _digest(variable)
+                str(name): digest(variable)
                 for name, variable in native.variables.items()
                 if record_dimension not in variable.dims and name != record_dimension
             }
@@ -284,7 +284,8 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
     return {key: merged[key] for key in CF_ENCODING if merged.get(key) is not None}
 
 
-def _digest(variable: xr.Variable) -> str:
+def digest(variable: xr.Variable) -> str:
+    """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
     values = variable.values
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values)
