@@ -22,7 +22,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
 from vzarr.history import METADATA_KEY, continue_metadata, read_history
-from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
+from vzarr.parse import ParsedFile, Unreadable, is_virtual
 from vzarr.refresh import (
     beside,
     parsing_options,
@@ -34,6 +34,7 @@ from vzarr.refresh import (
 )
 from vzarr.storage import Access, as_url, authorization
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.workers import parse_files
 from vzarr.write import open_any_repository
 
 ATTEMPTS = 10

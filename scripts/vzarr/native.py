@@ -24,14 +24,17 @@ import xarray as xr
 from vzarr import formats
 from vzarr.errors import InputError
 from vzarr.find import look_up
+from vzarr.reading import read_remote
 from vzarr.storage import Access, object_store
 
-IN_MEMORY_LIMIT = 256 * 1024**2
-"""Remote files up to this many bytes are fetched whole, in one request, and parsed from memory."""
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
 UNWRITTEN_FROM = 1_000_000
 """Elements from which a dataset that was never written is not given to the parser."""
+COMPACT = "HDF5 compact layout: its values lie in the file's header"
+VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
+EXTERNAL = "HDF5 external storage: its values lie in another file"
+VLEN_STRINGS = "strings of varying length"
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,7 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         return Content(url, Path(url.removeprefix("file://")), access)
     store, path = object_store(url, access)
     try:
-        if size <= IN_MEMORY_LIMIT:
-            return Content(url, bytes(obstore.get(store, path).bytes()), access)
-        reader = obstore.open_reader(store, path, buffer_size=4 * 1024**2)
-        return Content(url, reader, access)
+        return Content(url, read_remote(store, path, size), access)
     except FileNotFoundError:
         folder = RemoteFolder(store, path.rstrip("/"))
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
@@ -317,11 +317,11 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     plan = dataset.id.get_create_plist()
     layout = plan.get_layout()
     if layout == h5py.h5d.COMPACT:
-        return "HDF5 compact layout: its values lie in the file's header"
+        return COMPACT
     if layout == h5py.h5d.VIRTUAL:
-        return "HDF5 virtual dataset: its values lie in other files"
+        return VIRTUAL_DATASET
     if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
-        return "HDF5 external storage: its values lie in another file"
+        return EXTERNAL
     if layout == h5py.h5d.CHUNKED and plan.get_nfilters():
         masks: list[int] = []
         dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))

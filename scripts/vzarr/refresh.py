@@ -28,10 +28,11 @@ from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
 from vzarr.history import METADATA_KEY
-from vzarr.parse import NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual, parse_files
+from vzarr.parse import NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.workers import parse_files
 from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
