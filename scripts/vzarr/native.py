@@ -330,29 +330,35 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     return None
 
 
-def is_packed(variable: xr.DataArray | xr.Variable) -> bool:
-    """Whether values are computed from stored numbers, so that readers differ by rounding."""
-    return bool({"scale_factor", "add_offset", "computed"} & variable.encoding.keys())
+def rounding(variable: xr.DataArray | xr.Variable) -> float | None:
+    """What readers of a variable round beside its values, or None where they must agree exactly.
 
-
-def values_equal(left: np.ndarray, right: np.ndarray, packed: bool) -> bool:
-    """Equal shape and values, NaN equal to NaN.
-
-    ``packed`` floats may differ by rounding: HDF5 readers unpack float32 scale factors in float32,
-    Zarr readers in float64, because JSON attributes carry no width.
+    Of packed values that is their offset; infinity stands for the largest of computed ones. HDF5
+    readers unpack float32 scale factors in float32, Zarr readers in float64, because JSON
+    attributes carry no width.
     """
-    return left.shape == right.shape and not mismatch(left, right, packed).any()
+    if "computed" in variable.encoding:
+        return np.inf
+    if {"scale_factor", "add_offset"} & variable.encoding.keys():
+        return float(np.abs(np.asarray(variable.encoding.get("add_offset", 0.0))).max())
+    return None
 
 
-def mismatch(left: np.ndarray, right: np.ndarray, packed: bool) -> np.ndarray:
-    """Where two arrays of one shape differ, as booleans."""
+def values_equal(left: np.ndarray, right: np.ndarray, rounded: float | None) -> bool:
+    """Equal shape and values, NaN equal to NaN. ``rounded`` as from ``rounding``."""
+    return left.shape == right.shape and not mismatch(left, right, rounded).any()
+
+
+def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:
+    """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``rounding``."""
     if left.dtype.kind in "fc" and right.dtype.kind in "fc":
         same = (left == right) | (np.isnan(left) & np.isnan(right))
-        if packed:
-            same |= np.isclose(left, right, rtol=1e-6, atol=0, equal_nan=True)
-            # A value near zero loses its digits in the sum of scale and offset.
-            spread = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
-            same |= np.abs(left - right) <= 1e-6 * spread
+        if rounded is not None:
+            if np.isinf(rounded):
+                rounded = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
+            # A value near zero has lost its digits in the sum with the offset.
+            with np.errstate(invalid="ignore"):
+                same |= np.abs(left - right) <= 1e-6 * (np.abs(right) + rounded)
         return ~same
     if left.dtype.kind in "mM" and right.dtype.kind in "mM":
         return ~((left == right) | (np.isnat(left) & np.isnat(right)))

@@ -36,9 +36,9 @@ from vzarr.native import (
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
-    is_packed,
     list_groups,
     open_native,
+    rounding,
     values_equal,
 )
 from vzarr.storage import Access, object_store, root_of
@@ -99,14 +99,16 @@ class Unreadable:
     reason: str
 
 
+MEANING = ("units", "flag_values", "flag_masks", "flag_meanings")
+"""Attributes that say what decoded numbers mean: of one array, so of all files in it."""
 CF_ENCODING = (
     "scale_factor",
     "add_offset",
     "_FillValue",
     "missing_value",
     "_Unsigned",
-    "units",
     "calendar",
+    *MEANING,
 )
 
 
@@ -203,7 +205,7 @@ def _parse_group(
     with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
         if not native.variables:
-            attributes = {key: _plain(value) for key, value in native.attrs.items()}
+            attributes = {key: plain(value) for key, value in native.attrs.items()}
             nothing = xr.Dataset(attrs=attributes)
             notes = clean_attributes(nothing)
             unlimited = tuple(native.encoding.get("unlimited_dims", ()))
@@ -502,13 +504,13 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
         # Decoded by xarray from the same numbers in both; strings and times are compared raw.
         reference, truth = probe[name], truth.copy(deep=False)
     parts = _probe_parts(truth)
-    packed = is_packed(truth)
+    rounded = rounding(truth)
     try:
         for part in parts:
             left, right = reference.isel(part).values, truth.isel(part).values
             if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
                 continue  # a virtual time: decoding is compared when the store is read back
-            if not values_equal(left, right, packed):
+            if not values_equal(left, right, rounded):
                 return False
     except Exception:
         return False
@@ -542,12 +544,12 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
     return notes
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _clean(value: Any) -> Any:
-    value = _plain(value)
+    value = plain(value)
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
