@@ -110,9 +110,10 @@ def _remote(far: FarStore, folder: Path, files: dict[str, Path], rounds: int) ->
     setting = (
         "An object store on 127.0.0.1: 40 ms a request, 90 MB/s in one request, 250 MB/s in all. "
         "`open_virtual_dataset` with each reader or store; kerchunk, which loads no coordinates, "
-        f"reads through fsspec's default cache; the tool parses and checks. Medians of {rounds}; what takes more than "
-        f"{PATIENCE:g} s is measured once. {', '.join(SLOW)} read the scattered index at the "
-        "same time, each from a server of its own."
+        "reads through fsspec's default cache; the tool parses and checks. "
+        f"Medians of {rounds}; what takes more than {PATIENCE:g} s is measured once. "
+        f"{', '.join(SLOW)} read the scattered index at the same time, each from a server of its "
+        "own."
     )
     seconds, requests, megabytes = (
         Table(f"Parse one remote file: {unit}", setting)
