@@ -14,11 +14,11 @@ import numpy as np
 import obstore
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.latency import FarStore, serve
 
+ROOT = Path(__file__).parents[2]
 DATA = np.random.default_rng(0).bytes(3_000_000)
 
 
