@@ -130,8 +130,13 @@ def _open_in_processes(urls: list[str], method: str, workers: int) -> xr.Dataset
 def _open_by_dask(urls: list[str]) -> xr.Dataset:
     from distributed import Client, LocalCluster
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(processes=True, **options) as cluster, Client(cluster):
+    options = {"n_workers": 2, "threads_per_worker": 1}
+    with (
+        LocalCluster(
+            processes=True, host="127.0.0.1", dashboard_address=None, **options
+        ) as cluster,
+        Client(cluster),
+    ):
         return _open_all(urls, "dask")
 
 
