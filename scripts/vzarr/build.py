@@ -328,7 +328,7 @@ class _Build:
             metadata,
             self.access,
             numbers=[numbers[n] for n in spread(len(numbers), self.sample)],
-            progress=self.progress("compared"),
+            progress=(self.progress if self.sample == DEFAULT_SAMPLE else silent)("compared"),
         )
         if not report.passed:
             raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")

@@ -174,6 +174,7 @@ def look_at(
         If the file cannot be read.
     """
     parts = []
+    unlimited: tuple[str, ...] = ()
     try:
         content = fetch(source.url, access, source.size)
         file_format = detect_format(content)
@@ -192,6 +193,10 @@ def look_at(
                 part = ParsedFile(source, file_format, xr.Dataset(variables), group=group)
                 part.unlimited = tuple(native.encoding.get("unlimited_dims", ()))
                 part.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
+            if group:
+                part.unlimited += unlimited  # dimensions are declared above the group
+            else:
+                unlimited = part.unlimited
             if not part.is_empty:
                 parts.append(part)
     except (InputError, Refused):
