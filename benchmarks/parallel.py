@@ -133,7 +133,7 @@ def _open_by_dask(urls: list[str]) -> xr.Dataset:
     options = {"n_workers": 2, "threads_per_worker": 1}
     with (
         LocalCluster(
-            processes=True, host="127.0.0.1", dashboard_address=None, **options
+            processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0", **options
         ) as cluster,
         Client(cluster),
     ):
