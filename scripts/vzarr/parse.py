@@ -163,6 +163,51 @@ def parse_file(
     return parsed
 
 
+def look_at(
+    source: Source, access: Access, drop: tuple[str, ...] = (), groups: tuple[str, ...] = ()
+) -> list[ParsedFile]:
+    """The groups of a file with the coordinates that they hold, and nothing of their other values.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    parts = []
+    unlimited: tuple[str, ...] = ()
+    try:
+        content = fetch(source.url, access, source.size)
+        file_format = detect_format(content)
+        for group in _choose_groups(source.url, list_groups(content), groups, drop):
+            with open_native(content, file_format, group, drop) as native:
+                variables = {
+                    name: variable.load()
+                    if variable.dims in ((name,), ())
+                    else xr.Variable(
+                        variable.dims,
+                        np.broadcast_to(np.empty((), variable.dtype), variable.shape),
+                        variable.attrs,
+                    )
+                    for name, variable in native.variables.items()
+                }
+                part = ParsedFile(source, file_format, xr.Dataset(variables), group=group)
+                part.unlimited = tuple(native.encoding.get("unlimited_dims", ()))
+                part.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
+            if group:
+                part.unlimited += unlimited  # dimensions are declared above the group
+            else:
+                unlimited = part.unlimited
+            if not part.is_empty:
+                parts.append(part)
+    except (InputError, Refused):
+        raise
+    except Exception as error:
+        raise InputError(f"{source.url}: cannot be read: {first_line(error)}.") from error
+    if not parts:
+        raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
+    return parts
+
+
 def _choose_groups(
     url: str, available: list[str], wanted: tuple[str, ...], drop: tuple[str, ...]
 ) -> list[str]:
