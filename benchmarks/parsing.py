@@ -220,7 +220,7 @@ class _BufferedFile(AbstractBufferedFile):
 
 def _dataset_by_choice(store: Any, key: str, url: str) -> xr.Dataset:
     """References and coordinates, by what the bundled tool chooses to read the object with."""
-    from vzarr.reading import read_remote
+    from vzarr.reading import FileStore, read_remote
 
     content = read_remote(store, key, obstore.head(store, key)["size"])
     if isinstance(content, bytes):
@@ -229,12 +229,10 @@ def _dataset_by_choice(store: Any, key: str, url: str) -> xr.Dataset:
         return open_virtual_dataset(
             url, ObjectStoreRegistry({f"s3://{BUCKET}": store}), HDFParser()
         )
-    registry = ObjectStoreRegistry({f"s3://{BUCKET}": store})
-    manifests = HDFParser(reader_factory=lambda store, path: content)(url, registry)
-    # Coordinates through the reader that holds their blocks already.
-    with xr.open_dataset(content, engine="h5netcdf") as native:
-        coordinates = native[list(native.coords)].load()
-    return manifests.to_virtual_dataset(loadable_variables=[]).assign_coords(coordinates.coords)
+    registry = ObjectStoreRegistry({f"s3://{BUCKET}": FileStore(content)})
+    return open_virtual_dataset(
+        url, registry, HDFParser(reader_factory=lambda store, path: content)
+    )
 
 
 def _parse_by_tool(url: str) -> object:
