@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -106,7 +108,18 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
     For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
     byte order and leaves out variables, and no value can be compared without the data file.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
     """
+    escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
+    if lost := re.search("[#?]", url) or escape:
+        raise InputError(
+            f"{url}: a reference is a URL, in which {lost[0]!r} has a meaning of its own, so it "
+            "would lead elsewhere: rename the file, or link to it under another name."
+        )
     content = _fetch(url, access, size)
     if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
         return content
@@ -124,7 +137,11 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
 def _fetch(url: str, access: Access, size: int) -> Content:
     if url.startswith("file://"):
-        return Content(url, Path(url.removeprefix("file://")), access)
+        path = Path(url.removeprefix("file://"))
+        if not path.is_file() and not path.is_dir() and os.path.lexists(path):
+            what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
+            raise InputError(f"{url}: is no file, but {what}: leave it out.")
+        return Content(url, path, access)
     store, path = object_store(url, access)
     try:
         return Content(url, read_remote(store, path, size), access)
