@@ -17,6 +17,7 @@ from pathlib import Path
 import eccodes
 import h5py
 import imagecodecs
+import kerchunk.combine
 import kerchunk.df
 import kerchunk.hdf
 import netCDF4
@@ -103,7 +104,11 @@ def write_hdf5(folder: Path) -> None:
             geolocation = file.createGroup("geolocation")
             geolocation.createDimension("corner", 4)
             latitude = geolocation.createVariable(
-                "latitude_bounds", "f4", ("scan", "pixel", "corner")
+                "latitude_bounds",
+                "f4",
+                ("scan", "pixel", "corner"),
+                zlib=True,
+                chunksizes=(3, 8, 4),
             )
             latitude[:] = random.uniform(-80, 80, (scans, 8, 4))
             time = geolocation.createVariable("time", "f8", ("scan",))
@@ -199,7 +204,10 @@ def write_zarr(folder: Path) -> None:
 
 
 def write_kerchunk(folder: Path) -> None:
-    """References that kerchunk made from ``sst_1.nc``: JSON, Parquet, with templates."""
+    """References that kerchunk made from ``sst_1.nc``: JSON, Parquet, with templates.
+
+    ``combined.json`` and ``combined.parquet`` refer to both files where they lay once.
+    """
     random = np.random.default_rng(11)
     for number in (1, 2):
         with netCDF4.Dataset(folder / f"sst_{number}.nc", "w") as file:
@@ -231,6 +239,22 @@ def write_kerchunk(folder: Path) -> None:
         if isinstance(reference, list):
             reference[0] = "{{u}}"
     (folder / "templates.json").write_text(json.dumps(references))
+    parts = []
+    for path in sorted(folder.glob("sst_?.nc")):
+        with path.open("rb") as file:
+            scanned = kerchunk.hdf.SingleHdf5ToZarr(file, str(path), inline_threshold=0)
+            parts.append(scanned.translate())
+    together = kerchunk.combine.MultiZarrToZarr(
+        parts,
+        concat_dims=["time"],
+        identical_dims=["x"],
+        remote_protocol="file",
+        inline_threshold=0,
+    )
+    text = json.dumps(together.translate()).replace(str(folder), "s3://retired-archive")
+    combined = json.loads(text)
+    (folder / "combined.json").write_text(json.dumps(combined))
+    kerchunk.df.refs_to_dataframe(combined, str(folder / "combined.parquet"))
 
 
 def write_message(
@@ -257,7 +281,10 @@ def write_message(
 
 
 def write_grib(folder: Path) -> None:
-    """Forecasts of two runs: levels, steps, surface fields; an ensemble; what gets lost."""
+    """Forecasts of two runs: levels, steps, surface fields; an ensemble; what gets lost.
+
+    ``ens_RUN.grib2``: three overlapping runs of two members.
+    """
     random = np.random.default_rng(13)
     for run in (0, 6):
         with (folder / f"forecast_{run:02d}.grib2").open("wb") as file:
@@ -277,6 +304,7 @@ def write_grib(folder: Path) -> None:
             keys |= {"numberOfForecastsInEnsemble": 3, "shortName": "t", "level": 500}
             keys |= {"dataDate": 20240101, "dataTime": 0, "stepRange": 6}
             write_message(file, random.normal(270, 10, (5, 8)), **keys)
+    write_ensemble_runs(folder)
     with (folder / "analysis.grib1").open("wb") as file:
         for level in (850, 500):
             keys = {"shortName": "t", "level": level, "dataDate": 20240101}
@@ -309,6 +337,22 @@ def write_grib(folder: Path) -> None:
         eccodes.codes_grib_multi_write(multi, file)
 
 
+def write_ensemble_runs(folder: Path) -> None:
+    """Runs six hours apart, each of three steps: two members, on two levels and near the ground."""
+    random = np.random.default_rng(41)
+    places = [{"shortName": name, "level": level} for name in "tu" for level in (850, 500)]
+    places.append({"shortName": "2t", "level": 2})
+    for run in (0, 6, 12):
+        with (folder / f"ens_20240101T{run:02d}.grib2").open("wb") as file:
+            for step in (0, 6, 12):
+                for member in (0, 1):
+                    keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": member}
+                    keys |= {"numberOfForecastsInEnsemble": 2}
+                    keys |= {"dataDate": 20240101, "dataTime": run * 100, "stepRange": step}
+                    for place in places:
+                        write_message(file, random.normal(270, 10, (5, 8)), **keys, **place)
+
+
 def write_index(path: Path) -> None:
     """The index that NOAA publishes beside a GRIB file, as ``wgrib2 -s`` prints it."""
     lines = []
@@ -325,7 +369,7 @@ def write_index(path: Path) -> None:
 
 
 def write_fits(folder: Path) -> None:
-    """Three exposures (scaled, with BLANK), tables, a compressed image."""
+    """Three exposures (scaled, with BLANK), tables, a compressed image; a series with a WCS."""
     random = np.random.default_rng(17)
     for number in (1, 2, 3):
         image = fits.PrimaryHDU(random.integers(-30000, 30000, (6, 8)).astype("i2"))
@@ -354,10 +398,28 @@ def write_fits(folder: Path) -> None:
     pixels = np.arange(10000, dtype="i4").reshape(100, 100)
     compressed = fits.CompImageHDU(pixels[:10, :10].copy(), name="SCI")
     fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(folder / "compressed.fits")
+    write_fits_series(folder)
+
+
+def write_fits_series(folder: Path) -> None:
+    """Unsigned counts of a CCD, as cameras write them, with their masks, on one grid of the sky."""
+    random = np.random.default_rng(43)
+    for number in range(4):
+        counts = fits.PrimaryHDU(random.integers(0, 65535, (6, 8)).astype("u2"))
+        counts.header["DATE-OBS"] = f"2024-03-0{number + 1}T22:00:00.500"
+        counts.header["EXPTIME"] = 30.0 + number
+        counts.header["FILTER"] = "gr"[number % 2]
+        for axis, (kind, value) in enumerate([("RA---TAN", 202.47), ("DEC--TAN", 47.2)], 1):
+            counts.header[f"CTYPE{axis}"] = kind
+            counts.header[f"CRVAL{axis}"] = value
+            counts.header[f"CRPIX{axis}"] = 4.0
+            counts.header[f"CDELT{axis}"] = 0.0003 * (-1) ** axis
+        mask = fits.ImageHDU((random.random((6, 8)) < 0.1).astype("u1"), name="MASK")
+        fits.HDUList([counts, mask]).writeto(folder / f"ccd_{number}.fits")
 
 
 def write_tiff(folder: Path) -> None:
-    """Cloud-optimized GeoTIFFs of two dates, RGB in both layouts, strips, two tiles of a mosaic."""
+    """Cloud-optimized GeoTIFFs of three dates, RGB in both layouts, strips, a mosaic of two."""
     random = np.random.default_rng(19)
 
     def geo(x: float, y: float) -> list[tuple]:
@@ -369,13 +431,14 @@ def write_tiff(folder: Path) -> None:
         ]
 
     tiled = {"tile": (32, 32), "compression": "zlib", "photometric": "minisblack"}
-    for date in ("2024-01-05", "2024-02-05"):
+    for date in ("2024-01-05", "2024-02-05", "2024-03-05"):
         field = random.integers(1, 10000, (64, 96)).astype("u2")
         with tifffile.TiffWriter(folder / f"B04_{date}.tif") as file:
             tags = [*geo(300000.0, 5000000.0), (42113, "s", 2, "0", True)]
             field[:4, :4] = 0
             file.write(field, extratags=tags, predictor=2, **tiled)
-            file.write(field[::2, ::2].copy(), subfiletype=1, predictor=2, **tiled)
+            half = field[::2, ::2].copy()
+            file.write(half, subfiletype=1, predictor=2, extratags=tags[-1:], **tiled)
     for number, x in enumerate((300000.0, 300640.0)):
         field = random.random((64, 64)).astype("f4")
         tifffile.imwrite(
