@@ -13,16 +13,17 @@ from typing import Any
 import icechunk
 import numpy as np
 import xarray as xr
+import zarr
 
 import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
-from vzarr.combine import common_attributes
+from vzarr.combine import UNITS, common_attributes, exact_time_encoding, is_time
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
 from vzarr.history import METADATA_KEY, continue_metadata, read_history
-from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
+from vzarr.parse import ParsedFile, Unreadable, is_virtual
 from vzarr.refresh import (
     beside,
     parsing_options,
@@ -34,6 +35,7 @@ from vzarr.refresh import (
 )
 from vzarr.storage import Access, as_url, authorization
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.workers import parse_files
 from vzarr.write import open_any_repository
 
 ATTEMPTS = 10
@@ -249,17 +251,22 @@ class _Run:
         """Files that take an old one's place, by its number, and files that are new."""
         again: dict[int, ParsedFile] = {}
         new: list[ParsedFile] = []
+        spans = _spans(session.store, metadata)
         prints = {
             record["fingerprint"]: record["url"]
             for record in metadata["sources"]
             if record.get("fingerprint")
         }
-        spans = _spans(session.store, metadata)
+        fresh: dict[str, ParsedFile] = {}
         for file in parsed:
             if file.source.url in numbers:
                 again[numbers[file.source.url]] = file
-            elif file.fingerprint in prints:
-                found.known[file.source.url] = prints[file.fingerprint]
+                continue
+            url = prints.get(file.fingerprint or "", "")
+            # Two large files may have the same fingerprint; then only their records tell.
+            held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url))
+            if url and _equal(_records(file, metadata), held):
+                found.known[file.source.url] = url
             elif (number := _same_records(file, spans, metadata)) is not None:
                 if self.replace_known:
                     again[number] = file
@@ -274,6 +281,7 @@ class _Run:
                 new.append(file)
                 if file.fingerprint:
                     prints[file.fingerprint] = file.source.url
+                    fresh[file.source.url] = file
         return again, self._fitting(new, session.store, metadata, found)
 
     def _fitting(
@@ -297,6 +305,7 @@ class _Run:
                 beside_it = beside(stored[group], part, kept)
                 problems += compare_files(beside_it, part, dimension, self.access)
                 problems += _order_problems(stored[group], part, kept, store)
+                problems += _finer_times(stored[group], part, kept, store)
             if problems:
                 self._refuse(str(replace(problems[0], advice=BUILD_ANEW)), found)
             else:
@@ -379,34 +388,52 @@ class _Run:
         return ", ".join(part for part in parts if part)
 
 
-def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[str, list[np.ndarray]]:
-    """By group: the record coordinate of each source, where there is one."""
-    found = {}
+Records = dict[str, tuple[object, np.ndarray]]
+"""By group: the units, where they are not decoded, and the values of a record coordinate."""
+
+
+def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int, Records]:
+    """The records of each source, by its number, in groups that have a coordinate for them."""
+    found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
     for group, kept in stored_groups(metadata).items():
-        dataset = open_store(store, group)
-        values = dataset.coords.get(kept["concat_dim"])
-        if values is not None:
-            ends = np.cumsum([record["length"] for record in kept["sources"]])
-            found[group] = np.split(values.values, ends[:-1])
+        coordinate = open_store(store, group).coords.get(kept["concat_dim"])
+        if coordinate is None:
+            continue
+        ends = np.cumsum([record["length"] for record in kept["sources"]])
+        for number, span in enumerate(np.split(coordinate.values, ends[:-1])):
+            found[number][group] = (coordinate.attrs.get("units"), span)
     return found
 
 
-def _same_records(
-    file: ParsedFile, spans: dict[str, list[np.ndarray]], metadata: dict[str, Any]
-) -> int | None:
-    """The number of the source that has just this file's record coordinate."""
+def _records(file: ParsedFile, metadata: dict[str, Any]) -> Records:
+    """As ``_spans``, of a file."""
+    found: Records = {}
     for group, kept in stored_groups(metadata).items():
-        dimension = kept["concat_dim"]
-        if group not in spans or (group and group not in file.children):
+        if group and group not in file.children:
             continue
-        part = stored_part(file, group, kept)
-        if dimension not in part.dataset.indexes:
-            continue
-        mine = part.dataset[dimension].values
-        for number, span in enumerate(spans[group]):
-            if len(span) == len(mine) and span[0] == mine[0] and bool((span == mine).all()):
-                return number
-    return None
+        dataset = stored_part(file, group, kept).dataset
+        if kept["concat_dim"] in dataset.indexes:
+            coordinate = dataset[kept["concat_dim"]]
+            found[group] = (coordinate.attrs.get("units"), coordinate.values)
+    return found
+
+
+def _equal(mine: Records, held: Records | None) -> bool:
+    """Whether two files have the same records, in all groups; true where none has any."""
+    return held is not None and all(
+        group in held and units == held[group][0] and np.array_equal(values, held[group][1])
+        for group, (units, values) in mine.items()
+    )
+
+
+def _same_records(
+    file: ParsedFile, spans: dict[int, Records], metadata: dict[str, Any]
+) -> int | None:
+    """The number of the source that has just this file's records."""
+    mine = _records(file, metadata)
+    if not mine:
+        return None
+    return next((number for number, held in spans.items() if _equal(mine, held)), None)
 
 
 def _order_problems(
@@ -426,6 +453,29 @@ def _order_problems(
         url = part.source.url
         return [Difference(url, dimension, "calendar", *calendars, stored.source.url)]
     return [problem] if problem else []
+
+
+def _finer_times(
+    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+) -> list[Difference]:
+    """Times that the store's whole seconds, or other units, cannot hold.
+
+    xarray would write them in units of their own into an axis that keeps its old ones.
+    """
+    found = []
+    for name, variable in part.dataset.variables.items():
+        if name not in stored.packing or kept["concat_dim"] not in variable.dims:
+            continue
+        if is_virtual(variable) or not is_time(variable):
+            continue
+        held = str(stored.packing[name].get("units")).partition(" since ")[0]
+        mine = str((exact_time_encoding(variable) or {}).get("units")).partition(" since ")[0]
+        path = f"{stored.group}/{name}".lstrip("/")
+        whole = zarr.open_array(store, path=path, mode="r").dtype.kind in "iu"
+        if whole and held in UNITS and mine in UNITS and UNITS.index(mine) > UNITS.index(held):
+            what = "the resolution of its times"
+            found.append(Difference(part.source.url, name, what, mine, held, stored.source.url))
+    return found
 
 
 def _check_last_chunk(stored: ParsedFile, kept: dict[str, Any], url: str) -> None:

@@ -17,10 +17,11 @@ from vzarr.errors import InputError, Refused
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
+from vzarr.parse import ParsedFile, Unreadable, is_virtual
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
 from vzarr.verify import DEFAULT_SAMPLE, compare_store
+from vzarr.workers import parse_files
 from vzarr.write import check_vacant, write_repository
 
 Progress = Callable[[str], Callable[[int, int], None]]

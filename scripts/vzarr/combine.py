@@ -15,6 +15,8 @@ from vzarr.storage import Access
 TIME_CHUNK = 4096
 """Chunk length of a time axis: a source's own is often 1, which makes an object for each step."""
 
+UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+
 
 def find_record_dimension(parsed: ParsedFile) -> str:
     """The dimension that files of this kind continue along.
@@ -31,7 +33,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     times = [
         str(name)
         for name, variable in variables.items()
-        if variable.dims == (name,) and _is_time(variable)
+        if variable.dims == (name,) and is_time(variable)
     ]
     candidates = [dim for dim in unlimited if dim in times] or unlimited or times
     if len(candidates) == 1:
@@ -42,7 +44,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
 
 
-def _is_time(variable: xr.Variable) -> bool:
+def is_time(variable: xr.Variable) -> bool:
     if is_virtual(variable):
         return False
     holds_objects = variable.dtype == object and variable.size > 0
@@ -175,7 +177,7 @@ def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None
     for variable in dataset.variables.values():
         if is_virtual(variable):
             continue
-        if _is_time(variable) and (encoding := _exact_time_encoding(variable)):
+        if is_time(variable) and (encoding := exact_time_encoding(variable)):
             variable.encoding = encoding
         if dimension in variable.dims:
             sizes = dict(zip(variable.dims, variable.shape, strict=True))
@@ -185,13 +187,13 @@ def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None
             )
 
 
-def _exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
+def exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
     calendar = variable.encoding.get("calendar", "proleptic_gregorian")
     values = variable.values
     if variable.dtype.kind == "M":
         if np.isnat(values).any():
             return None  # a missing time needs the source's own fill value
-        for unit, code in [("seconds", "s"), ("milliseconds", "ms"), ("microseconds", "us")]:
+        for unit, code in zip(UNITS, ("s", "ms", "us"), strict=False):
             if (values == values.astype(f"M8[{code}]")).all():
                 return _time_encoding(unit, calendar)
         return _time_encoding("nanoseconds", calendar)
