@@ -18,6 +18,8 @@ import obstore
 from vzarr.errors import InputError
 from vzarr.storage import Access, as_url, object_store, root_of
 
+RAW_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".envi", ".bsq", ".bil", ".bip", "")
+"""Of the file that an ENVI header, ``scene.hdr``, describes."""
 LOOK_UPS = 32
 """Sources that are looked up at a time."""
 
@@ -67,13 +69,39 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
 
 
 def _find(url: str, access: Access) -> list[Source]:
-    return _find_local(url) if url.startswith("file://") else _find_objects(url, access)
+    matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
+    return [_described(source, access) for source in matches]
 
 
 def _natural(url: str) -> tuple[list[str | int], str]:
     """By the numbers in a name, not by their digits: files without a time have no other order."""
     parts = re.split("([0-9]+)", url)
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], url
+
+
+def _described(source: Source, access: Access) -> Source:
+    """The raw file beside an ENVI header; any other source as it is.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    base, dot, suffix = source.url.rpartition(".")
+    if not dot or suffix.lower() != "hdr" or source.size < 4:
+        return source
+    store, path = object_store(source.url, access)
+    if bytes(obstore.get_range(store, path, start=0, length=4)) != b"ENVI":
+        return source
+    for ending in RAW_SUFFIXES:
+        url = base + ending
+        if Path(url.removeprefix("file://")).is_dir():
+            continue
+        try:
+            return look_up(url, access)
+        except FileNotFoundError:
+            continue
+    raise InputError(f"{source.url}: an ENVI header without its raw file: name that file.")
 
 
 def look_up(url: str, access: Access) -> Source:
