@@ -21,7 +21,7 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats
+from vzarr import formats, hdf5_raw
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.storage import Access, object_store
@@ -208,9 +208,7 @@ def _open(
         "cache": False,
     }
     if file_format == "hdf5":
-        return xr.open_dataset(
-            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
-        )
+        return _open_hdf5(content, group, options)
     if file_format == "netcdf3":
         if isinstance(content.handle, Path):
             return xr.open_dataset(content.handle, engine="netcdf4", **options)
@@ -218,6 +216,31 @@ def _open(
         return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
     raw = formats.load(file_format).open_raw(content, group)
     return xr.decode_cf(raw, decode_times=decode_times, drop_variables=drop)
+
+
+def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
+    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
+    try:
+        return xr.open_dataset(
+            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
+        )
+    except Exception as error:
+        if "decode time" in str(error):
+            raise
+        try:
+            file = h5py.File(content.open(), "r")
+            raw, nothing = hdf5_raw.open_raw(file, group)
+            decoded = xr.decode_cf(
+                raw,
+                decode_times=options["decode_times"],
+                drop_variables=options["drop_variables"],
+            )
+        except Exception:
+            raise error from None
+    without = content.cache.setdefault("without values", {})
+    without.update({f"{group}/{name}".lstrip("/"): why for name, why in nothing.items()})
+    decoded.set_close(file.close)
+    return decoded
 
 
 def child_groups(content: Content) -> list[str]:
@@ -273,8 +296,7 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
             dataset = room[name]
             if dataset.shape is None or dataset.size <= UNWRITTEN_FROM:
                 continue
-            label = dataset.attrs.get("NAME", b"")
-            placeholder = label.startswith(b"This is a netCDF dimension but not a netCDF variable")
+            placeholder = hdf5_raw.is_placeholder(dataset)
             plain = dataset.dtype.kind in "iuf"
             if placeholder or not plain or hdf5_hazard(dataset) or dataset.id.get_storage_size():
                 continue
@@ -369,5 +391,5 @@ def mismatch(left: np.ndarray, right: np.ndarray, packed: bool) -> np.ndarray:
 def _text(value: object) -> object:
     # Zarr pads fixed-length strings with NUL, readers differ in bytes or text.
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value.decode("utf-8", "surrogateescape")
     return value.rstrip("\x00") if isinstance(value, str) else value
