@@ -30,7 +30,7 @@ from vzarr.native import (
     hdf5_hazard,
     hdf5_unwritten,
 )
-from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, parse_file
+from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
 from vzarr.storage import Access
 
 COORDINATE_LIMIT = 1_000_000
@@ -98,8 +98,15 @@ def describe(source: Source, content: Content) -> Description:
         Whatever the reader raises for a broken file.
     """
     file_format = detect_format(content)
-    if file_format == "hdf5" and (found := _describe_hdf5(source, content)):
-        return found
+    if file_format == "hdf5":
+        try:
+            found = _describe_hdf5(source, content)
+        except InputError:
+            raise
+        except Exception:
+            found = None  # what h5netcdf refuses
+        if found:
+            return found
     return _describe_parsed(parse_file(source, content.access))
 
 
@@ -138,7 +145,7 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                 for path in bounds & found.variables.keys():
                     found.variables[path].storage, found.variables[path].references = "loaded", 0
     if not found.variables:
-        raise InputError(f"{source.url}: holds no variables.")
+        raise InputError(nothing_in(content))
     return found
 
 

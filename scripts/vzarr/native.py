@@ -269,6 +269,8 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if kind is not h5py.Dataset:
                 continue
             reason = hdf5_hazard(room[name])
+            if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
+                reason = "HDF5 external link: its values lie in another file"
             if reason:
                 hazards[name] = reason
     return hazards

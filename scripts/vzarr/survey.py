@@ -18,6 +18,7 @@ from vzarr.describe import Description, Variable, describe, digest, fetch_source
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
+from vzarr.parse import unreadable
 from vzarr.storage import Access
 
 THREADS = 16
@@ -125,8 +126,7 @@ def _describe_all(
         except (InputError, Refused) as error:
             return str(error)
         except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            return f"{source.url}: cannot be read: {type(error).__name__}: {lines[0].rstrip('.')}."
+            return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:
         yield from zip(sources, pool.map(job, sources), strict=True)

@@ -20,7 +20,7 @@ from vzarr.alike import Layouts
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source
 from vzarr.native import Content, fetch
-from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file
+from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
 from vzarr.storage import Access
 
 FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
@@ -184,7 +184,7 @@ def _parse(
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
     except Exception as error:
-        return Unreadable(source, f"{source.url}: cannot be read: {first_line(error)}.")
+        return Unreadable(source, unreadable(source.url, error))
 
 
 def _fetch_ahead(
