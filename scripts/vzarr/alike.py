@@ -22,7 +22,15 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.find import Source
-from vzarr.native import COMPACT, EXTERNAL, VIRTUAL_DATASET, VLEN_STRINGS, Content, fingerprint
+from vzarr.native import (
+    COMPACT,
+    EXTERNAL,
+    VIRTUAL_DATASET,
+    VLEN_STRINGS,
+    Content,
+    detect_format,
+    fingerprint,
+)
 from vzarr.parse import (
     CF_ENCODING,
     NAMED,
@@ -109,10 +117,10 @@ class Layouts:
 
         Raises
         ------
-        OSError
+        InputError, OSError
             If the file cannot be read.
         """
-        if self.record_dimension is None or not self._known:
+        if self.record_dimension is None or not self._known or detect_format(content) != "hdf5":
             return None
         with h5py.File(content.open(), "r") as file:
             found = _walk(file)

@@ -474,6 +474,8 @@ def _is_reference(value: Any) -> bool:
     """HDF5 references, of which nothing outside of their file can make use."""
     if isinstance(value, np.ndarray):
         return value.dtype == object and any(map(_is_reference, value.flat))
+    if isinstance(value, list | tuple):
+        return any(map(_is_reference, value))
     return isinstance(value, h5py.Reference | h5py.RegionReference)
 
 
@@ -501,6 +503,8 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     if text or variable.encoding.get("_Unsigned"):
         return {}
     for key in ("_FillValue", "missing_value"):
+        if np.size(encoding.get(key)) > 1:
+            encoding[key] = np.ravel(encoding[key])[0]
         if key in encoding and not _fits(encoding[key], encoding.get("dtype", variable.dtype)):
             del encoding[key]
     if encoding.get("_FillValue") is None:
@@ -511,9 +515,11 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
 def _fits(value: Any, dtype: Any) -> bool:
     """Whether a stored number can have this value; one that none can have masks nothing."""
     kind = np.dtype(dtype)
-    if kind.kind not in "iu":
+    if kind.kind not in "iuf":
         return True
     try:
+        if kind.kind == "f":
+            return np.asarray(value, float).size > 0
         numbers = [int(number) for number in np.ravel(value).tolist()]
     except (TypeError, ValueError, OverflowError):  # text, NaN or infinity
         return False
@@ -552,8 +558,9 @@ def _parse_references(
     except Exception as error:
         names = [str(name) for name in native.variables if name not in drop]
         first = error
-        failures = find_failures(names, error)
     try:
+        parse([*drop, *names])  # what fails without any variable fails with each
+        failures = find_failures(names, first)
         return parse([*drop, *failures]), failures
     except Exception:
         # The file as a whole defeats the parser: everything is copied, or refused as too large.
@@ -612,6 +619,9 @@ def _matching(
         if fill is not None and array.dtype.kind in "iuf" and not isinstance(fill, str):
             # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks
             # none; or as a number, which xarray cannot read from a float array of Zarr 3.
+            if np.size(fill) != 1:
+                copied[name] = "its _FillValue has several values"
+                continue
             if _fits(fill, array.dtype):
                 fill = np.asarray(fill).astype(array.dtype)
                 attributes["_FillValue"] = encode_cf_fill_value(fill, array.dtype)
