@@ -68,6 +68,8 @@ def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
         value = _plain(value)
         if value is not None:
             found[key] = value
+    if isinstance(found.get("coordinates"), list):  # a word in each, which xarray cannot split
+        found["coordinates"] = " ".join(found["coordinates"])
     return found
 
 

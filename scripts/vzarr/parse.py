@@ -366,6 +366,7 @@ def _assemble(
     unwanted = list({*drop, *copied, *placeholders, *empty})
     manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
+    _check_end(source, content, group, manifests)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
@@ -399,6 +400,28 @@ def _assemble(
     virtual.attrs["__native__"] = copied
     virtual.attrs["__dropped__"] = dropped
     return virtual
+
+
+def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:
+    """Where references go beyond a file's end netCDF-C reads zeros and says nothing.
+
+    Raises
+    ------
+    InputError
+        If the file is shorter than what is in it.
+    """
+    if content.is_folder or content.url != source.url:
+        return
+    for name, array in manifests.arrays.items():
+        manifest = array.manifest
+        here = manifest._paths == content.url
+        ends = (manifest._offsets + manifest._lengths)[here]
+        if ends.size and int(ends.max()) > source.size:
+            path = f"{group}/{_without_padding(name)}".lstrip("/")
+            raise InputError(
+                f"{source.url}: {path} ends at byte {int(ends.max())}, the file at {source.size}: "
+                "it is incomplete; fetch it again."
+            )
 
 
 def _copy(native: xr.Dataset, name: str, reason: str | None) -> xr.Variable | str:
@@ -615,6 +638,8 @@ def _matching(
         attributes = {
             key: value if key == "_FillValue" else plain(value) for key, value in attributes.items()
         }
+        if isinstance(attributes.get("coordinates"), list):  # which xarray cannot split
+            attributes["coordinates"] = " ".join(map(str, attributes["coordinates"]))
         fill = attributes.get("_FillValue", truth.encoding.get("_FillValue"))
         if fill is not None and array.dtype.kind in "iuf" and not isinstance(fill, str):
             # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks

@@ -131,7 +131,7 @@ def _check_size(content: Content, page: tifffile.TiffPage) -> None:
     if math.prod(page.chunked) != len(page.dataoffsets):
         raise InputError(
             f"{content.url}: has places for {len(page.dataoffsets)} of the "
-            f"{math.prod(page.chunked)} strips or tiles of its image: it is damaged; fetch it again."
+            f"{math.prod(page.chunked)} strips or tiles of its image: damaged; fetch it again."
         )
 
 
