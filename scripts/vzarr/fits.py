@@ -134,7 +134,7 @@ def _axes(count: int) -> list[str]:
 
 def _check_length(content: Content, name: str, hdu: Any) -> None:
     """astropy opens a file that ends too early, and fails when the data are wanted."""
-    info = hdu.fileinfo()
+    info = hdu.fileinfo() if hasattr(hdu, "fileinfo") else None
     if not info or not _size(hdu):
         return
     bits = abs(hdu.header["BITPIX"])

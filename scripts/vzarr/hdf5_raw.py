@@ -4,6 +4,7 @@ that NetCDF does not know is enough for that.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -28,16 +29,62 @@ INTERNAL = {
 }
 
 
-def open_raw(file: h5py.File, group: str) -> tuple[xr.Dataset, dict[str, str]]:
-    """One group, not CF-decoded, and what in it holds no values, each with its reason."""
+@dataclass
+class Group:
+    """One group, not CF-decoded; what in it holds no values, and what no array can hold."""
+
+    dataset: xr.Dataset
+    nothing: dict[str, str]
+    unfit: dict[str, str]
+
+
+def kind_of(room: h5py.Group, name: str) -> type | None:
+    """The class of what a name leads to; None for a link that leads nowhere."""
+    try:
+        return room.get(name, getclass=True)
+    except (KeyError, OSError, RuntimeError):  # an external link to a file that is gone
+        return None
+
+
+def is_plain(file: h5py.File, group: str) -> bool:
+    """Whether each dataset of a group is of a kind that h5netcdf reads."""
+    room = file[group or "/"]
+    for name in room:
+        kind = kind_of(room, name)
+        if kind is None:
+            return False
+        if kind is h5py.Dataset and not _is_plain(room[name]):
+            return False
+    return True
+
+
+def _is_plain(dataset: h5py.Dataset) -> bool:
+    if dataset.shape is None or foreign(dataset) or dataset.dtype.subdtype:
+        return False
+    if dataset.dtype.names and not dataset.ndim:  # of which xarray makes opaque bytes
+        return False
+    return dataset.dtype.kind != "O" or h5py.check_string_dtype(dataset.dtype) is not None
+
+
+def foreign(dataset: h5py.Dataset) -> str:
+    """Why NumPy has no type for a dataset, or an empty string."""
+    try:
+        dataset.dtype  # noqa: B018  (h5py translates the type here)
+    except (TypeError, ValueError) as error:
+        return f"is of a type that NumPy does not have ({error})"
+    return ""
+
+
+def open_raw(file: h5py.File, group: str) -> Group:
     room = file[group or "/"]
     variables: dict[str, xr.Variable] = {}
     nothing: dict[str, str] = {}
+    unfit: dict[str, str] = {}
     for name in room:
-        if name not in room:
+        kind = kind_of(room, name)
+        if kind is None:
             nothing[name] = "a link that leads nowhere"
-            continue
-        if room.get(name, getclass=True) is not h5py.Dataset:
+        if kind is not h5py.Dataset:
             continue
         dataset = room[name]
         if is_placeholder(dataset):
@@ -45,9 +92,15 @@ def open_raw(file: h5py.File, group: str) -> tuple[xr.Dataset, dict[str, str]]:
         if dataset.shape is None:
             nothing[name] = "an HDF5 null dataspace: it has no values"
             continue
-        variables[name.removeprefix(HIDDEN)] = _variable(dataset)
-    dataset = xr.Dataset(_agreeing(variables), attrs=attributes(room))
-    return dataset, nothing
+        if reason := foreign(dataset):
+            unfit[name] = reason
+        elif h5py.check_vlen_dtype(dataset.dtype) not in (None, str, bytes):
+            unfit[name] = "is of arrays of varying length, which Zarr has no type for"
+        elif h5py.check_ref_dtype(dataset.dtype):
+            unfit[name] = "is of references to other objects, which Zarr has no type for"
+        else:
+            variables[name.removeprefix(HIDDEN)] = _variable(dataset)
+    return Group(xr.Dataset(_agreeing(variables), attrs=attributes(room)), nothing, unfit)
 
 
 def is_placeholder(dataset: h5py.Dataset) -> bool:
@@ -93,15 +146,24 @@ def _plain(value: Any) -> Any:
 def _variable(dataset: h5py.Dataset) -> xr.Variable:
     is_text = h5py.check_string_dtype(dataset.dtype) is not None and dataset.dtype.kind == "O"
     reader = dataset.asstr(errors="replace") if is_text else dataset
-    dtype = dataset.dtype if dataset.dtype.names else dataset.dtype.newbyteorder("=")
+    base, inner = dataset.dtype.subdtype or (dataset.dtype, ())  # arrays as elements
+    dtype = base if base.names else base.newbyteorder("=")
+    outer = dataset.ndim
 
     def read(key: tuple) -> np.ndarray:
-        return np.asarray(reader[key], dtype=dtype)
+        values = np.asarray(reader[key[:outer]])
+        kept = values.ndim - len(inner)
+        return values[(slice(None),) * kept + key[outer:]].astype(dtype, copy=False)
 
-    encoding: dict[str, Any] = {"dtype": dtype}
-    return lazy_variable(
-        _dimensions(dataset), dataset.shape, dtype, read, attributes(dataset), encoding
-    )
+    shape = (*dataset.shape, *inner)
+    dims = [*_dimensions(dataset)]
+    for size in inner:
+        dim = f"phony_dim_{size}"
+        dims.append(f"{dim}_{len(dims)}" if dim in dims else dim)
+    attrs = attributes(dataset)
+    if dtype.kind not in "iuf":
+        attrs.pop("_FillValue", None)  # which xarray cannot compare with text or records
+    return lazy_variable(tuple(dims), shape, dtype, read, attrs, {"dtype": dtype})
 
 
 def _dimensions(dataset: h5py.Dataset) -> tuple[str, ...]:

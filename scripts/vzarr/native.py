@@ -221,6 +221,9 @@ def _open(
 def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
     """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
     try:
+        with h5py.File(content.open(), "r") as file:
+            if not hdf5_raw.is_plain(file, group):
+                raise ValueError("a type that NetCDF does not have")
         return xr.open_dataset(
             content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
         )
@@ -229,16 +232,17 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
             raise
         try:
             file = h5py.File(content.open(), "r")
-            raw, nothing = hdf5_raw.open_raw(file, group)
+            found = hdf5_raw.open_raw(file, group)
             decoded = xr.decode_cf(
-                raw,
+                found.dataset,
                 decode_times=options["decode_times"],
                 drop_variables=options["drop_variables"],
             )
         except Exception:
             raise error from None
-    without = content.cache.setdefault("without values", {})
-    without.update({f"{group}/{name}".lstrip("/"): why for name, why in nothing.items()})
+    for key, reasons in (("without values", found.nothing), ("unfit", found.unfit)):
+        known = content.cache.setdefault(key, {})
+        known.update({f"{group}/{name}".lstrip("/"): why for name, why in reasons.items()})
     decoded.set_close(file.close)
     return decoded
 
@@ -265,10 +269,10 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            kind = room.get(name, getclass=True, getlink=False)
+            kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
-            reason = hdf5_hazard(room[name])
+            reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
             if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
                 reason = "HDF5 external link: its values lie in another file"
             if reason:
@@ -293,10 +297,11 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            if room.get(name, getclass=True) is not h5py.Dataset:
+            if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
-            if dataset.shape is None or dataset.size <= UNWRITTEN_FROM:
+            small = dataset.shape is None or dataset.size <= UNWRITTEN_FROM
+            if small or hdf5_raw.foreign(dataset):
                 continue
             placeholder = hdf5_raw.is_placeholder(dataset)
             plain = dataset.dtype.kind in "iuf"
@@ -330,7 +335,7 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        datasets = [name for name in room if room.get(name, getclass=True) is h5py.Dataset]
+        datasets = [name for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset]
     return [name for name in datasets if name not in native.variables]
 
 

@@ -30,7 +30,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.dtype import get_data_type_from_native_dtype
 
 from vzarr import formats
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source
 from vzarr.native import (
     VLEN_STRINGS,
@@ -210,9 +210,12 @@ def look_at(
                 parts.append(part)
     except (InputError, Refused):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise InputError(unreadable(source.url, error)) from error
-    if unfit := _not_dropped(content.cache.get("unfit", {}), drop):
+    unfit = _not_dropped(content.cache.get("unfit", {}), drop)
+    if unfit and not parts:
         raise refusal(source.url, unfit)
     if not parts:
         raise InputError(nothing_in(content, drop))
@@ -641,7 +644,9 @@ def _matching(
         if isinstance(attributes.get("coordinates"), list):  # which xarray cannot split
             attributes["coordinates"] = " ".join(map(str, attributes["coordinates"]))
         fill = attributes.get("_FillValue", truth.encoding.get("_FillValue"))
-        if fill is not None and array.dtype.kind in "iuf" and not isinstance(fill, str):
+        if array.dtype.kind not in "iuf":
+            attributes.pop("_FillValue", None)  # which xarray cannot read back
+        elif fill is not None and not isinstance(fill, str):
             # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks
             # none; or as a number, which xarray cannot read from a float array of Zarr 3.
             if np.size(fill) != 1:
@@ -674,7 +679,7 @@ def _open_references(
         metadata = copy_and_replace_metadata(
             variable.data.metadata,
             new_dimension_names=variable.dims,
-            new_attributes=variable.attrs,
+            new_attributes={k: v for k, v in variable.attrs.items() if _is_json(v)},
         )
         arrays[name] = ManifestArray(metadata, variable.data.manifest)
     store = _References(ManifestGroup(arrays), registry=registry)
@@ -686,6 +691,14 @@ def _open_references(
         chunks=None,
         create_default_indexes=False,
     )
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _without_padding(name: Any) -> str:
@@ -712,7 +725,9 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
                 continue  # a virtual time: decoding is compared when the store is read back
             if not values_equal(left, right, rounded):
                 return False
-    except Exception:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         return False
     return True
 

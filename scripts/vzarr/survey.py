@@ -15,7 +15,7 @@ import numpy as np
 
 from vzarr.check import Difference, same
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
 from vzarr.parse import unreadable
@@ -125,7 +125,9 @@ def _describe_all(
                 return describe(source, content)
         except (InputError, Refused) as error:
             return str(error)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:

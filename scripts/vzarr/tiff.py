@@ -122,6 +122,11 @@ def _check_size(content: Content, page: tifffile.TiffPage) -> None:
     InputError
         For an image larger than its file can hold, or without a place for each strip or tile.
     """
+    if page.dtype is None:
+        raise InputError(
+            f"{content.url}: pixels of {page.bitspersample} bits in sample format "
+            f"{page.sampleformat}, for which there is no type: convert it (gdal_translate)."
+        )
     length = page.parent.filehandle.size
     if page.nbytes > RATIO * length:
         raise InputError(

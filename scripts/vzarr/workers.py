@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from vzarr.alike import Layouts
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source
 from vzarr.native import Content, fetch
 from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
@@ -183,7 +183,9 @@ def _parse(
         return parsed
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         return Unreadable(source, unreadable(source.url, error))
 
 
