@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import traceback
@@ -413,7 +414,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Prints one sentence instead of a traceback."""
     options = make_parser().parse_args(arguments)
-    from vzarr.errors import InputError, Refused
+    from vzarr.errors import InputError, Refused, is_failure
     from vzarr.report import print_error
 
     commands = {
@@ -434,7 +435,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error("interrupted; main is as it was. The same command goes on where this stopped.")
         status = 3
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         first = (str(error).strip().splitlines() or [""])[0]
         print_error(f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)")
         status = 3
@@ -443,5 +446,19 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+def silence_libraries() -> None:
+    """Leave stderr to this tool: HDF5, ecCodes and panics of Rust write into it past Python."""
+    if os.environ.get("VZARR_DEBUG"):
+        return
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
+
+
 if __name__ == "__main__":
+    silence_libraries()
     sys.exit(main())

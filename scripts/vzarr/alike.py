@@ -35,11 +35,11 @@ from vzarr.parse import (
     CF_ENCODING,
     NAMED,
     ParsedFile,
+    as_stored,
     cf_encoding,
     clean_attributes,
     holds_values,
     is_virtual,
-    portable_encoding,
 )
 
 DECODING = frozenset({*CF_ENCODING, "coordinates", "bounds", "dtype", "_Encoding"})
@@ -117,7 +117,7 @@ class Layouts:
 
         Raises
         ------
-        OSError
+        InputError, OSError
             If the file cannot be read.
         """
         if not self._known or detect_format(content) != "hdf5":
@@ -219,8 +219,7 @@ class Layouts:
             return None
         for name, variable in decoded.items():
             packing[name] = cf_encoding(variable)
-            variable.encoding = portable_encoding(variable)
-            variables[name] = variable
+            variables[name] = as_stored(variable)
         dataset = part.dataset.assign(
             {name: variables[str(name)] for name in part.dataset.variables}
         )

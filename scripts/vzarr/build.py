@@ -333,7 +333,10 @@ class _Build:
             progress=(self.progress if self.sample == SAMPLE else silent)("compared"),
         )
         if not report.passed:
-            raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
+            raise Refused(
+                f"The store would not read as its sources do: {report.failures[0]}. "
+                "Nothing was committed; leave it out with --drop."
+            )
 
     def _commit(
         self, session: icechunk.Session, own: dict[str, Any], joined: dict[str, Any]

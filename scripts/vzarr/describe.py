@@ -30,7 +30,7 @@ from vzarr.native import (
     hdf5_hazard,
     hdf5_unwritten,
 )
-from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, parse_file
+from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
 from vzarr.storage import Access
 
 COORDINATE_LIMIT = 1_000_000
@@ -100,8 +100,15 @@ def describe(source: Source, content: Content) -> Description:
         Whatever the reader raises for a broken file.
     """
     file_format = detect_format(content)
-    if file_format == "hdf5" and (found := _describe_hdf5(source, content)):
-        return found
+    if file_format == "hdf5":
+        try:
+            found = _describe_hdf5(source, content)
+        except InputError:
+            raise
+        except Exception:
+            found = None  # what h5netcdf refuses
+        if found:
+            return found
     return _describe_parsed(parse_file(source, content.access))
 
 
@@ -142,7 +149,7 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
         datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
         found.placeholders = tuple(name for name in datasets if name not in found.variables)
     if not found.variables:
-        raise InputError(f"{source.url}: holds no variables.")
+        raise InputError(nothing_in(content))
     return found
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats
+from vzarr import formats, hdf5_raw
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
@@ -246,9 +246,7 @@ def _open(
         "cache": False,
     }
     if file_format == "hdf5":
-        return xr.open_dataset(
-            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
-        )
+        return _open_hdf5(content, group, options)
     if file_format == "netcdf4":
         return xr.open_dataset(content.handle, engine="netcdf4", group=group or None, **options)
     if file_format == "netcdf3":
@@ -258,6 +256,35 @@ def _open(
         return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
     raw = formats.load(file_format).open_raw(content, group)
     return xr.decode_cf(raw, decode_times=decode_times, drop_variables=drop)
+
+
+def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
+    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
+    try:
+        with h5py.File(content.open(), "r") as file:
+            if not hdf5_raw.is_plain(file, group):
+                raise ValueError("a type that NetCDF does not have")
+        return xr.open_dataset(
+            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
+        )
+    except Exception as error:
+        if "decode time" in str(error):
+            raise
+        try:
+            file = h5py.File(content.open(), "r")
+            found = hdf5_raw.open_raw(file, group)
+            decoded = xr.decode_cf(
+                found.dataset,
+                decode_times=options["decode_times"],
+                drop_variables=options["drop_variables"],
+            )
+        except Exception:
+            raise error from None
+    for key, reasons in (("without values", found.nothing), ("unfit", found.unfit)):
+        known = content.cache.setdefault(key, {})
+        known.update({f"{group}/{name}".lstrip("/"): why for name, why in reasons.items()})
+    decoded.set_close(file.close)
+    return decoded
 
 
 def child_groups(content: Content) -> list[str]:
@@ -282,10 +309,12 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            kind = room.get(name, getclass=True, getlink=False)
+            kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
-            reason = hdf5_hazard(room[name])
+            reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
+            if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
+                reason = "HDF5 external link: its values lie in another file"
             if reason:
                 hazards[name] = reason
     return hazards
@@ -308,13 +337,13 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            if room.get(name, getclass=True) is not h5py.Dataset:
+            if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
-            if dataset.shape is None or dataset.size <= UNWRITTEN_FROM:
+            small = dataset.shape is None or dataset.size <= UNWRITTEN_FROM
+            if small or hdf5_raw.foreign(dataset):
                 continue
-            label = dataset.attrs.get("NAME", b"")
-            placeholder = label.startswith(b"This is a netCDF dimension but not a netCDF variable")
+            placeholder = hdf5_raw.is_placeholder(dataset)
             plain = dataset.dtype.kind in "iuf"
             if placeholder or not plain or hdf5_hazard(dataset) or dataset.id.get_storage_size():
                 continue
@@ -346,7 +375,7 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        datasets = [name for name in room if room.get(name, getclass=True) is h5py.Dataset]
+        datasets = [name for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset]
     return [name for name in datasets if name not in native.variables]
 
 
@@ -415,5 +444,5 @@ def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.n
 def _text(value: object) -> object:
     # Zarr pads fixed-length strings with NUL, readers differ in bytes or text.
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value.decode("utf-8", "surrogateescape")
     return value.rstrip("\x00") if isinstance(value, str) else value

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any
 
 from vzarr.alike import Layouts
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source
 from vzarr.native import Content, fetch
-from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file
+from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
 from vzarr.storage import Access
 
 FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
@@ -183,8 +183,10 @@ def _parse(
         return parsed
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
-    except Exception as error:
-        return Unreadable(source, f"{source.url}: cannot be read: {first_line(error)}.")
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        return Unreadable(source, unreadable(source.url, error))
 
 
 def _fetch_ahead(
