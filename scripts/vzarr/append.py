@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import icechunk
@@ -18,25 +15,26 @@ import zarr
 import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
-from vzarr.combine import UNITS, common_attributes, exact_time_encoding, is_time
+from vzarr.combine import UNITS, exact_time_encoding, is_time
 from vzarr.errors import InputError, Refused
+from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
-from vzarr.history import METADATA_KEY, continue_metadata, read_history
+from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
 from vzarr.native import fetch, mismatch, open_native, rounding
-from vzarr.parse import ParsedFile, Unreadable, digest, is_virtual, parse_files
+from vzarr.parse import ParsedFile, Unreadable, digest, is_virtual
 from vzarr.refresh import (
     beside,
     parsing_options,
     replace_files,
     stored_file,
     stored_part,
-    what_changed,
     with_containers,
 )
 from vzarr.storage import Access, as_url, authorization
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
-from vzarr.write import open_any_repository
+from vzarr.workers import parse_files
+from vzarr.write import alone, open_any_repository
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -73,6 +71,7 @@ def append(
     skip_bad: bool = False,
     message: str | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     progress: Progress = silent,
 ) -> Appended:
     """Append those files that the repository does not hold yet, in the order of their records.
@@ -91,9 +90,9 @@ def append(
     sources = find_sources(patterns, access)
     for _ in range(ATTEMPTS):
         repository = open_any_repository(location, access)
-        run = _Run(location, access, replace_known, skip_bad, message, workers, progress)
+        run = _Run(location, access, replace_known, skip_bad, message, workers, dask, progress)
         try:
-            with _alone(location):
+            with alone(location):
                 return run.append(repository, sources)
         except icechunk.ConflictError:
             continue  # someone else committed: what is new has to be found out again
@@ -101,31 +100,6 @@ def append(
         f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
         "it again when fewer write."
     )
-
-
-@contextmanager
-def _flock(folder: Path) -> Iterator[None]:
-    import fcntl
-    import os
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _alone(location: str) -> Any:
-    """Local folders have no conditional writes, so two commits at once could both succeed."""
-    url = as_url(location)
-    if not url.startswith("file://"):
-        return nullcontext()
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:  # Windows
-        return nullcontext()
-    return _flock(Path(url.removeprefix("file://")))
 
 
 @dataclass
@@ -136,6 +110,7 @@ class _Run:
     skip_bad: bool
     message: str | None
     workers: int | None
+    dask: str | None
     progress: Progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -230,6 +205,7 @@ class _Run:
             sources,
             self.access,
             workers=self.workers,
+            dask=self.dask,
             progress=self.progress("parsed"),
             **parsing_options(metadata),
         )
@@ -332,26 +308,10 @@ class _Run:
         dimension = metadata["concat_dim"]
         datasets, order, differing = combine_groups(files, dimension, self.access, self.skip_bad)
         found.left_out += map(str, differing)
-        described = {}
-        for group, kept in stored_groups(metadata).items():
-            described[group] = describe(order, group, dimension)
-            if kept["concat_dim"] is None:
-                continue
-            dataset = datasets[group]
-            static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
-            growing = dataset.drop_vars(static)
-            held = open_store(store, group)
-            growing.attrs = common_attributes([dict(held.attrs), dict(dataset.attrs)])
-            for variable in growing.variables.values():
-                if not is_virtual(variable):
-                    variable.encoding = {}  # the store's own holds for all of an array
-                variable.attrs = dict(variable.attrs)
-            found.references += int(growing.vz.nrefs())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                growing.vz.to_icechunk(
-                    store, group=group or None, append_dim=dimension, last_updated_at=checksum
-                )
+        kept = stored_groups(metadata)
+        described = {group: describe(order, group, dimension) for group in kept}
+        growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+        found.references += extend_store(store, datasets, growing, dimension, checksum)
         found.appended = [file.source.url for file in order]
         first = described.get("") or next(iter(described.values()))
         records = [

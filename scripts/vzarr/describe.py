@@ -22,6 +22,7 @@ from zarr.registry import get_codec_class
 from vzarr.errors import InputError
 from vzarr.find import Source
 from vzarr.native import (
+    VLEN_STRINGS,
     Content,
     child_groups,
     detect_format,
@@ -29,7 +30,7 @@ from vzarr.native import (
     hdf5_hazard,
     hdf5_unwritten,
 )
-from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, parse_file
+from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
 from vzarr.storage import Access
 
 COORDINATE_LIMIT = 1_000_000
@@ -99,8 +100,15 @@ def describe(source: Source, content: Content) -> Description:
         Whatever the reader raises for a broken file.
     """
     file_format = detect_format(content)
-    if file_format == "hdf5" and (found := _describe_hdf5(source, content)):
-        return found
+    if file_format == "hdf5":
+        try:
+            found = _describe_hdf5(source, content)
+        except InputError:
+            raise
+        except Exception:
+            found = None  # what h5netcdf refuses
+        if found:
+            return found
     return _describe_parsed(parse_file(source, content.access))
 
 
@@ -141,7 +149,7 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
         datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
         found.placeholders = tuple(name for name in datasets if name not in found.variables)
     if not found.variables:
-        raise InputError(f"{source.url}: holds no variables.")
+        raise InputError(nothing_in(content))
     return found
 
 
@@ -183,7 +191,7 @@ def _describe_dataset(name: str, variable, dataset: h5py.Dataset, unwritten: boo
     if not reason and described.shape != dataset.shape:
         reason = "it is shorter than its unlimited dimension"
     if not reason and dataset.dtype.kind == "O":
-        reason = "strings of varying length"
+        reason = VLEN_STRINGS
     try:
         described.codecs = tuple(codec.codec_id for codec in codecs_from_dataset(dataset))
         for codec in described.codecs:

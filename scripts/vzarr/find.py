@@ -18,6 +18,8 @@ import obstore
 from vzarr.errors import InputError
 from vzarr.storage import Access, as_url, object_store, root_of
 
+RAW_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".envi", ".bsq", ".bil", ".bip", "")
+"""Of the file that an ENVI header, ``scene.hdr``, describes."""
 LOOK_UPS = 32
 """Sources that are looked up at a time."""
 
@@ -57,19 +59,49 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
         If a pattern matches nothing, or a store cannot be listed.
     """
     found: dict[str, Source] = {}
-    for pattern in patterns:
-        url = as_url(pattern)
-        matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
-        if not matches:
-            raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
-        found.update({source.url: source for source in matches})
+    with ThreadPoolExecutor(LOOK_UPS) as pool:
+        matching = pool.map(lambda pattern: _find(as_url(pattern), access), patterns)
+        for pattern, matches in zip(patterns, matching, strict=True):
+            if not matches:
+                raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
+            found.update({source.url: source for source in matches})
     return [found[url] for url in sorted(found, key=_natural)]
+
+
+def _find(url: str, access: Access) -> list[Source]:
+    matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
+    return [_described(source, access) for source in matches]
 
 
 def _natural(url: str) -> tuple[list[str | int], str]:
     """By the numbers in a name, not by their digits: files without a time have no other order."""
     parts = re.split("([0-9]+)", url)
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], url
+
+
+def _described(source: Source, access: Access) -> Source:
+    """The raw file beside an ENVI header; any other source as it is.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    base, dot, suffix = source.url.rpartition(".")
+    if not dot or suffix.lower() != "hdr" or source.size < 4:
+        return source
+    store, path = object_store(source.url, access)
+    if bytes(obstore.get_range(store, path, start=0, length=4)) != b"ENVI":
+        return source
+    for ending in RAW_SUFFIXES:
+        url = base + ending
+        if Path(url.removeprefix("file://")).is_dir():
+            continue
+        try:
+            return look_up(url, access)
+        except FileNotFoundError:
+            continue
+    raise InputError(f"{source.url}: an ENVI header without its raw file: name that file.")
 
 
 def look_up(url: str, access: Access) -> Source:

@@ -27,11 +27,12 @@ from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
-from vzarr.history import METADATA_KEY
-from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual, parse_files
+from vzarr.history import METADATA_KEY, what_changed
+from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.workers import parse_files
 from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
@@ -239,18 +240,6 @@ def repoint(
 def as_folder(place: str) -> str:
     """A prefix as a URL that ends with a slash."""
     return as_url(place).rstrip("/") + "/"
-
-
-def what_changed(record: dict[str, Any], now: Source) -> str:
-    """How a source differs from its record, or an empty string."""
-    if now.size != record["size"]:
-        return f"has {now.size} bytes, had {record['size']}"
-    then = datetime.fromisoformat(record["last_modified"])
-    if now.last_modified != then:
-        return f"was written at {now.last_modified}, before at {then}"
-    if now.etag != record["etag"]:
-        return f"has the ETag {now.etag}, had {record['etag']}"
-    return ""
 
 
 def refreshed_metadata(

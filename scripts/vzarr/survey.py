@@ -16,9 +16,10 @@ import numpy as np
 
 from vzarr.check import Difference, same
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
+from vzarr.parse import unreadable
 from vzarr.storage import Access
 
 THREADS = 16
@@ -129,9 +130,10 @@ def _describe_all(
                 return describe(source, content)
         except (InputError, Refused) as error:
             return str(error)
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            return f"{source.url}: cannot be read: {type(error).__name__}: {lines[0].rstrip('.')}."
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:
         yield from zip(sources, pool.map(job, sources), strict=True)
