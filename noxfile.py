@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
+
+sys.path[:0] = ["scripts", "tools"]
+
+from sections import sections  # noqa: E402
+from vzarr.formats import FORMATS  # noqa: E402
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["tests"]
@@ -16,6 +24,19 @@ LOCK = "requirements.lock"
 PYTHON = subprocess.run(
     ["uv", "python", "find", ">=3.12"], check=True, capture_output=True, text=True
 ).stdout.strip()
+
+
+SECTIONS = sections()
+TOOL_SAMPLES = {
+    "grib": "grib/forecast_00.grib2",
+    "fits": "fits/ccd_0.fits",
+    "tiff": "tiff/B04_2024-01-05.tif",
+    "hdf4": "hdf4/granule.hdf",
+    "zarr": "zarr/v3.zarr",
+    "zarr-zip": "zarr/stored.zip",
+    "kerchunk-parquet": "kerchunk/sst_1.parquet",
+}
+"""A sample of each format for which the tool asks for packages."""
 
 
 def install_locked(session: nox.Session) -> None:
@@ -74,6 +95,64 @@ def clients(session: nox.Session) -> None:
     """Install the skill with Claude Code, Codex and Gemini themselves (0.9 GB from npm)."""
     install_locked(session)
     session.run("pytest", "tests/bundle/clients.py", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def benchmarks(session: nox.Session) -> None:
+    """Print all tables of ``benchmarks/`` (``-- parsing``: one topic; ``-- --small``: quickly)."""
+    install_locked(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+def write_samples(session: nox.Session) -> Path:
+    """The ``formats`` world, made once by the locked packages: a folder with ``data/formats``."""
+    text = Path("tests/worlds/formats.py").read_bytes()
+    folder = Path(session.cache_dir).absolute() / f"formats-{hashlib.sha256(text).hexdigest()[:8]}"
+    if not folder.exists():
+        code = (
+            "import pathlib, sys, worlds.formats as formats\n"
+            "place = pathlib.Path(sys.argv[1] + '-new/data/formats')\n"
+            "place.mkdir(parents=True, exist_ok=True)\n"
+            "formats.write_all(place)\n"
+            "place.parents[1].rename(sys.argv[1])\n"
+        )
+        session.run(
+            *["uv", "run", "--no-project", "--python", PYTHON, "--with-requirements", LOCK],
+            *["python", "-W", "ignore", "-c", code, str(folder)],
+            env={"PYTHONPATH": "tests"},
+            external=True,
+        )
+    return folder
+
+
+EXTRAS = [*sorted(SECTIONS), *(f"tool-{name}" for name in sorted(TOOL_SAMPLES))]
+
+
+@nox.session(python=PYTHON)
+@nox.parametrize("case", EXTRAS, ids=EXTRAS)
+def extras(session: nox.Session, case: str) -> None:
+    """Run one section on a format with nothing installed but what it says, or the tool's own line.
+
+    Asks the registry, so it is no part of ``tests``.
+    """
+    samples = write_samples(session)
+    folder = Path(session.create_tmp()).absolute() / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(samples, folder)
+    session.env["ICECHUNK_LOG"] = "error"
+    if case in SECTIONS:
+        session.install("--constraint", LOCK, *SECTIONS[case].install)
+        session.run("python", "-W", "ignore", "tools/sections.py", case, str(folder))
+        return
+    name = case.removeprefix("tool-")
+    packages = FORMATS[name].packages.values()
+    options = [word for package in packages for word in ("--with", package)]
+    tool = ["uv", "run", "--python", PYTHON, *options, "scripts/virtual_zarr.py"]
+    sample = str(folder / "data" / "formats" / TOOL_SAMPLES[name])
+    repository = str(folder / "repository")
+    session.run(*tool, "inspect", sample, external=True)
+    session.run(*tool, "build", sample, "--repo", repository, external=True)
+    session.run(*tool, "verify", "--repo", repository, "--all", external=True)
 
 
 @nox.session(python=False)

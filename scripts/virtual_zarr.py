@@ -65,8 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
         parents=[shared, remote],
         help="make a repository of references to files",
         description="Make a new Icechunk repository of references to NetCDF or HDF5 files. Refuses "
-        "files that would read wrong side by side; compares a sample before it commits. Run it again "
-        "if it was stopped: it goes on where it stood.",
+        "files that would read wrong side by side; compares a sample before it commits. After a "
+        "stop the same command goes on where it stood.",
     )
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")

@@ -174,6 +174,8 @@ def _undo_what_blocks_change_in_libraries(monkeypatch: pytest.MonkeyPatch) -> No
     from virtualizarr.manifests import ManifestStore
 
     codecs = {key: copy.copy(known) for key, known in zarr.registry._codec_registries.items()}
+    for registry in codecs.values():  # or a codec that one test loads is lost to the next
+        registry.lazy_load_list = list(registry.lazy_load_list)
     codecs = defaultdict(zarr.registry.Registry, codecs)
     monkeypatch.setattr(zarr.registry, "_codec_registries", codecs)
     monkeypatch.setattr(kerchunk.hdf4, "dtypes", dict(kerchunk.hdf4.dtypes))

@@ -120,7 +120,7 @@ class Layouts:
         InputError, OSError
             If the file cannot be read.
         """
-        if self.record_dimension is None or not self._known or detect_format(content) != "hdf5":
+        if not self._known or detect_format(content) != "hdf5":
             return None
         with h5py.File(content.open(), "r") as file:
             found = _walk(file)

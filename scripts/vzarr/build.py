@@ -27,7 +27,7 @@ from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
 from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
-from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.verify import compare_store, open_store, spread
 from vzarr.workers import Options, Parsing
 from vzarr.write import (
     BUILDING,
@@ -43,6 +43,8 @@ from vzarr.write import (
 
 BATCH = 500
 """Files in a commit of a build."""
+SAMPLE, SAMPLE_OF_BATCH = 3, 2
+"""Files that are compared with the store, of all or of each batch: verify compares more."""
 Progress = Callable[[str], Callable[[int, int], None]]
 """Takes a phase's name and gives the callback for it."""
 
@@ -154,7 +156,7 @@ class _Build:
     left_out: dict[str, str] = field(default_factory=dict)
     before: Before | None = None
     resumed: int = 0
-    sample: int = DEFAULT_SAMPLE
+    sample: int = SAMPLE
 
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
@@ -189,7 +191,7 @@ class _Build:
             done = len(self.metadata["sources"]) + len(self.left_out)
             self._recall(parsing)
         size = total if self.dimension is None else batch
-        self.sample = DEFAULT_SAMPLE if total - done <= size else 2
+        self.sample = SAMPLE if total - done <= size else SAMPLE_OF_BATCH
         show = self.progress("parsed")
         written = done
         try:
@@ -328,7 +330,7 @@ class _Build:
             metadata,
             self.access,
             numbers=[numbers[n] for n in spread(len(numbers), self.sample)],
-            progress=self.progress("compared"),
+            progress=(self.progress if self.sample == SAMPLE else silent)("compared"),
         )
         if not report.passed:
             raise Refused(

@@ -65,7 +65,8 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``unlimited`` the names of unlimited dimensions.
+    times; ``unlimited`` the names of unlimited dimensions; ``placeholders`` the root's datasets
+    that are no variables, but that VirtualiZarr returns.
     """
 
     source: Source
@@ -73,6 +74,7 @@ class Description:
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     unlimited: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
 
     @property
     def references(self) -> int:
@@ -144,6 +146,8 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                         bounds.add(f"{group}/{_attributes(dataset).get('bounds')}".lstrip("/"))
                 for path in bounds & found.variables.keys():
                     found.variables[path].storage, found.variables[path].references = "loaded", 0
+        datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
+        found.placeholders = tuple(name for name in datasets if name not in found.variables)
     if not found.variables:
         raise InputError(nothing_in(content))
     return found

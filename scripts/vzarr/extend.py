@@ -34,12 +34,16 @@ def extend_store(
         more = dataset.drop_vars(static)
         held = open_store(store, group)
         more.attrs = common_attributes([dict(held.attrs), dict(dataset.attrs)])
+        gone = held.attrs.keys() - more.attrs.keys()
+        room = zarr.open_group(store, path=group, mode="r+")
+        if gone:
+            room.attrs.put({key: value for key, value in room.attrs.items() if key not in gone})
         for variable in more.variables.values():
             if not is_virtual(variable):
                 variable.encoding = {}  # the store's own holds for all of an array
             variable.attrs = dict(variable.attrs)
         references += int(more.vz.nrefs())
-        _drop_what_differs(store, group, more)
+        _drop_what_differs(room, more)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             more.vz.to_icechunk(
@@ -51,9 +55,8 @@ def extend_store(
     return references
 
 
-def _drop_what_differs(store: icechunk.IcechunkStore, group: str, dataset: xr.Dataset) -> None:
+def _drop_what_differs(room: zarr.Group, dataset: xr.Dataset) -> None:
     """An array keeps those attributes only that all its files share, as in one combined at once."""
-    room = zarr.open_group(store, path=group, mode="r+")
     for name, variable in dataset.variables.items():
         held: dict[str, Any] = dict(room[str(name)].attrs)
         other = {

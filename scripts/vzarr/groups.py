@@ -43,11 +43,13 @@ def combine_groups(
     options = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
     if not any(file.children for file in [*files, *([before.first] if before else [])]):
         dataset, kept, left_out = combine_files(files, dimension, access, **options)
+        _note_order({"": dataset}, kept, dimension)
         return {"": dataset}, kept, left_out
     left_out = []
     while files:
         datasets, order, problems = _combine_all(files, dimension, access, **options)
         if not problems:
+            _note_order(datasets, order, dimension)
             return datasets, order, left_out
         left_out += problems
         bad = {problem.url for problem in problems}
@@ -103,6 +105,16 @@ def _combine_all(
     if "" not in found:
         found = {"": order[0].dataset, **found}  # for its attributes
     return found, order, []
+
+
+def _note_order(
+    datasets: dict[str, xr.Dataset], order: list[ParsedFile], dimension: str | None
+) -> None:
+    if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
+        order[0].notes.append(
+            f"no coordinate says in which order the files lie along {dimension}: it is that of "
+            "their names"
+        )
 
 
 def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ import xarray as xr
 from vzarr import formats, hdf5_raw
 from vzarr.errors import InputError
 from vzarr.find import look_up
-from vzarr.reading import read_remote
+from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
 
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
@@ -106,7 +108,18 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
     For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
     byte order and leaves out variables, and no value can be compared without the data file.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
     """
+    escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
+    if lost := re.search("[#?]", url) or escape:
+        raise InputError(
+            f"{url}: a reference is a URL, in which {lost[0]!r} has a meaning of its own, so it "
+            "would lead elsewhere: rename the file, or link to it under another name."
+        )
     content = _fetch(url, access, size)
     if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
         return content
@@ -124,7 +137,11 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
 def _fetch(url: str, access: Access, size: int) -> Content:
     if url.startswith("file://"):
-        return Content(url, Path(url.removeprefix("file://")), access)
+        path = Path(url.removeprefix("file://"))
+        if not path.is_file() and not path.is_dir() and os.path.lexists(path):
+            what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
+            raise InputError(f"{url}: is no file, but {what}: leave it out.")
+        return Content(url, path, access)
     store, path = object_store(url, access)
     try:
         return Content(url, read_remote(store, path, size), access)
@@ -142,18 +159,19 @@ def fingerprint(content: Content, size: int) -> str | None:
     whole = size <= FINGERPRINT_PARTS * FINGERPRINT_PART
     starts = np.linspace(0, max(size - FINGERPRINT_PART, 0), FINGERPRINT_PARTS, dtype=int)
     digest = hashlib.sha256(str(size).encode())
-    if isinstance(content.handle, bytes):
-        file: Any = io.BytesIO(content.handle)
+    if whole:
+        digest.update(content.read())
+    elif isinstance(content.handle, RemoteFile):
+        for part in content.handle.samples(starts.tolist(), FINGERPRINT_PART):
+            digest.update(part)
     else:
-        file = content.handle.open("rb") if isinstance(content.handle, Path) else content.handle
-    try:
-        for start in [0] if whole else starts.tolist():
-            file.seek(start)
-            digest.update(bytes(file.read(size if whole else FINGERPRINT_PART)))
-    finally:
-        if isinstance(content.handle, Path):
-            file.close()
-    return digest.hexdigest()
+        is_local = isinstance(content.handle, Path)
+        with content.handle.open("rb") if is_local else io.BytesIO(content.handle) as file:
+            for start in starts.tolist():
+                file.seek(start)
+                digest.update(file.read(FINGERPRINT_PART))
+    # Half of it tells files apart; every commit keeps one for each of its files.
+    return digest.hexdigest()[:32]
 
 
 def detect_format(content: Content) -> str:
@@ -176,11 +194,16 @@ def list_groups(content: Content) -> list[str]:
 
 @contextmanager
 def open_native(
-    content: Content, file_format: str, group: str = "", drop: Iterable[str] = ()
+    content: Content,
+    file_format: str,
+    group: str = "",
+    drop: Iterable[str] = (),
+    quick: bool = False,
 ) -> Iterator[xr.Dataset]:
     """One group, CF-decoded; times stay undecoded where xarray cannot decode their units.
 
-    Without the variables in ``drop``, which are not looked at.
+    Without the variables in ``drop``, which are not looked at. ``quick``: by netCDF-C where that
+    wrote the file, which opens it many times faster than h5netcdf.
 
     Raises
     ------
@@ -189,6 +212,8 @@ def open_native(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if quick and file_format == "hdf5" and _is_by_netcdf(content):
+            file_format = "netcdf4"
         try:
             dataset = _open(content, file_format, group, list(drop), decode_times=True)
         except (ValueError, OverflowError) as error:
@@ -197,6 +222,19 @@ def open_native(
             dataset = _open(content, file_format, group, list(drop), decode_times=False)
         with dataset:
             yield dataset
+
+
+def _is_by_netcdf(content: Content) -> bool:
+    """Whether netCDF-C wrote a local file, with nothing that it reads unlike h5netcdf."""
+    if not isinstance(content.handle, Path):
+        return False
+    with h5py.File(content.handle, "r") as file:
+        items: list[h5py.Dataset] = []
+        file.visititems(lambda name, item: items.append(item))
+        datasets = [item for item in items if isinstance(item, h5py.Dataset)]
+        return "_NCProperties" in file.attrs and all(
+            item.dtype.kind in "iuf" and not h5py.check_enum_dtype(item.dtype) for item in datasets
+        )
 
 
 def _open(
@@ -209,6 +247,8 @@ def _open(
     }
     if file_format == "hdf5":
         return _open_hdf5(content, group, options)
+    if file_format == "netcdf4":
+        return xr.open_dataset(content.handle, engine="netcdf4", group=group or None, **options)
     if file_format == "netcdf3":
         if isinstance(content.handle, Path):
             return xr.open_dataset(content.handle, engine="netcdf4", **options)

@@ -47,6 +47,7 @@ from vzarr.native import (
     rounding,
     values_equal,
 )
+from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
 
 NATIVE_LIMIT = 64 * 1024**2
@@ -188,11 +189,12 @@ def look_at(
         If the file cannot be read.
     """
     parts = []
+    unlimited: tuple[str, ...] = ()
     try:
         content = fetch(source.url, access, source.size)
         file_format = detect_format(content)
         for group in _choose_groups(source.url, list_groups(content), groups, drop):
-            with open_native(content, file_format, group, drop) as native:
+            with open_native(content, file_format, group, drop, quick=True) as native:
                 variables = {
                     name: variable.load()
                     if variable.dims in ((name,), ())
@@ -206,6 +208,10 @@ def look_at(
                 part = ParsedFile(source, file_format, xr.Dataset(variables), group=group)
                 part.unlimited = tuple(native.encoding.get("unlimited_dims", ()))
                 part.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
+            if group:
+                part.unlimited += unlimited  # dimensions are declared above the group
+            else:
+                unlimited = part.unlimited
             if not part.is_empty:
                 parts.append(part)
     except (InputError, Refused):
@@ -344,6 +350,8 @@ def _registry(content: Content, file_format: str) -> ObjectStoreRegistry:
         # The parser reads the bytes that were fetched; its references still name the source.
         store = MemoryStore()
         obstore.put(store, path, content.handle)
+    elif isinstance(content.handle, RemoteFile) and file_format == "hdf5":
+        store = FileStore(content.handle)
     return ObjectStoreRegistry({**stores, root_of(content.url): store})
 
 

@@ -48,8 +48,8 @@ class Parsing:
     """Parses files, in their order, and remembers the layouts that it has met.
 
     In this process while that is quick; from ``POOL_FROM_SECONDS`` of work left on in as many
-    processes as there are cores, or in ``workers``. They are started by forkserver: after a fork of
-    this process, whose libraries hold threads, they would hang. ``dask`` is the address of a
+    processes as there are cores, or in ``workers``. They are spawned: after a fork of a process
+    whose libraries hold threads they would hang. ``dask`` is the address of a
     scheduler whose workers parse instead, in the same environment as this process.
     """
 
@@ -111,7 +111,7 @@ class Parsing:
 
     def _in_processes(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
         if self._pool is None:
-            context = multiprocessing.get_context("forkserver")
+            context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count(), mp_context=context)
         tasks = _tasks(sources, self._count())
         for results in self._pool.map(parse_some, tasks, [self._options] * len(tasks)):

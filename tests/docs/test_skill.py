@@ -18,7 +18,7 @@ SKILL = ROOT / "skill.md"
 CEILINGS = {
     "description": 250,
     "SKILL.md": 5000,
-    "examples.md": 10000,
+    "examples.md": 15500,
     "troubleshooting.md": 17000,
     "references/traps.md": 21000,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from vzarr.append import append
 from vzarr.build import build
 from vzarr.errors import Refused
 from vzarr.storage import Access
+from vzarr.verify import verify_repository
 
+Edit = Callable[[netCDF4.Dataset], None]
 FIRST = Recipe()
 SECOND = Recipe(start=2, epoch="2000-01-03")
 
@@ -216,6 +219,118 @@ def check_set(place: Path, chosen: list[Recipe], grows: bool) -> None:
             np.testing.assert_array_equal(ds.v, expected)
             assert ds.indexes["time"].is_monotonic_increasing
             np.testing.assert_array_equal(ds.lat, np.arange(4.0) + chosen[0].jitter)
+
+
+def change(path: str, edit: Callable[[netCDF4.Dataset], None]) -> None:
+    with netCDF4.Dataset(path, "a") as file:
+        edit(file)
+
+
+def add(name: str, kind: str, dims: tuple[str, ...], value: object, **attributes: object) -> Edit:
+    def edit(file: netCDF4.Dataset) -> None:
+        variable = file.createVariable(name, kind, dims)
+        variable[...] = value
+        variable.setncatts(attributes)
+
+    return edit
+
+
+def edit_h5(path: str, name: str, compact: bool) -> None:
+    """Add a small variable along time, in a layout of its own."""
+    with h5py.File(path, "a") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_layout(h5py.h5d.COMPACT if compact else h5py.h5d.CONTIGUOUS)
+        space = h5py.h5s.create_simple((2,))
+        made = h5py.h5d.create(file.id, name.encode(), h5py.h5t.NATIVE_INT32, space, plan)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([1, 2], "i4"))
+        file[name].dims[0].attach_scale(file["time"])
+
+
+FORMS: dict[str, tuple[Edit, Edit, str]] = {
+    "names of dimensions": (
+        lambda file: None,
+        lambda file: file.renameDimension("lat", "y"),
+        r"f1.nc: lat: the tuple of dimensions is \('y',\), but \('lat',\) in .*f0.nc",
+    ),
+    "order of dimensions": (
+        add("w", "f4", ("time", "lat"), 1),
+        add("w", "f4", ("lat", "time"), 1),
+        r"f1.nc: w: the tuple of dimensions is \('lat', 'time'\), but \('time', 'lat'\) in",
+    ),
+    "dtype of a static variable": (
+        add("depth", "f4", ("lat",), 1),
+        add("depth", "f8", ("lat",), 1),
+        r"f1.nc: depth: the value is of type float64, but of type float32 in",
+    ),
+    "only one has a missing_value": (
+        add("w", "f4", ("time",), 1),
+        add("w", "f4", ("time",), 1, missing_value=np.float32(-1)),
+        r"f1.nc: w: missing_value is -1.0, but None in",
+    ),
+    "a time repeats": (
+        lambda file: None,
+        lambda file: file["time"].__setitem__(slice(None), 5.0),
+        r"f1.nc: time: the order of its values is not strictly increasing",
+    ),
+    "a time goes back": (
+        lambda file: None,
+        lambda file: file["time"].__setitem__(slice(None), [6.0, 5.0]),
+        r"f1.nc: time: the order of its values is not strictly increasing",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_other_forms_are_refused(tmp_path: Path, case: str) -> None:
+    *edits, sentence = FORMS[case]
+    files = make(tmp_path / "data", [FIRST, SECOND])
+    for path, edit in zip(files, edits, strict=True):
+        change(path, edit)
+    with pytest.raises(Refused, match=sentence):
+        build(files, str(tmp_path / "repo"), Access())
+
+
+def test_another_length_of_a_static_dimension_is_refused(tmp_path: Path) -> None:
+    files = make(tmp_path / "data", [FIRST, SECOND])
+    with xr.open_dataset(files[1], decode_cf=False) as source:
+        shorter = source.isel(lat=slice(3)).load()
+    shorter.to_netcdf(files[1])
+    sentence = r"f1.nc: lat: the length of lat is 3, but 4 in .*f0.nc.* \(\d more differences"
+    with pytest.raises(Refused, match=sentence):
+        build(files, str(tmp_path / "repo"), Access())
+
+
+def test_a_layout_that_only_one_file_has_is_refused(tmp_path: Path) -> None:
+    files = make(tmp_path / "data", [FIRST, SECOND])
+    for number, path in enumerate(files):
+        edit_h5(path, "w", compact=bool(number))
+    with pytest.raises(Refused, match=r"f1.nc: w: the kind of storage is native, but virtual in"):
+        build(files, str(tmp_path / "repo"), Access())
+
+
+SAME: dict[str, tuple[Edit, Edit]] = {
+    "epoch of a static time": (
+        add("origin", "f8", (), 1.0, units="days since 2000-01-01"),
+        add("origin", "f8", (), 2.0, units="days since 1999-12-31"),
+    ),
+    "packing of a static variable": (
+        add("depth", "i2", ("lat",), 4, scale_factor=0.5),
+        add("depth", "i2", ("lat",), 8, scale_factor=0.25),
+    ),
+    "NaN as the fill value": (
+        add("w", "f4", ("time",), [1, np.nan], missing_value=np.float32(np.nan)),
+        add("w", "f4", ("time",), [1, np.nan], missing_value=np.float32(np.nan)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_reads_the_same_is_accepted(tmp_path: Path, case: str) -> None:
+    files = make(tmp_path / "data", [FIRST, SECOND])
+    for path, edit in zip(files, SAME[case], strict=True):
+        change(path, edit)
+    build(files, str(tmp_path / "repo"), Access())
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed
 
 
 def put_together(files: list[str], repository: Path, grows: bool) -> None:

@@ -16,8 +16,11 @@ from pathlib import Path
 
 import eccodes
 import h5py
+import hdf5plugin
 import imagecodecs
+import kerchunk.combine
 import kerchunk.df
+import kerchunk.grib2
 import kerchunk.hdf
 import netCDF4
 import numpy as np
@@ -103,7 +106,11 @@ def write_hdf5(folder: Path) -> None:
             geolocation = file.createGroup("geolocation")
             geolocation.createDimension("corner", 4)
             latitude = geolocation.createVariable(
-                "latitude_bounds", "f4", ("scan", "pixel", "corner")
+                "latitude_bounds",
+                "f4",
+                ("scan", "pixel", "corner"),
+                zlib=True,
+                chunksizes=(3, 8, 4),
             )
             latitude[:] = random.uniform(-80, 80, (scans, 8, 4))
             time = geolocation.createVariable("time", "f8", ("scan",))
@@ -125,6 +132,8 @@ def write_hdf5(folder: Path) -> None:
         file["plain"] = np.arange(4)
     with h5py.File(folder / "lzf.h5", "w") as file:
         file.create_dataset("data", data=np.arange(1000), chunks=(100,), compression="lzf")
+    write_hdf5_elsewhere(folder)
+    write_hdf5_without_codec(folder / "no_codec.h5")
     with netCDF4.Dataset(folder / "phantom.nc", "w") as file:
         file.createDimension("x", 3)
         file.createDimension("nv", 2)
@@ -153,6 +162,51 @@ def write_hdf5(folder: Path) -> None:
         time[:] = np.arange(6)
         wave = file.createVariable("wave", "f4", ("time", "x"), zlib=True, chunksizes=(1024, 4))
         wave[:] = random.random((6, 4))
+
+
+def write_hdf5_elsewhere(folder: Path) -> None:
+    """More that hides in ``hides.h5``; ``external.h5``, whose values lie in a raw file.
+
+    HDF5 looks for that file from the working directory, which is above ``data/formats``.
+    """
+    with h5py.File(folder / "hides.h5", "a") as file:
+        layout = h5py.VirtualLayout((4,), "i8")
+        layout[:] = h5py.VirtualSource("lzf.h5", "data", (1000,))[:4]
+        file.create_virtual_dataset("virtual", layout)
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((2,))
+        plan.set_shuffle()
+        plan.set_deflate(4)
+        plan.set_deflate(4)
+        space = h5py.h5s.create_simple((4,))
+        twice = h5py.h5d.create(file.id, b"twice", h5py.h5t.NATIVE_INT32, space, dcpl=plan)
+        twice.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([2, 4, 6, 8], "i4"))
+    np.arange(1, 5, dtype="<i4").tofile(folder.parent / "external.bin")
+    with h5py.File(folder / "external.h5", "w") as file:
+        raw = [("data/formats/external.bin", 0, 16)]
+        file.create_dataset("external", (4,), "<i4", external=raw)
+
+
+def write_hdf5_without_codec(path: Path) -> None:
+    """One dataset for each filter that Zarr has no codec for, and a plain one."""
+    values = np.arange(100.0)
+    filters = {
+        "bitshuffle": hdf5plugin.Bitshuffle(),
+        "blosc2": hdf5plugin.Blosc2(),
+        "zfp": hdf5plugin.Zfp(reversible=True),
+    }
+    with h5py.File(path, "w") as file:
+        file["plain"] = values
+        for name, options in filters.items():
+            file.create_dataset(name, data=values, chunks=(10,), **options)
+        whole = values.astype("i4")
+        file.create_dataset("scale_offset", data=whole, chunks=(10,), scaleoffset=8)
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((10,))
+        plan.set_filter(h5py.h5z.FILTER_NBIT, 0, ())
+        space = h5py.h5s.create_simple((100,))
+        packed = h5py.h5d.create(file.id, b"n_bit", h5py.h5t.NATIVE_INT32, space, dcpl=plan)
+        packed.write(h5py.h5s.ALL, h5py.h5s.ALL, whole)
 
 
 def zarr_dataset(random: np.random.Generator) -> xr.Dataset:
@@ -199,7 +253,10 @@ def write_zarr(folder: Path) -> None:
 
 
 def write_kerchunk(folder: Path) -> None:
-    """References that kerchunk made from ``sst_1.nc``: JSON, Parquet, with templates."""
+    """References that kerchunk made from ``sst_1.nc``: JSON, Parquet, with templates.
+
+    ``combined.json`` and ``combined.parquet`` refer to both files where they lay once.
+    """
     random = np.random.default_rng(11)
     for number in (1, 2):
         with netCDF4.Dataset(folder / f"sst_{number}.nc", "w") as file:
@@ -217,6 +274,12 @@ def write_kerchunk(folder: Path) -> None:
             sst[:] = np.ma.masked_array(field, mask=random.random(field.shape) < 0.2)
     with (folder / "sst_1.nc").open("rb") as plain, gzip.open(folder / "sst_1.nc.gz", "wb") as file:
         shutil.copyfileobj(plain, file)
+    with h5py.File(folder / "text.h5", "w") as file:
+        file["name"] = np.array(["Paris", "Rome"], h5py.string_dtype())
+        file["count"] = np.arange(4)
+    with (folder / "text.h5").open("rb") as file:
+        references = kerchunk.hdf.SingleHdf5ToZarr(file, "text.h5", inline_threshold=0).translate()
+    (folder / "text.json").write_text(json.dumps(references))
     with h5py.File(folder / "no_fill.h5", "w") as file:
         file["count"] = np.arange(4)
         file["version"] = np.float32(3)
@@ -231,6 +294,27 @@ def write_kerchunk(folder: Path) -> None:
         if isinstance(reference, list):
             reference[0] = "{{u}}"
     (folder / "templates.json").write_text(json.dumps(references))
+    parts = []
+    for path in sorted(folder.glob("sst_?.nc")):
+        with path.open("rb") as file:
+            scanned = kerchunk.hdf.SingleHdf5ToZarr(file, str(path), inline_threshold=0)
+            parts.append(scanned.translate())
+    together = kerchunk.combine.MultiZarrToZarr(
+        parts,
+        concat_dims=["time"],
+        identical_dims=["x"],
+        remote_protocol="file",
+        inline_threshold=0,
+    )
+    text = json.dumps(together.translate()).replace(str(folder), "s3://retired-archive")
+    combined = json.loads(text)
+    (folder / "combined.json").write_text(json.dumps(combined))
+    kerchunk.df.refs_to_dataframe(combined, str(folder / "combined.parquet"))
+    with (folder / "one.grib2").open("wb") as file:
+        write_message(file, random.normal(280, 10, (5, 8)), shortName="2t", level=2)
+    (references,) = kerchunk.grib2.scan_grib(str(folder / "one.grib2"))
+    (folder / "one.grib2").unlink()
+    (folder / "grib.json").write_text(json.dumps(references))
 
 
 def write_message(
@@ -257,7 +341,10 @@ def write_message(
 
 
 def write_grib(folder: Path) -> None:
-    """Forecasts of two runs: levels, steps, surface fields; an ensemble; what gets lost."""
+    """Forecasts of two runs: levels, steps, surface fields; an ensemble; what gets lost.
+
+    ``ens_RUN.grib2``: three overlapping runs of two members.
+    """
     random = np.random.default_rng(13)
     for run in (0, 6):
         with (folder / f"forecast_{run:02d}.grib2").open("wb") as file:
@@ -277,6 +364,7 @@ def write_grib(folder: Path) -> None:
             keys |= {"numberOfForecastsInEnsemble": 3, "shortName": "t", "level": 500}
             keys |= {"dataDate": 20240101, "dataTime": 0, "stepRange": 6}
             write_message(file, random.normal(270, 10, (5, 8)), **keys)
+    write_ensemble_runs(folder)
     with (folder / "analysis.grib1").open("wb") as file:
         for level in (850, 500):
             keys = {"shortName": "t", "level": level, "dataDate": 20240101}
@@ -309,6 +397,22 @@ def write_grib(folder: Path) -> None:
         eccodes.codes_grib_multi_write(multi, file)
 
 
+def write_ensemble_runs(folder: Path) -> None:
+    """Runs six hours apart, each of three steps: two members, on two levels and near the ground."""
+    random = np.random.default_rng(41)
+    places = [{"shortName": name, "level": level} for name in "tu" for level in (850, 500)]
+    places.append({"shortName": "2t", "level": 2})
+    for run in (0, 6, 12):
+        with (folder / f"ens_20240101T{run:02d}.grib2").open("wb") as file:
+            for step in (0, 6, 12):
+                for member in (0, 1):
+                    keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": member}
+                    keys |= {"numberOfForecastsInEnsemble": 2}
+                    keys |= {"dataDate": 20240101, "dataTime": run * 100, "stepRange": step}
+                    for place in places:
+                        write_message(file, random.normal(270, 10, (5, 8)), **keys, **place)
+
+
 def write_index(path: Path) -> None:
     """The index that NOAA publishes beside a GRIB file, as ``wgrib2 -s`` prints it."""
     lines = []
@@ -325,7 +429,7 @@ def write_index(path: Path) -> None:
 
 
 def write_fits(folder: Path) -> None:
-    """Three exposures (scaled, with BLANK), tables, a compressed image."""
+    """Three exposures (scaled, with BLANK), tables, a compressed image; a series with a WCS."""
     random = np.random.default_rng(17)
     for number in (1, 2, 3):
         image = fits.PrimaryHDU(random.integers(-30000, 30000, (6, 8)).astype("i2"))
@@ -354,10 +458,28 @@ def write_fits(folder: Path) -> None:
     pixels = np.arange(10000, dtype="i4").reshape(100, 100)
     compressed = fits.CompImageHDU(pixels[:10, :10].copy(), name="SCI")
     fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(folder / "compressed.fits")
+    write_fits_series(folder)
+
+
+def write_fits_series(folder: Path) -> None:
+    """Unsigned counts of a CCD, as cameras write them, with their masks, on one grid of the sky."""
+    random = np.random.default_rng(43)
+    for number in range(4):
+        counts = fits.PrimaryHDU(random.integers(0, 65535, (6, 8)).astype("u2"))
+        counts.header["DATE-OBS"] = f"2024-03-0{number + 1}T22:00:00.500"
+        counts.header["EXPTIME"] = 30.0 + number
+        counts.header["FILTER"] = "gr"[number % 2]
+        for axis, (kind, value) in enumerate([("RA---TAN", 202.47), ("DEC--TAN", 47.2)], 1):
+            counts.header[f"CTYPE{axis}"] = kind
+            counts.header[f"CRVAL{axis}"] = value
+            counts.header[f"CRPIX{axis}"] = 4.0
+            counts.header[f"CDELT{axis}"] = 0.0003 * (-1) ** axis
+        mask = fits.ImageHDU((random.random((6, 8)) < 0.1).astype("u1"), name="MASK")
+        fits.HDUList([counts, mask]).writeto(folder / f"ccd_{number}.fits")
 
 
 def write_tiff(folder: Path) -> None:
-    """Cloud-optimized GeoTIFFs of two dates, RGB in both layouts, strips, two tiles of a mosaic."""
+    """Cloud-optimized GeoTIFFs of three dates, RGB in both layouts, strips, a mosaic of two."""
     random = np.random.default_rng(19)
 
     def geo(x: float, y: float) -> list[tuple]:
@@ -369,13 +491,14 @@ def write_tiff(folder: Path) -> None:
         ]
 
     tiled = {"tile": (32, 32), "compression": "zlib", "photometric": "minisblack"}
-    for date in ("2024-01-05", "2024-02-05"):
+    for date in ("2024-01-05", "2024-02-05", "2024-03-05"):
         field = random.integers(1, 10000, (64, 96)).astype("u2")
         with tifffile.TiffWriter(folder / f"B04_{date}.tif") as file:
             tags = [*geo(300000.0, 5000000.0), (42113, "s", 2, "0", True)]
             field[:4, :4] = 0
             file.write(field, extratags=tags, predictor=2, **tiled)
-            file.write(field[::2, ::2].copy(), subfiletype=1, predictor=2, **tiled)
+            half = field[::2, ::2].copy()
+            file.write(half, subfiletype=1, predictor=2, extratags=tags[-1:], **tiled)
     for number, x in enumerate((300000.0, 300640.0)):
         field = random.random((64, 64)).astype("f4")
         tifffile.imwrite(
@@ -393,6 +516,9 @@ def write_tiff(folder: Path) -> None:
     )
     strips = random.integers(0, 1000, (50, 40)).astype("u2")
     tifffile.imwrite(folder / "strips.tif", strips, rowsperstrip=16)
+    tifffile.imwrite(folder / "strips_zlib.tif", strips, rowsperstrip=16, compression="zlib")
+    jpeg = {"compression": "jpeg", "tile": (32, 32)}
+    tifffile.imwrite(folder / "ycbcr.tif", rgb, photometric="ycbcr", **jpeg)
     items = "".join(
         f'<Item name="{role.upper()}" sample="0" role="{role}">{value}</Item>'
         for role, value in [("scale", 0.1), ("offset", 5)]
@@ -463,7 +589,10 @@ def write_dmrpp(folder: Path) -> None:
 
 
 def write_hdf4(folder: Path) -> None:
-    """Two compressed SDS (int16 and float32), and a file with one that is not compressed."""
+    """Two compressed SDS (int16 and float32), a file with some that are not compressed.
+
+    ``mixed.hdf``: one that can be virtual, one of three dimensions, one never written.
+    """
     random = np.random.default_rng(29)
     kinds = [("count", SDC.INT16, "i2"), ("flux", SDC.FLOAT32, "f4")]
     for name, deflate in [("granule.hdf", True), ("plain.hdf", False)]:
@@ -475,25 +604,37 @@ def write_hdf4(folder: Path) -> None:
             dataset[:] = (100 * random.random((4, 6))).astype(dtype)
             dataset.endaccess()
         file.end()
+    file = SD(str(folder / "mixed.hdf"), SDC.WRITE | SDC.CREATE | SDC.TRUNC)
+    for variable, shape in [("count", (4, 6)), ("cube", (2, 4, 6)), ("never", (4, 6))]:
+        dataset = file.create(variable, SDC.INT16, shape)
+        dataset.setfillvalue(-99)
+        dataset.setcompress(SDC.COMP_DEFLATE, 5)
+        if variable != "never":
+            dataset[:] = random.integers(0, 100, shape).astype("i2")
+        dataset.endaccess()
+    file.end()
 
 
 def write_envi(folder: Path) -> None:
-    """A raw image of three bands, band by band, with its ENVI header."""
-    bands = np.random.default_rng(31).integers(0, 4000, (3, 4, 5)).astype("<i2")
-    bands.tofile(folder / "scene.img")
-    header = {
-        "samples": 5,
-        "lines": 4,
-        "bands": 3,
-        "header offset": 0,
-        "file type": "ENVI Standard",
-        "data type": 2,
-        "interleave": "bsq",
-        "byte order": 0,
-        "wavelength": "{ 450, 550, 650 }",
-    }
-    lines = [f"{key} = {value}" for key, value in header.items()]
-    (folder / "scene.hdr").write_text("\n".join(["ENVI", *lines, ""]))
+    """Raw images of three bands in each interleave, with their ENVI headers; a spectral library."""
+    random = np.random.default_rng(31)
+
+    def write(name: str, values: np.ndarray, **fields: object) -> None:
+        values.tofile(folder / name)
+        header = {"header offset": 0, "file type": "ENVI Standard", "byte order": 0}
+        header |= {key.replace("_", " "): value for key, value in fields.items()}
+        lines = [f"{key} = {value}" for key, value in header.items()]
+        (folder / name).with_suffix(".hdr").write_text("\n".join(["ENVI", *lines, ""]))
+
+    size = {"samples": 5, "lines": 4, "bands": 3, "data_type": 2}
+    bands = random.integers(0, 4000, (3, 4, 5)).astype("<i2")
+    waves = "{ 450, 550, 650 }"
+    write("scene.img", bands, interleave="bsq", wavelength=waves, **size)
+    write("lines.img", bands.transpose(1, 0, 2), interleave="bil", wavelength=waves, **size)
+    write("pixels.img", bands.transpose(1, 2, 0), interleave="bip", wavelength=waves, **size)
+    spectra = random.random((2, 6)).astype("<f4")
+    size = {"samples": 6, "lines": 2, "bands": 1, "data_type": 4, "interleave": "bsq"}
+    write("spectra.sli", spectra, file_type="ENVI Spectral Library", **size)
 
 
 def write_npy(folder: Path) -> None:
