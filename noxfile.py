@@ -76,6 +76,13 @@ def clients(session: nox.Session) -> None:
     session.run("pytest", "tests/bundle/clients.py", *session.posargs)
 
 
+@nox.session(python=PYTHON)
+def benchmarks(session: nox.Session) -> None:
+    """Print all tables of ``benchmarks/`` (``-- parsing``: one topic; ``-- --small``: quickly)."""
+    install_locked(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
 @nox.session(python=False)
 def bundle(session: nox.Session) -> None:
     """Write ``skills/virtual-zarr/`` anew from the files at the top (``--check``: compare)."""

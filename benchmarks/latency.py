@@ -58,6 +58,19 @@ class FarStore:
         """What leads clients there that are only told ``s3://``: no keys are needed."""
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true"}
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have ``environment`` in this process, and in those that it starts."""
+        before = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
     def object_store(self) -> Any:
         """obstore's, as a registry holds it under ``s3://archive``."""
         from obstore.store import S3Store
