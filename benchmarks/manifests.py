@@ -8,6 +8,7 @@ from pathlib import Path
 import icechunk
 import numpy as np
 import xarray as xr
+from numcodecs import zstd
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import create_v3_array_metadata
 from zarr.codecs import BytesCodec, ZstdCodec
@@ -95,6 +96,15 @@ def configuration(
         )
     config.manifest = manifest
     return config
+
+
+def lead_to_a_file(store: icechunk.IcechunkStore, key: str, folder: Path, number: int) -> None:
+    """Let a chunk be found in a real file in ``folder``: it holds the number everywhere."""
+    chunk = zstd.compress(np.full(TILE, number, "float32").tobytes())
+    folder.mkdir(exist_ok=True)
+    path = folder / f"number_{number}.bin"
+    path.write_bytes(chunk)
+    store.set_virtual_ref(key, f"file://{path}", offset=0, length=len(chunk))
 
 
 def size_of(folder: Path) -> int:

@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
-import numpy as np
 import zarr
-from numcodecs import zstd
 
-from benchmarks.manifests import TILE, TILES, configuration, global_fields, size_of
+from benchmarks.manifests import TILES, configuration, global_fields, lead_to_a_file, size_of
 from benchmarks.measuring import apart
 
 NAMES = tuple(f"v{number:02d}" for number in range(10))
@@ -85,6 +83,10 @@ def prefix_of(folder: Path) -> str:
     return f"file://{folder}/sources/"
 
 
+def chunk_key(step: int) -> str:
+    return f"{NAMES[0]}/c/{step}/0/0"
+
+
 def write(
     folder: Path, steps: int, batch: int, one_commit: bool, split: int, plain: bool
 ) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def write(
         along = {"append_dim": "time"} if first else {}
         vds.vz.to_icechunk(session.store, last_updated_at=datetime.now(UTC), **along)
         if first <= steps // 2 < first + count:
-            lead_to_a_file(session.store, folder, steps // 2)
+            lead_to_a_file(session.store, chunk_key(steps // 2), folder / "sources", steps // 2)
         between = time.perf_counter()
         written.append(between - before)
         if not one_commit:
@@ -123,15 +125,6 @@ def write(
         "commit of the last whole batches, s": statistics.median(committed[-6:-1] or committed),
     }
     return {"seconds": time.perf_counter() - start, "phases": phases}
-
-
-def lead_to_a_file(store: icechunk.IcechunkStore, folder: Path, step: int) -> None:
-    """Let the first chunk of a step be found: a real file holds its step's number everywhere."""
-    chunk = zstd.compress(np.full(TILE, step, "float32").tobytes())
-    path = folder / "sources" / f"step_{step}.bin"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(chunk)
-    store.set_virtual_ref(f"{NAMES[0]}/c/{step}/0/0", f"file://{path}", offset=0, length=len(chunk))
 
 
 def open_store(folder: Path) -> tuple[icechunk.Repository, icechunk.IcechunkStore]:
@@ -169,7 +162,7 @@ def append(folder: Path, step: int) -> float:
     start = time.perf_counter()
     session = repo.writable_session("main")
     vds.vz.to_icechunk(session.store, append_dim="time", last_updated_at=datetime.now(UTC))
-    lead_to_a_file(session.store, folder, step)
+    lead_to_a_file(session.store, chunk_key(step), folder / "sources", step)
     session.commit("one more step")
     return time.perf_counter() - start
 
