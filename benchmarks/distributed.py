@@ -206,9 +206,9 @@ def write_copies(
     session: icechunk.Session, files: list[Path], first: int, parsed_at: datetime
 ) -> icechunk.Session:
     for number, file in enumerate(files, first):
-        with xr.open_dataset(file, mask_and_scale=False) as source:
+        with xr.open_dataset(file) as source:
             part = without_static(source.drop_vars("time_bnds").load())
-        part.time.encoding = part.t2m.encoding = {}
+        part.t2m.encoding = {}  # xarray packs as the store's own says
         icechunk.xarray.to_icechunk(
             part.drop_vars("time"), session, region=place_of(number, [file])
         )
