@@ -31,6 +31,7 @@ examples:
   virtual_zarr.py build data/*.nc --repo era5.icechunk
   virtual_zarr.py build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous \\
       --region us-east-1 --concat-dim t --repo goes.icechunk
+  virtual_zarr.py build 's3://acme/2024/*.nc' --repo s3://acme-stores/2024 --dask tcp://host:8786
   virtual_zarr.py verify --repo era5.icechunk --all --json
   virtual_zarr.py append data/*.nc --repo era5.icechunk
 
@@ -62,7 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
         parents=[shared, remote],
         help="make a repository of references to files",
         description="Make a new Icechunk repository of references to NetCDF or HDF5 files. Refuses "
-        "files that would read wrong side by side; compares a sample before it commits.",
+        "files that would read wrong side by side; compares a sample before it commits. After a "
+        "stop the same command goes on where it stood.",
     )
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
@@ -73,7 +75,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     build.add_argument("--message", help="of the commit")
-    build.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
+    add_workers(build)
+    build.add_argument(
+        "--batch", type=positive, metavar="FILES", help="files in a commit (default: 500)"
+    )
 
     verify = commands.add_parser(
         "verify",
@@ -113,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     append.add_argument("--message", help="of the commit")
-    append.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
+    add_workers(append)
 
     demo = commands.add_parser(
         "demo",
@@ -124,6 +129,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--dir", default="virtual-zarr-demo", help="folder to make")
     return parser
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
+    return number
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workers", type=positive, help="processes that parse (default: as many as pay)"
+    )
+    command.add_argument(
+        "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+    )
 
 
 def add_inspect(commands, shared, remote) -> None:
@@ -192,12 +213,15 @@ def run_build(options: argparse.Namespace) -> int:
         groups=tuple(options.group),
         message=options.message,
         workers=options.workers,
+        batch=options.batch,
+        dask=options.dask,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     along = f" along {built.concat_dim}" if built.concat_dim else ""
     lines = [
         f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
         f"snapshot {built.snapshot}",
+        *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *reasons("stored natively", built.native),
@@ -222,6 +246,7 @@ def run_append(options: argparse.Namespace) -> int:
         skip_bad=options.skip_bad,
         message=options.message,
         workers=options.workers,
+        dask=options.dask,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
@@ -407,7 +432,7 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(str(error))
         status = 2
     except KeyboardInterrupt:
-        print_error("interrupted; nothing was committed.")
+        print_error("interrupted; main is as it was. The same command goes on where this stopped.")
         status = 3
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]

@@ -22,6 +22,7 @@ from zarr.registry import get_codec_class
 from vzarr.errors import InputError
 from vzarr.find import Source
 from vzarr.native import (
+    VLEN_STRINGS,
     Content,
     child_groups,
     detect_format,
@@ -179,7 +180,7 @@ def _describe_dataset(name: str, variable, dataset: h5py.Dataset, unwritten: boo
     if not reason and described.shape != dataset.shape:
         reason = "it is shorter than its unlimited dimension"
     if not reason and dataset.dtype.kind == "O":
-        reason = "strings of varying length"
+        reason = VLEN_STRINGS
     try:
         described.codecs = tuple(codec.codec_id for codec in codecs_from_dataset(dataset))
         for codec in described.codecs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Source:
 
 
 def find_sources(patterns: list[str], access: Access) -> list[Source]:
-    """The files that paths, globs and URLs name, sorted by URL, each once.
+    """The files that paths, globs and URLs name, each once, in the order of their URLs' numbers.
 
     A glob is matched against local paths or listed objects; ``*`` does not match ``/``. An object
     store is listed once for each pattern, so no object is asked for by itself.
@@ -61,7 +62,13 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
         if not matches:
             raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
         found.update({source.url: source for source in matches})
-    return [found[url] for url in sorted(found)]
+    return [found[url] for url in sorted(found, key=natural_order)]
+
+
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """A key by which file 2 comes before file 10."""
+    parts = re.split(r"([0-9]+)", text)
+    return [(at % 2 == 1, int(part) if at % 2 else 0, part) for at, part in enumerate(parts)]
 
 
 def look_up(url: str, access: Access) -> Source:

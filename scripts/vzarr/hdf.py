@@ -31,5 +31,9 @@ def hdf5_group(
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         below = [name for name in room if room.get(name, getclass=True) is h5py.Group]
-    parser = HDFParser(group=group or None, drop_variables=[*drop, *below])
+    parser = HDFParser(
+        group=group or None,
+        drop_variables=[*drop, *below],
+        reader_factory=lambda store, path: content.open(),
+    )
     return parser(url=url, registry=registry)._group

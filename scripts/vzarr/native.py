@@ -24,14 +24,17 @@ import xarray as xr
 from vzarr import formats
 from vzarr.errors import InputError
 from vzarr.find import look_up
+from vzarr.reading import read_remote
 from vzarr.storage import Access, object_store
 
-IN_MEMORY_LIMIT = 256 * 1024**2
-"""Remote files up to this many bytes are fetched whole, in one request, and parsed from memory."""
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
 UNWRITTEN_FROM = 1_000_000
 """Elements from which a dataset that was never written is not given to the parser."""
+COMPACT = "HDF5 compact layout: its values lie in the file's header"
+VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
+EXTERNAL = "HDF5 external storage: its values lie in another file"
+VLEN_STRINGS = "strings of varying length"
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,7 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         return Content(url, Path(url.removeprefix("file://")), access)
     store, path = object_store(url, access)
     try:
-        if size <= IN_MEMORY_LIMIT:
-            return Content(url, bytes(obstore.get(store, path).bytes()), access)
-        reader = obstore.open_reader(store, path, buffer_size=4 * 1024**2)
-        return Content(url, reader, access)
+        return Content(url, read_remote(store, path, size), access)
     except FileNotFoundError:
         folder = RemoteFolder(store, path.rstrip("/"))
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
@@ -317,11 +317,11 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     plan = dataset.id.get_create_plist()
     layout = plan.get_layout()
     if layout == h5py.h5d.COMPACT:
-        return "HDF5 compact layout: its values lie in the file's header"
+        return COMPACT
     if layout == h5py.h5d.VIRTUAL:
-        return "HDF5 virtual dataset: its values lie in other files"
+        return VIRTUAL_DATASET
     if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
-        return "HDF5 external storage: its values lie in another file"
+        return EXTERNAL
     if layout == h5py.h5d.CHUNKED and plan.get_nfilters():
         masks: list[int] = []
         dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))
@@ -330,29 +330,35 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     return None
 
 
-def is_packed(variable: xr.DataArray | xr.Variable) -> bool:
-    """Whether values are computed from stored numbers, so that readers differ by rounding."""
-    return bool({"scale_factor", "add_offset", "computed"} & variable.encoding.keys())
+def rounding(variable: xr.DataArray | xr.Variable) -> float | None:
+    """What readers of a variable round beside its values, or None where they must agree exactly.
 
-
-def values_equal(left: np.ndarray, right: np.ndarray, packed: bool) -> bool:
-    """Equal shape and values, NaN equal to NaN.
-
-    ``packed`` floats may differ by rounding: HDF5 readers unpack float32 scale factors in float32,
-    Zarr readers in float64, because JSON attributes carry no width.
+    Of packed values that is their offset; infinity stands for the largest of computed ones. HDF5
+    readers unpack float32 scale factors in float32, Zarr readers in float64, because JSON
+    attributes carry no width.
     """
-    return left.shape == right.shape and not mismatch(left, right, packed).any()
+    if "computed" in variable.encoding:
+        return np.inf
+    if {"scale_factor", "add_offset"} & variable.encoding.keys():
+        return float(np.abs(np.asarray(variable.encoding.get("add_offset", 0.0))).max())
+    return None
 
 
-def mismatch(left: np.ndarray, right: np.ndarray, packed: bool) -> np.ndarray:
-    """Where two arrays of one shape differ, as booleans."""
+def values_equal(left: np.ndarray, right: np.ndarray, rounded: float | None) -> bool:
+    """Equal shape and values, NaN equal to NaN. ``rounded`` as from ``rounding``."""
+    return left.shape == right.shape and not mismatch(left, right, rounded).any()
+
+
+def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:
+    """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``rounding``."""
     if left.dtype.kind in "fc" and right.dtype.kind in "fc":
         same = (left == right) | (np.isnan(left) & np.isnan(right))
-        if packed:
-            same |= np.isclose(left, right, rtol=1e-6, atol=0, equal_nan=True)
-            # A value near zero loses its digits in the sum of scale and offset.
-            spread = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
-            same |= np.abs(left - right) <= 1e-6 * spread
+        if rounded is not None:
+            if np.isinf(rounded):
+                rounded = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
+            # A value near zero has lost its digits in the sum with the offset.
+            with np.errstate(invalid="ignore"):
+                same |= np.abs(left - right) <= 1e-6 * (np.abs(right) + rounded)
         return ~same
     if left.dtype.kind in "mM" and right.dtype.kind in "mM":
         return ~((left == right) | (np.isnat(left) & np.isnat(right)))

@@ -1,7 +1,7 @@
 """One file to references, checked against what a native reader sees in it.
 
 Whatever the parser loses, invents or reads wrong is replaced by a native copy or dropped, and the
-reason is kept. Files are parsed one by one, or in processes that cannot deadlock.
+reason is kept.
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +27,7 @@ from vzarr import formats
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source
 from vzarr.native import (
+    VLEN_STRINGS,
     Content,
     Unwritten,
     detect_format,
@@ -39,9 +36,9 @@ from vzarr.native import (
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
-    is_packed,
     list_groups,
     open_native,
+    rounding,
     values_equal,
 )
 from vzarr.storage import Access, object_store, root_of
@@ -53,8 +50,6 @@ EMPTY_CHUNK = 4 * 1024**2
 NAMED = "named by --drop"
 PROBE_LIMIT = 4 * 1024**2
 """Variables up to this many bytes are compared whole with the native reader, larger in part."""
-PARALLEL_FROM_LOCAL, PARALLEL_FROM_REMOTE = 400, 60
-"""Number of files from which processes pay for their start (several seconds of imports each)."""
 
 
 @dataclass
@@ -104,14 +99,16 @@ class Unreadable:
     reason: str
 
 
+MEANING = ("units", "flag_values", "flag_masks", "flag_meanings")
+"""Attributes that say what decoded numbers mean: of one array, so of all files in it."""
 CF_ENCODING = (
     "scale_factor",
     "add_offset",
     "_FillValue",
     "missing_value",
     "_Unsigned",
-    "units",
     "calendar",
+    *MEANING,
 )
 
 
@@ -124,63 +121,19 @@ def holds_values(variable: xr.Variable) -> bool:
     return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
 
 
-def parse_files(
-    sources: list[Source],
-    access: Access,
-    *,
-    drop: tuple[str, ...] = (),
-    record_dimension: str | None = None,
-    groups: tuple[str, ...] = (),
-    workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[ParsedFile | Unreadable]:
-    """Parse files, in their order. ``record_dimension`` names the dimension to combine along.
-
-    ``groups`` and what lies below them, or all. Uses worker processes from ``PARALLEL_FROM_LOCAL``
-    (or ``_REMOTE``) files on, or as ``workers`` says. They are started by forkserver: after a fork
-    of this process, whose libraries hold threads, they would hang.
-    """
-    jobs = [(source, access, drop, record_dimension, groups) for source in sources]
-    local = sources[0].url.startswith("file://")
-    enough = PARALLEL_FROM_LOCAL if local else PARALLEL_FROM_REMOTE
-    if workers is None:
-        workers = (os.cpu_count() or 1) if len(sources) >= enough else 1
-    results: list[ParsedFile | Unreadable] = []
-    for result in _map(jobs, min(workers, len(jobs))):
-        results.append(result)
-        progress(len(results), len(jobs))
-    return results
-
-
-def _map(jobs: list[tuple], workers: int) -> Iterator[ParsedFile | Unreadable]:
-    if workers <= 1:
-        yield from map(_parse_job, jobs)
-        return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_parse_job, jobs, chunksize=4)
-
-
-def _parse_job(job: tuple) -> ParsedFile | Unreadable:
-    source = job[0]
-    try:
-        return parse_file(*job)
-    except (InputError, Refused) as error:
-        return Unreadable(source, str(error))
-    except Exception as error:
-        return Unreadable(source, f"{source.url}: cannot be read: {_first_line(error)}.")
-
-
 def parse_file(
     source: Source,
     access: Access,
     drop: tuple[str, ...] = (),
     record_dimension: str | None = None,
     groups: tuple[str, ...] = (),
+    content: Content | None = None,
 ) -> ParsedFile:
     """References to one file, each variable compared with the native reader.
 
-    ``drop`` names variables in any group, or one variable or group by its path.
+    ``drop`` names variables in any group, or one variable or group by its path;
+    ``record_dimension`` the dimension to combine along; ``groups`` and what lies below them are
+    taken, or all. ``content`` if it is fetched already.
 
     Raises
     ------
@@ -189,12 +142,14 @@ def parse_file(
     Refused
         If a variable can neither be virtual nor be copied.
     """
-    content = fetch(source.url, access, source.size)
+    content = content or fetch(source.url, access, source.size)
     file_format = detect_format(content)
     chosen = _choose_groups(source.url, list_groups(content), groups, drop)
     parsed = ParsedFile(source, file_format, xr.Dataset())
     for group in chosen:
-        part = _parse_group(source, content, file_format, group, drop, record_dimension)
+        part = _parse_group(
+            source, content, file_format, group, drop, record_dimension, alone=len(chosen) == 1
+        )
         if not group:
             parsed = part
         elif not part.is_empty:
@@ -206,6 +161,51 @@ def parse_file(
     parsed.fingerprint = fingerprint(content, source.size)
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
     return parsed
+
+
+def look_at(
+    source: Source, access: Access, drop: tuple[str, ...] = (), groups: tuple[str, ...] = ()
+) -> list[ParsedFile]:
+    """The groups of a file with the coordinates that they hold, and nothing of their other values.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    parts = []
+    unlimited: tuple[str, ...] = ()
+    try:
+        content = fetch(source.url, access, source.size)
+        file_format = detect_format(content)
+        for group in _choose_groups(source.url, list_groups(content), groups, drop):
+            with open_native(content, file_format, group, drop) as native:
+                variables = {
+                    name: variable.load()
+                    if variable.dims in ((name,), ())
+                    else xr.Variable(
+                        variable.dims,
+                        np.broadcast_to(np.empty((), variable.dtype), variable.shape),
+                        variable.attrs,
+                    )
+                    for name, variable in native.variables.items()
+                }
+                part = ParsedFile(source, file_format, xr.Dataset(variables), group=group)
+                part.unlimited = tuple(native.encoding.get("unlimited_dims", ()))
+                part.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
+            if group:
+                part.unlimited += unlimited  # dimensions are declared above the group
+            else:
+                unlimited = part.unlimited
+            if not part.is_empty:
+                parts.append(part)
+    except (InputError, Refused):
+        raise
+    except Exception as error:
+        raise InputError(f"{source.url}: cannot be read: {first_line(error)}.") from error
+    if not parts:
+        raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
+    return parts
 
 
 def _choose_groups(
@@ -234,6 +234,7 @@ def _parse_group(
     group: str,
     drop: tuple[str, ...],
     record_dimension: str | None,
+    alone: bool,
 ) -> ParsedFile:
     prefix = f"{group}/" if group else ""
     drop = tuple(name.removeprefix(prefix) for name in drop if "/" not in name.removeprefix(prefix))
@@ -249,7 +250,7 @@ def _parse_group(
     with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
         if not native.variables:
-            attributes = {key: _plain(value) for key, value in native.attrs.items()}
+            attributes = {key: plain(value) for key, value in native.attrs.items()}
             nothing = xr.Dataset(attrs=attributes)
             notes = clean_attributes(nothing)
             unlimited = tuple(native.encoding.get("unlimited_dims", ()))
@@ -268,10 +269,14 @@ def _parse_group(
         parsed.dropped.update(dict.fromkeys(drop, NAMED))
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
+            # A file of one group without the record dimension gets it in front of these.
+            grown = alone and record_dimension not in native.dims
             parsed.digests = {
                 str(name): _digest(variable)
                 for name, variable in native.variables.items()
-                if record_dimension not in variable.dims and name != record_dimension
+                if record_dimension not in variable.dims
+                and name != record_dimension
+                and not (grown and variable.ndim and name in native.data_vars)
             }
     return parsed
 
@@ -290,7 +295,7 @@ def _digest(variable: xr.Variable) -> str:
     return hashlib.sha256(repr((variable.dims, values.shape)).encode() + data).hexdigest()
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
@@ -334,7 +339,7 @@ def _assemble(
     for name in variables.keys() - empty.keys() - loaded:
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
-            copied[name] = "strings of varying length" if text else "kept in the references"
+            copied[name] = VLEN_STRINGS if text else "kept in the references"
         elif not _reads_right(probe, native, name):
             copied[name] = "its references read differently from the file"
     for name in native.variables:
@@ -342,7 +347,7 @@ def _assemble(
             reasons = content.cache.get("reasons", {})
             reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
             copied.setdefault(str(name), reason)
-    for name in {*loaded, *copied} & set(native.variables):
+    for name in [name for name in native.variables if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         where, advice = f"{source.url}: {path}", f"Leave it out with --drop {path}."
         if name in copied and native[name].nbytes > NATIVE_LIMIT:
@@ -355,14 +360,14 @@ def _assemble(
         except Exception as error:
             raise Refused(
                 f"{where} cannot be virtual ({copied.get(name, 'loaded')}), and the "
-                f"native reader fails ({_first_line(error)}). {advice}"
+                f"native reader fails ({first_line(error)}). {advice}"
             ) from error
         if variable.dtype.names or _holds_arrays(variable):
             kind = "a compound type" if variable.dtype.names else "of arrays of varying length"
             raise Refused(
                 f"{where} is {kind} that cannot be virtual ({copied.get(name)}). {advice}"
             )
-        variable.encoding = _portable_encoding(variable)
+        variable.encoding = portable_encoding(variable)
         variables[str(name)] = variable
     attributes = dict(manifests.metadata.attributes)
     attributes.pop("coordinates", None)
@@ -397,7 +402,7 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
     return names & {str(name) for name in native.variables}
 
 
-def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
+def portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     """The CF part of a source's encoding; chunking and codecs are the source format's own."""
     keys = {*CF_ENCODING, "dtype"} - {"_Unsigned"}
     encoding = {key: variable.encoding[key] for key in keys if key in variable.encoding}
@@ -425,7 +430,7 @@ def _parse_references(
 
     def find_failures(suspects: list[str], error: Exception) -> dict[str, str]:
         if len(suspects) == 1:
-            return {suspects[0]: _first_line(error)}
+            return {suspects[0]: first_line(error)}
         found: dict[str, str] = {}
         half = len(suspects) // 2
         for part in (suspects[:half], suspects[half:]):
@@ -445,7 +450,7 @@ def _parse_references(
         return parse([*drop, *failures]), failures
     except Exception as error:
         # The file as a whole defeats the parser: everything is copied, or refused as too large.
-        return ManifestGroup(), dict.fromkeys(names, _first_line(first or error))
+        return ManifestGroup(), dict.fromkeys(names, first_line(first or error))
 
 
 def _nothing(dataset: Unwritten) -> ManifestArray:
@@ -544,13 +549,13 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
         # Decoded by xarray from the same numbers in both; strings and times are compared raw.
         reference, truth = probe[name], truth.copy(deep=False)
     parts = _probe_parts(truth)
-    packed = is_packed(truth)
+    rounded = rounding(truth)
     try:
         for part in parts:
             left, right = reference.isel(part).values, truth.isel(part).values
             if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
                 continue  # a virtual time: decoding is compared when the store is read back
-            if not values_equal(left, right, packed):
+            if not values_equal(left, right, rounded):
                 return False
     except Exception:
         return False
@@ -584,12 +589,12 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
     return notes
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _clean(value: Any) -> Any:
-    value = _plain(value)
+    value = plain(value)
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from vzarr.check import same
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
 from vzarr.named import describe_named
@@ -22,11 +23,12 @@ from vzarr.native import (
     detect_format,
     fetch,
     hdf5_unwritten,
-    is_packed,
     list_groups,
     mismatch,
     open_native,
+    rounding,
 )
+from vzarr.parse import MEANING, plain
 from vzarr.storage import Access
 from vzarr.write import open_any_repository, open_repository
 
@@ -298,10 +300,14 @@ def compare_variable(
     if stored.shape != truth.shape:
         report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
         return
-    packed = is_packed(truth)
-    units = (stored.attrs.get("units"), truth.attrs.get("units"))
-    if units[0] != units[1]:
-        report.failures.append(f"{url}: {name} has units {units[0]!r}, in the file {units[1]!r}")
+    rounded = rounding(truth)
+    for key in MEANING:
+        means, meant = stored.attrs.get(key), truth.attrs.get(key)
+        # A store may lack flags; other ones than the file's would be wrong.
+        if not same(means, meant) and (key == "units" or means is not None):
+            report.failures.append(
+                f"{url}: {name} has {key} {plain(means)!r}, in the file {plain(meant)!r}"
+            )
     for start, block in _blocks(stored, ends):
         try:
             left = np.asarray(stored[block].values)
@@ -312,7 +318,7 @@ def compare_variable(
         if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
             left, right = left.astype(object).astype(str), right.astype(object).astype(str)
         report.values += right.size
-        differ = np.atleast_1d(mismatch(left, right, packed)).reshape(right.shape or (1,))
+        differ = np.atleast_1d(mismatch(left, right, rounded)).reshape(right.shape or (1,))
         if differ.any():
             index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
             place = [index[0] + start, *index[1:]] if index else []

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import icechunk
 import numpy as np
 import pytest
@@ -191,3 +192,53 @@ def test_two_runs_at_once_append_each_file_once(repository: Path, data: Path) ->
     assert [run.wait(timeout=60) for run in runs] == [0, 0]
     np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=10).values)
     assert verify_repository(str(repository), Access(), sample=None).sources == 5
+
+
+def timed(folder: Path, *times: float, units: str, **encoding: object) -> list[str]:
+    """Files of one step each, at ``times`` in ``units``."""
+    folder.mkdir(exist_ok=True)
+    for number, time in enumerate(times):
+        dataset = xr.Dataset({"v": ("time", [float(number)])}, {"time": [time]})
+        dataset.time.attrs["units"] = units
+        path = folder / f"t{number:02}.nc"
+        dataset.to_netcdf(path, engine="h5netcdf", encoding={"v": {"chunksizes": (1,)}, **encoding})
+    return [str(folder / f"t{number:02}.nc") for number in range(len(times))]
+
+
+def test_times_finer_than_the_axis_are_refused(tmp_path: Path, data: Path) -> None:
+    files = timed(data, 0, 1, 2, 3, 4.5, *range(5, 12), units="seconds since 2000-01-01")
+    build(files[:2], str(tmp_path / "repo"), Access())
+    sentence = r"t04.nc: time: the resolution of its times is milliseconds, but seconds in .*repo"
+    with pytest.raises(Refused, match=sentence):
+        append(files[2:], str(tmp_path / "repo"), Access())
+
+
+def test_another_epoch_of_times_that_nobody_decodes_is_refused(tmp_path: Path, data: Path) -> None:
+    """xarray decodes no months, so these times stay numbers; the same ones are no same records."""
+    first = timed(data, 0, 1, units="months since 2000-01-01")
+    build(first, str(tmp_path / "repo"), Access(), concat_dim="time")
+    for times in ((0,), range(2, 14)):
+        files = timed(tmp_path / f"{len(times)}", *times, units="months since 2000-03-01")
+        with pytest.raises(Refused, match=r"units is months since 2000-03-01, but months since"):
+            append(files, str(tmp_path / "repo"), Access())
+
+
+def test_large_files_with_one_fingerprint(tmp_path: Path, data: Path) -> None:
+    """Parts of a large file may be the same in the next: then its records tell."""
+    data.mkdir()
+    for day in range(3):
+        with h5py.File(data / f"d{day}.nc", "w") as file:
+            early = file.create_dataset("early", data=np.zeros((1, 200_000)))
+            time = file.create_dataset("time", data=[float(day)])
+            time.attrs["units"] = "days since 2000-01-01"
+            time.make_scale("time")
+            file["x"] = np.zeros(200_000)
+            file["x"].make_scale("x")
+            for number, name in enumerate(("time", "x")):
+                early.dims[number].attach_scale(file[name])
+    files = sorted(map(str, data.glob("*.nc")))
+    build(files[:1], str(tmp_path / "repo"), Access())
+    done = append(files[1:], str(tmp_path / "repo"), Access())
+    assert len(done.appended) == 2
+    sources = commits(tmp_path / "repo")[0].metadata["virtual_zarr"]["sources"]
+    assert len({record["fingerprint"] for record in sources}) == 1

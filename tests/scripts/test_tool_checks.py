@@ -7,7 +7,9 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import h5py
 import icechunk
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -74,8 +76,6 @@ def test_partial_chunk_is_refused_but_for_the_last_file(tmp_path: Path) -> None:
 
 
 def test_variable_missing_in_one_file_is_refused(tmp_path: Path) -> None:
-    import netCDF4
-
     files = make(tmp_path / "data", [FIRST, SECOND])
     with netCDF4.Dataset(files[1], "a") as file:
         file.createVariable("extra", "f4", ("time",))[:] = 0
@@ -216,3 +216,62 @@ def check_set(place: Path, chosen: list[Recipe], grows: bool) -> None:
             np.testing.assert_array_equal(ds.v, expected)
             assert ds.indexes["time"].is_monotonic_increasing
             np.testing.assert_array_equal(ds.lat, np.arange(4.0) + chosen[0].jitter)
+
+
+def put_together(files: list[str], repository: Path, grows: bool) -> None:
+    """All files at once, or the first two and then the others."""
+    build(files[:2] if grows else files, str(repository), Access())
+    if grows:
+        append(files[2:], str(repository), Access())
+
+
+def unwritten(folder: Path, fills: list[float]) -> list[str]:
+    """HDF5 files of two days, whose second was never written, and that name no ``_FillValue``."""
+    folder.mkdir()
+    for number, fill in enumerate(fills):
+        with h5py.File(folder / f"f{number}.h5", "w") as file:
+            time = file.create_dataset("time", data=[2.0 * number, 2 * number + 1])
+            time.attrs["units"] = "days since 2000-01-01"
+            time.make_scale("time")
+            v = file.create_dataset("v", (2,), "f4", chunks=(1,), fillvalue=fill)
+            v[0] = number
+            v.dims[0].attach_scale(time)
+    return [str(folder / f"f{number}.h5") for number in range(len(fills))]
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_what_was_never_written_has_one_fill_value(tmp_path: Path, grows: bool) -> None:
+    """More files than are compared before the commit: the check alone has to find it."""
+    files = unwritten(tmp_path / "data", [0.0] * 4 + [5.0] + [0.0] * 7)
+    with pytest.raises(Refused, match=r"f4.h5: v: the fill value is 5.0, but 0.0 in"):
+        put_together(files, tmp_path / "repo", grows)
+
+
+def test_fill_values_of_arrays_that_are_whole_may_differ(tmp_path: Path) -> None:
+    files = unwritten(tmp_path / "data", [0.0, 5.0])
+    for file in files:
+        with h5py.File(file, "a") as changed:
+            changed["v"][1] = 9.0
+    build(files, str(tmp_path / "repo"), Access())
+    with open_built(tmp_path / "repo", tmp_path / "data") as ds:
+        assert ds.v.values.tolist() == [0, 9, 1, 9]
+
+
+MEANINGS = {
+    "units of a static variable": ("mask", "units", "m", "ft"),
+    "flags": ("v", "flag_meanings", "good bad", "bad good"),
+}
+
+
+@pytest.mark.parametrize("case", MEANINGS)
+@pytest.mark.parametrize("grows", [False, True])
+def test_another_meaning_of_the_same_numbers_is_refused(
+    tmp_path: Path, case: str, grows: bool
+) -> None:
+    name, key, usual, odd = MEANINGS[case]
+    files = make(tmp_path / "data", [Recipe(start=2 * n) for n in range(12)])
+    for number, path in enumerate(files):
+        with netCDF4.Dataset(path, "a") as file:
+            file[name].setncattr(key, odd if number == 4 else usual)
+    with pytest.raises(Refused, match=rf"f4.nc: {name}: {key} is {odd}, but {usual} in"):
+        put_together(files, tmp_path / "repo", grows)

@@ -11,6 +11,7 @@ import pytest
 import zarr
 from making import Recipe
 from vzarr.build import build
+from vzarr.native import mismatch
 from vzarr.storage import Access
 from vzarr.verify import spread, verify_repository
 
@@ -115,3 +116,10 @@ def test_missing_source(built) -> None:
 )
 def test_spread(total: int, count: int | None, expected: list[int]) -> None:
     assert spread(total, count) == expected
+
+
+def test_an_outlier_does_not_hide_other_differences() -> None:
+    """Packed values may differ by rounding: their own and the offset's, not the largest one's."""
+    truth = np.array([1.0, -2147483.647])
+    assert mismatch(truth + np.array([1.0, 0.0]), truth, 0.0).tolist() == [True, False]
+    assert not mismatch(np.array([1e-6]), np.array([0.0]), 273.15).any()
