@@ -167,8 +167,9 @@ class _Server:
                 path, _, query = target.partition("?")
                 if path == "/-/counts":
                     counts = {"requests": self._requests, "bytes": self._bytes}
+                    body = json.dumps(counts).encode()
+                    writer.write(_head(200, {}, len(body)) + body)
                     self._requests = self._bytes = 0
-                    await self._send(writer, 200, {}, json.dumps(counts).encode())
                     continue
                 self._requests += 1
                 await asyncio.sleep(self._delay)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -80,7 +80,11 @@ def _pools(folder: Path, small: bool) -> Table:
     taken = in_turns(ways, rounds=1)
     found = {name: measured.seconds for name, measured in taken.items()} | lithops
     rows = [
-        {"way": name, "seconds": seconds, "serial / way": found["serial"] / seconds}
+        {
+            "way": name,
+            "seconds": seconds or f"more than {LIMIT:g}",
+            "serial / way": found["serial"] / seconds if seconds else "",
+        }
         for name, seconds in found.items()
     ]
     for measured in taken.values():
@@ -126,28 +130,36 @@ def _open_in_processes(urls: list[str], method: str, workers: int) -> xr.Dataset
 def _open_by_dask(urls: list[str]) -> xr.Dataset:
     from distributed import Client, LocalCluster
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(processes=True, **options) as cluster, Client(cluster):
+    options = {"n_workers": 2, "threads_per_worker": 1}
+    with (
+        LocalCluster(
+            processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0", **options
+        ) as cluster,
+        Client(cluster),
+    ):
         return _open_all(urls, "dask")
 
 
 # Lithops
 
 
-def _lithops_alone(folder: Path, urls: list[str], small: bool) -> dict[str, float]:
-    """Seconds of both ways; in processes of their own, for it would leave files in the user's home.
-
-    Raises
-    ------
-    TimeoutError
-        After ``LIMIT`` seconds.
-    """
+def _lithops_alone(folder: Path, urls: list[str], small: bool) -> dict[str, float | None]:
+    """Seconds of both ways, None after ``LIMIT``; in processes of their own, where its files go
+    into another home than the user's."""
     found = {}
     if not small:
-        each = apart(_open_by_lithops, folder, urls[:2], limit=LIMIT)
-        found["Lithops, a call a file"] = each.seconds * len(urls) / 2
-    batches = apart(_open_batches_by_lithops, folder, urls, limit=LIMIT)
-    return found | {"Lithops, a call a worker": batches.seconds}
+        each = _within_limit(_open_by_lithops, folder, urls[:2])
+        found["Lithops, a call a file"] = each and each * len(urls) / 2
+    return found | {
+        "Lithops, a call a worker": _within_limit(_open_batches_by_lithops, folder, urls)
+    }
+
+
+def _within_limit(function: Callable[..., None], *arguments: Any) -> float | None:
+    try:
+        return apart(function, *arguments, limit=LIMIT).seconds
+    except TimeoutError:
+        return None
 
 
 def _lithops(folder: Path) -> Any:
