@@ -99,7 +99,9 @@ def in_pool(count: int, session: icechunk.Session, files: list[Path], write: Wri
 
 def in_cluster(session: icechunk.Session, files: list[Path], write: Write) -> None:
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
         Client(cluster) as client,
     ):
         jobs = [

@@ -29,8 +29,11 @@ from benchmarks.measuring import Floor, Table, apart
 from benchmarks.samples import SMALL, TINY, write_days
 
 SIZES, SMALL_SIZES = (10_000, 1_000_000, 5_000_000), (1_000, 10_000)
-SPLIT = 600
-"""Steps a manifest: 60,000 references."""
+SPLIT = 120
+"""Steps a manifest: 12,000 references. Below 10,000, Icechunk looks at all manifests when an array
+is opened, whether to preload them; the larger a manifest, the longer takes the first value."""
+FEW, MANY = 25, 600
+"""Steps a manifest that show both."""
 FILES, SMALL_FILES = 36, 4
 VIRTUAL, KERCHUNK = "virtual store", "kerchunk JSON"
 SOURCES, WHOLE = "open_mfdataset on the sources", "open_mfdataset, whole files first"
@@ -52,6 +55,7 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
 def opened(folder: Path, far: FarStore, small: bool) -> Iterable[Table]:
     sizes = SMALL_SIZES if small else SIZES
     cases = [(size, split) for split in (SPLIT, 0) for size in sizes]
+    cases += [(sizes[1], FEW), (sizes[1], MANY)]
     for size, split in cases:
         apart(write_references, folder, size, split) if size > 10_000 else write_references(
             folder, size, split
@@ -70,7 +74,7 @@ def opened(folder: Path, far: FarStore, small: bool) -> Iterable[Table]:
     rows = [
         {
             "references": size,
-            "manifests": f"{SPLIT} steps each" if split else "one",
+            "references a manifest": split * math.prod(TILES) if split else "all",
             "open + first value, local, s": statistics.median(local[size, split]),
             "remote, s": statistics.median(remote[size, split]),
             "requests": counts[size, split].requests,

@@ -34,12 +34,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulation", description=__doc__)
     parser.add_argument("--references", type=int, default=50_000_000)
     parser.add_argument("--batch", type=int, default=600_000, help="references a write")
-    parser.add_argument("--split", type=int, default=600, help="steps a manifest; 0: not split")
+    parser.add_argument("--split", type=int, default=120, help="steps a manifest; 0: not split")
     parser.add_argument("--one-commit", action="store_true", help="all batches in one session")
     parser.add_argument("--compressed-locations", action="store_true", help="Icechunk's default")
-    parser.add_argument(
-        "--cached", type=int, default=600_000, help="references that the writer keeps in memory"
-    )
+    parser.add_argument("--keep-open", action="store_true", help="one Repository for all batches")
     parser.add_argument("--folder", type=Path, help="the repository goes into it")
     options = parser.parse_args()
     icechunk.set_logs_filter("error")
@@ -52,7 +50,7 @@ def main() -> int:
         place = Path(folder)
         steps = options.references // STEP
         batch = max(1, options.batch // STEP)
-        settings = (options.split, not options.compressed_locations, options.cached)
+        settings = (options.split, not options.compressed_locations, options.keep_open)
         measured = apart(write, place, steps, batch, options.one_commit, *settings)
         show("references", steps * STEP)
         show("write and commit, s", measured.value["seconds"])
@@ -92,11 +90,18 @@ def chunk_key(step: int) -> str:
 
 
 def write(
-    folder: Path, steps: int, batch: int, one_commit: bool, split: int, plain: bool, cached: int
+    folder: Path,
+    steps: int,
+    batch: int,
+    one_commit: bool,
+    split: int,
+    plain: bool,
+    keep_open: bool,
 ) -> dict[str, Any]:
     """All steps, a batch at a time, each committed by itself or all at the end.
 
-    What is committed stays in Icechunk's cache, up to 15 million references by default.
+    A ``Repository`` keeps about 170 bytes of every reference that it committed, whatever its
+    ``CachingConfig`` says: the next batch opens it anew.
     """
     prefix = prefix_of(folder)
     config = configuration(prefix, split or None, plain_locations=plain)
@@ -104,8 +109,6 @@ def write(
     access = {prefix: icechunk.credentials.LocalFileSystemAccess}
     repo = icechunk.Repository.create(storage, config, authorize_virtual_chunk_access=access)
     repo.save_config()
-    config.caching = icechunk.CachingConfig(num_chunk_refs=cached)  # this writer's own
-    repo = repo.reopen(config=config)
     session = repo.writable_session("main")
     start, processor = time.perf_counter(), time.process_time()
     written: list[float] = []
@@ -122,6 +125,8 @@ def write(
         written.append(between - before)
         if not one_commit:
             session.commit(f"steps {first} to {first + count}")
+            if not keep_open:
+                repo, _ = open_store(folder)
             session = repo.writable_session("main")
             committed.append(time.process_time() - between)
     if one_commit:
