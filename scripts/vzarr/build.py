@@ -301,6 +301,8 @@ class _Build:
     def _write_more(
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
+        # One that is kept keeps 170 bytes of each reference that it has committed.
+        self.repository = open_any_repository(self.location, self.access)
         session = self.repository.writable_session(BUILDING)
         kept = stored_groups(self.metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]

@@ -36,6 +36,11 @@ except ImportError:  # Windows
 
 BUILDING = "virtual-zarr-build"
 """Branch of a repository whose build has not ended; until then nothing is on main."""
+ONE_REQUEST_A_CHUNK = icechunk.StorageConcurrencySettings(
+    ideal_concurrent_request_size=12 * 1024**2
+)
+"""Icechunk 2.3 reads virtual chunks as the repository's own storage asks for, and on a local disk
+that is in parts of 4 kB, five at a time: five requests for each chunk of a remote file."""
 FIRST_OBJECTS = re.compile(
     r"(snapshots|transactions)/1CECHNKREP0F1RSTCMT0|repo|config\.yaml|overwritten/[^/]*"
 )
@@ -114,6 +119,7 @@ def create_repository(
     prefixes = container_prefixes(source_urls)
     config = icechunk.RepositoryConfig.default()
     config.manifest = manifest
+    config.storage = icechunk.StorageSettings(concurrency=ONE_REQUEST_A_CHUNK)
     for prefix in prefixes:
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))

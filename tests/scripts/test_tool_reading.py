@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import icechunk
+import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from making import Recipe
 from vzarr import reading
+from vzarr.build import build
 from vzarr.find import find_sources, look_up
 from vzarr.native import fetch, fingerprint
 from vzarr.parse import parse_file
@@ -121,6 +125,27 @@ def test_a_small_file_is_one_request(served: Path, far: FarStore) -> None:
     assert [result.source for result in results] == sources
     assert all(result.virtual == ["v"] or "v" in result.virtual for result in results)
     assert far.take_counts().requests == len(sources)
+
+
+def test_a_chunk_is_one_request(served: Path, far: FarStore, tmp_path: Path) -> None:
+    """Also for readers that know nothing of it: the setting is the repository's."""
+    values = np.random.default_rng(0).random((3, 50_000)).astype("f4")
+    for number, row in enumerate(values):
+        with netCDF4.Dataset(served / f"f{number}.nc", "w") as file:
+            file.createDimension("time", None)
+            file.createDimension("x", 50_000)
+            file.createVariable("time", "f8", ("time",))[:] = [number]
+            file.createVariable("v", "f4", ("time", "x"), chunksizes=(1, 50_000))[:] = row
+    build([far.prefix + "*.nc"], str(tmp_path / "repo"), PUBLIC)
+    keys = icechunk.Credentials.S3(icechunk.s3_credentials(anonymous=True))
+    repo = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(tmp_path / "repo")),
+        authorize_virtual_chunk_access={far.prefix: keys},
+    )
+    dataset = xr.open_zarr(repo.readonly_session("main").store, consolidated=False, chunks=None)
+    far.take_counts()
+    np.testing.assert_array_equal(dataset.v, values)
+    assert far.take_counts().requests == 3
 
 
 def test_a_large_file_reads_as_the_same_file_here(
