@@ -21,6 +21,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
@@ -455,6 +456,7 @@ def silence_libraries() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+    warnings.simplefilter("ignore")
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
 

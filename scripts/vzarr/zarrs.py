@@ -34,8 +34,8 @@ def list_groups(content: Content) -> list[str]:
         members = dict(group.members(None))
     except ValueError as error:
         raise InputError(
-            f"{content.url}: one of its arrays cannot be opened ({error}): take it out of the "
-            "store, or rewrite it."
+            f"{content.url}: {_unreadable(group)} cannot be opened ({error}): take it out of the "
+            "store, or write it again."
         ) from error
     _check_members(content, group, members)
     held = {name.rpartition("/")[0] for name, item in members.items() if _is_array(item)}
@@ -51,6 +51,18 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
         )
     except (KeyError, ValueError):  # dimensions without names
         return _unnamed(zarr.open_group(store, path=path, mode="r"))
+
+
+def _unreadable(root: zarr.Group) -> str:
+    for name in _listed(root):
+        try:
+            item = root[name]
+            if not _is_array(item):
+                dict(item.members(None))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, ValueError):
+                return name
+    return "one of its arrays"
 
 
 def _check_members(content: Content, root: zarr.Group, members: dict[str, Any]) -> None:

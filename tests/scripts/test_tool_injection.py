@@ -83,7 +83,7 @@ GUARDS = {
     "T50": RIGHT,
     "T51": RIGHT,
     "T52": RIGHT,
-    "T53": "v is a compound type that cannot be virtual",
+    "T53": "v is of a compound type that cannot be virtual",
     "T54": RIGHT,
     "T55": RIGHT,
     "T57": "v: the fill value is 5.0, but 0.0 in",
