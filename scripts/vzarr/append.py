@@ -15,14 +15,14 @@ import zarr
 import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
-from vzarr.combine import UNITS, exact_time_encoding, is_time
+from vzarr.combine import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
 from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
 from vzarr.native import fetch, mismatch, open_native, rounding
-from vzarr.parse import ParsedFile, Unreadable, digest, is_virtual
+from vzarr.parse import ParsedFile, Unreadable, digest
 from vzarr.refresh import (
     beside,
     parsing_options,
@@ -460,23 +460,14 @@ def _other_values(
 def _finer_times(
     stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
 ) -> list[Difference]:
-    """Times that the store's whole seconds, or other units, cannot hold.
-
-    xarray would write them in units of their own into an axis that keeps its old ones.
-    """
+    """Times that the store's whole seconds, or other units, cannot hold."""
     found = []
     for name, variable in part.dataset.variables.items():
-        if name not in stored.packing or kept["concat_dim"] not in variable.dims:
-            continue
-        if is_virtual(variable) or not is_time(variable):
-            continue
-        held = str(stored.packing[name].get("units")).partition(" since ")[0]
-        mine = str((exact_time_encoding(variable) or {}).get("units")).partition(" since ")[0]
-        path = f"{stored.group}/{name}".lstrip("/")
-        whole = zarr.open_array(store, path=path, mode="r").dtype.kind in "iu"
-        if whole and held in UNITS and mine in UNITS and UNITS.index(mine) > UNITS.index(held):
-            what = "the resolution of its times"
-            found.append(Difference(part.source.url, name, what, mine, held, stored.source.url))
+        if name in stored.packing and kept["concat_dim"] in variable.dims:
+            path = f"{stored.group}/{name}".lstrip("/")
+            if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
+                what = "the resolution of its times"
+                found.append(Difference(part.source.url, name, what, *units, stored.source.url))
     return found
 
 

@@ -6,6 +6,7 @@ are there. A build that was stopped goes on where it stood when it is run again.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,10 +14,11 @@ from typing import Any
 
 import icechunk
 import xarray as xr
+import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine import Before, find_record_dimension
+from vzarr.combine import Before, find_record_dimension, finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
@@ -306,6 +308,7 @@ class _Build:
         session = self.repository.writable_session(BUILDING)
         kept = stored_groups(self.metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+        self._check_times(session.store, files, growing)
         references = extend_store(session.store, datasets, growing, self.dimension, checksum)
         described = {group: describe(files, group, self.dimension) for group in kept}
         first = described.get("") or next(iter(described.values()))
@@ -322,6 +325,21 @@ class _Build:
         begin = len(self.metadata["sources"])
         self._compare(session.store, joined, range(begin, begin + len(files)))
         self._commit(session, more, joined)
+
+    def _check_times(
+        self, store: icechunk.IcechunkStore, files: list[ParsedFile], growing: list[str]
+    ) -> None:
+        for group, file in itertools.product(growing, files):
+            for name, variable in part_of(file, group).dataset.variables.items():
+                if self.dimension not in variable.dims or is_virtual(variable):
+                    continue
+                path = f"{group}/{name}".lstrip("/")
+                if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
+                    raise Refused(
+                        f"{file.source.url}: {path}: the resolution of its times is {units[0]}, "
+                        f"but {units[1]} in the files written before. Build in another place, all "
+                        f"at once: --batch {len(self.sources)}."
+                    )
 
     def _compare(
         self, store: icechunk.IcechunkStore, metadata: dict[str, Any], numbers: range

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from vzarr.check import Difference, compare_files, order_problem, partial_chunks
 from vzarr.errors import InputError, Refused
@@ -231,6 +232,20 @@ def exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
     if any(getattr(moment, "microsecond", 0) for moment in values.flat):
         return _time_encoding("microseconds", calendar)
     return _time_encoding("seconds", calendar)
+
+
+def finer_unit(variable: xr.Variable, array: zarr.Array) -> tuple[str, str] | None:
+    """The unit that times need and the one that a stored axis has, if that is too coarse.
+
+    xarray would write them in units of their own into an axis that keeps its old ones.
+    """
+    held = str(array.attrs.get("units")).partition(" since ")[0]
+    if is_virtual(variable) or not is_time(variable) or array.dtype.kind not in "iu":
+        return None
+    needed = str((exact_time_encoding(variable) or {}).get("units")).partition(" since ")[0]
+    if held in UNITS and needed in UNITS and UNITS.index(needed) > UNITS.index(held):
+        return needed, held
+    return None
 
 
 def _time_encoding(unit: str, calendar: str) -> dict[str, Any]:
