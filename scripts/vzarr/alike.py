@@ -25,6 +25,7 @@ from vzarr.find import Source
 from vzarr.native import (
     COMPACT,
     EXTERNAL,
+    TWICE,
     VIRTUAL_DATASET,
     VLEN_STRINGS,
     Content,
@@ -51,7 +52,7 @@ HIDDEN = frozenset(
     }
 )
 """Attributes by which HDF5 and netCDF-4 keep dimensions; not a variable's own."""
-STRUCTURAL = (COMPACT, EXTERNAL, VIRTUAL_DATASET, VLEN_STRINGS, NAMED)
+STRUCTURAL = (COMPACT, EXTERNAL, TWICE, VIRTUAL_DATASET, VLEN_STRINGS, NAMED)
 """Reasons for a native copy that hold for all files of a layout."""
 KNOWN_LIMIT = 64
 """Layouts that are remembered."""

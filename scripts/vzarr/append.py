@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,8 @@ from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
 from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
-from vzarr.parse import ParsedFile, Unreadable, is_virtual
+from vzarr.native import fetch, mismatch, open_native, rounding
+from vzarr.parse import ParsedFile, Unreadable, digest, is_virtual
 from vzarr.refresh import (
     beside,
     parsing_options,
@@ -271,6 +273,10 @@ class _Run:
             group: stored_file(store, found.repository, group, kept)
             for group, kept in stored_groups(metadata).items()
         }
+        once = {
+            group: _static_values(store, group, kept)
+            for group, kept in (stored_groups(metadata).items() if files else ())
+        }
         for file in files:
             problems: list[Difference] = []
             for group, kept in stored_groups(metadata).items():
@@ -280,6 +286,8 @@ class _Run:
                 problems += compare_files(beside_it, part, dimension, self.access)
                 problems += _order_problems(stored[group], part, kept, store)
                 problems += _finer_times(stored[group], part, kept, store)
+                if not problems:
+                    problems += _other_values(part, once[group], found.repository, self.access)
             if problems:
                 self._refuse(str(replace(problems[0], advice=BUILD_ANEW)), found)
             else:
@@ -411,6 +419,42 @@ def _order_problems(
         url = part.source.url
         return [Difference(url, dimension, "calendar", *calendars, stored.source.url)]
     return [problem] if problem else []
+
+
+def _static_values(
+    store: icechunk.IcechunkStore, group: str, kept: dict[str, Any]
+) -> dict[str, xr.Variable]:
+    """What is stored once; without what cannot be read, of which the last comparison will tell."""
+    found = {}
+    for name, variable in open_store(store, group).variables.items():
+        if kept["concat_dim"] not in variable.dims:
+            with suppress(icechunk.IcechunkError):
+                found[str(name)] = variable.load()
+    return found
+
+
+def _other_values(
+    part: ParsedFile, held: dict[str, xr.Variable], location: str, access: Access
+) -> list[Difference]:
+    """What is stored once, and is not the same in a new file."""
+    names = [
+        name
+        for name, expected in part.digests.items()
+        if name in held and digest(held[name]) != expected
+    ]
+    if not names:
+        return []
+    found = []
+    content = fetch(part.source.url, access, part.source.size)
+    with open_native(content, part.file_format, part.group) as native:
+        for name in names:
+            mine, theirs = native[name].values, held[name].values
+            differ = np.atleast_1d(mismatch(theirs, mine, rounding(native[name])))
+            if differ.any():
+                index = tuple(np.argwhere(differ)[0][: mine.ndim])
+                values = (mine[index], theirs[index])
+                found.append(Difference(part.source.url, name, "the value", *values, location))
+    return found
 
 
 def _finer_times(

@@ -36,6 +36,7 @@ UNWRITTEN_FROM = 1_000_000
 COMPACT = "HDF5 compact layout: its values lie in the file's header"
 VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
 EXTERNAL = "HDF5 external storage: its values lie in another file"
+TWICE = "the same HDF5 filter more than once, of which the parser sees one"
 VLEN_STRINGS = "strings of varying length"
 
 
@@ -391,7 +392,10 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
         return VIRTUAL_DATASET
     if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
         return EXTERNAL
-    if layout == h5py.h5d.CHUNKED and plan.get_nfilters():
+    codes = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
+    if len(set(codes)) < len(codes):
+        return TWICE
+    if layout == h5py.h5d.CHUNKED and codes:
         masks: list[int] = []
         dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))
         if any(masks):

@@ -309,7 +309,7 @@ def _parse_group(
             # A file of one group without the record dimension gets it in front of these.
             grown = alone and record_dimension not in native.dims
             parsed.digests = {
-                str(name): _digest(variable)
+                str(name): digest(variable)
                 for name, variable in native.variables.items()
                 if record_dimension not in variable.dims
                 and name != record_dimension
@@ -324,7 +324,8 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
     return {key: merged[key] for key in CF_ENCODING if merged.get(key) is not None}
 
 
-def _digest(variable: xr.Variable) -> str:
+def digest(variable: xr.Variable) -> str:
+    """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
     values = variable.values
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values)

@@ -152,6 +152,14 @@ def test_skip_bad_takes_the_others(repository: Path, data: Path) -> None:
     ]
 
 
+def test_skip_bad_passes_over_another_mask(repository: Path, data: Path) -> None:
+    """Also of the first new file, which only the store can be compared with."""
+    replace(NEXT, mask=2.0).write(data / "bad.nc")
+    done = append([str(data / "bad.nc"), *days(data, 6)], str(repository), Access(), skip_bad=True)
+    assert [url.rpartition("/")[2] for url in done.appended] == ["d006.nc"]
+    assert "bad.nc: mask: the value is 2.0, but 1.0 in" in "".join(done.left_out)
+
+
 def test_nothing_follows_a_partial_chunk(tmp_path: Path, data: Path) -> None:
     files = days(data, 0, steps=3, chunk=2)
     build(files, str(tmp_path / "repo"), Access(), concat_dim="time")
