@@ -86,7 +86,8 @@ class Description:
 
 
 def plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return str(value) if isinstance(value, complex) else value  # JSON has no complex numbers
 
 
 def describe(source: Source, content: Content) -> Description:

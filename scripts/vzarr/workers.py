@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -169,7 +170,7 @@ def _parse(
     try:
         if isinstance(content, Exception):
             raise content
-        if parsed := layouts.parse(source, content):
+        if parsed := _like_known(layouts, source, content):
             return parsed
         parsed = parse_file(
             source,
@@ -179,7 +180,8 @@ def _parse(
             options.groups,
             content=content,
         )
-        layouts.remember(parsed, content)
+        with suppress(Exception):  # a layout that nobody knows is no harm
+            layouts.remember(parsed, content)
         return parsed
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
@@ -187,6 +189,14 @@ def _parse(
         if not is_failure(error):
             raise
         return Unreadable(source, unreadable(source.url, error))
+
+
+def _like_known(layouts: Layouts, source: Source, content: Content) -> ParsedFile | None:
+    """What is known helps; what is too odd for that is parsed as a whole, which says why."""
+    try:
+        return layouts.parse(source, content)
+    except Exception:
+        return None
 
 
 def _fetch_ahead(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -289,3 +290,23 @@ def test_libraries_write_nothing_beside_the_sentence(tmp_path: Path) -> None:
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("virtual_zarr.py: ")
     assert "fetch it again" in line
+
+
+def test_scales_listed_as_hdf5_does_not(tmp_path: Path) -> None:
+    for number in range(2):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            values = file.create_dataset("values", data=np.arange(3.0) + number)
+            scale = file.create_dataset("x", data=np.arange(3))
+            values.attrs["DIMENSION_LIST"] = np.array([scale.ref], h5py.ref_dtype)
+    built = build([f"{tmp_path}/*.h5"], str(tmp_path / "repo"), Access(), concat_dim="file")
+    assert len(built.sources) == 2
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).failures == []
+
+
+def test_complex_pixels_with_a_missing_value(tmp_path: Path) -> None:
+    path = tmp_path / "radar.tif"
+    nodata = (42113, "s", 0, "0", True)
+    pixels = np.array([[1 + 2j, 0], [3, 4j]], "c8")
+    tifffile.imwrite(path, pixels, extratags=[nodata], metadata=None)
+    verified(path)
+    json.dumps(inspect_files([str(path)], Access()).as_json())
