@@ -235,6 +235,12 @@ def load(name: str) -> ModuleType:
         raise InputError(f"{form.title} cannot be read here: {error}") from error
 
 
+def register_codecs() -> None:
+    """Codecs that Zarr does not find by itself: virtual-tiff 0.5.0 names some of them otherwise."""
+    if _is_there("virtual_tiff"):
+        importlib.import_module("virtual_tiff")
+
+
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None

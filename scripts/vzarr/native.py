@@ -23,11 +23,13 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats, hdf5_raw
+from vzarr import formats, hdf5_raw, wide
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
+
+wide.patch_h5netcdf()
 
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""

@@ -20,10 +20,10 @@ ONE_REQUEST = 8 * 1024**2
 PARTS_AT_A_TIME = 16
 IN_MEMORY_LIMIT = 256 * 1024**2
 """Bytes up to which a file is held in memory."""
-BLOCK = 4 * 1024**2
+BLOCK = 6 * 1024**2
 BLOCKS = 64
 """Blocks of a file that are kept in memory."""
-PATIENCE = 4
+PATIENCE = 3
 """Blocks after which the index counts as scattered, and the whole file is fetched."""
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

@@ -17,6 +17,7 @@ import icechunk
 import obstore
 import xarray as xr
 
+from vzarr import formats
 from vzarr.errors import InputError
 from vzarr.history import read_history
 from vzarr.storage import (
@@ -226,6 +227,7 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     if not icechunk.Repository.exists(storage):
         raise InputError(f"{location}: no Icechunk repository is here.")
     prefixes = list((config and config.virtual_chunk_containers) or {})
+    formats.register_codecs()
     return icechunk.Repository.open(
         storage, authorize_virtual_chunk_access=authorization(prefixes, access)
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+import sections
 import virtualizarr.parsers
+from vzarr.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted((ROOT / "references").glob("formats*.md"))
@@ -33,3 +36,50 @@ def test_every_parser_of_virtualizarr_has_a_row() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_document_is_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 900
+
+
+def rows() -> list[tuple[str, set[str]]]:
+    """Of each row of the first table that has a section: the section and the extras."""
+    table = (ROOT / "references" / "formats.md").read_text().split("| Who reads", 1)[0]
+    found = []
+    for line in table.splitlines():
+        name, *cells = line.strip("| ").split(" | ")
+        if link := re.match(r"\[[^]]+\]\([\w.-]*#([\w-]+)\)", name):
+            found.append((link[1], set(re.findall(r"virtualizarr\[([\w-]+)\]", cells[1]))))
+    return found
+
+
+SECTIONS = sections.sections()
+
+
+@pytest.mark.parametrize(("section", "extras"), rows(), ids=lambda value: str(value))
+def test_section_of_a_row_installs_what_the_row_says(section: str, extras: set[str]) -> None:
+    assert extras - {"icechunk"} <= SECTIONS[section].extras
+
+
+def test_every_section_says_what_to_install_and_has_a_row() -> None:
+    assert {name for name, section in SECTIONS.items() if not section.install} == set()
+    assert set(SECTIONS) == {section for section, _ in rows()}
+
+
+def test_nox_tries_the_tool_on_every_format_that_needs_packages() -> None:
+    assignments = [
+        node.value
+        for node in ast.parse((ROOT / "noxfile.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TOOL_SAMPLES"
+    ]
+    (samples,) = map(ast.literal_eval, assignments)
+    assert set(samples) == {name for name, form in FORMATS.items() if form.packages}
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("```python\nprint(2)\n#> 3\n```\n", "printed 2"),
+        ("```python raises\nint('x')\n```\n\n```text\nValueError: no\n```\n", "raised .ValueError"),
+        ("```python raises\nint('2')\n```\n\n```text\nValueError: no\n```\n", "raised ''"),
+    ],
+)
+def test_section_that_does_something_else_fails(block: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        sections.run(sections.Section("one", Path("one.md"), block, ()))
