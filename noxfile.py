@@ -97,6 +97,13 @@ def clients(session: nox.Session) -> None:
     session.run("pytest", "tests/bundle/clients.py", *session.posargs)
 
 
+@nox.session(python=PYTHON)
+def benchmarks(session: nox.Session) -> None:
+    """Print all tables of ``benchmarks/`` (``-- parsing``: one topic; ``-- --small``: quickly)."""
+    install_locked(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
 def write_samples(session: nox.Session) -> Path:
     """The ``formats`` world, made once by the locked packages: a folder with ``data/formats``."""
     text = Path("tests/worlds/formats.py").read_bytes()

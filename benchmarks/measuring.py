@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import resource
 import statistics
@@ -76,12 +77,19 @@ class Measured:
     peak_bytes: int = 0
 
 
-def in_turns(cases: dict[str, Callable[[], Any]], rounds: int = 3) -> dict[str, Measured]:
-    """Run every case once a round, so that what else the machine does hits all of them alike."""
+def in_turns(
+    cases: dict[str, Callable[[], Any]], rounds: int = 3, patience: float = math.inf
+) -> dict[str, Measured]:
+    """Run every case once a round, so that what else the machine does hits all of them alike.
+
+    A case that took more than ``patience`` seconds is not run again.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     values: dict[str, Any] = {}
     for _ in range(rounds):
         for name, case in cases.items():
+            if any(taken > patience for taken in seconds[name]):
+                continue
             gc.collect()
             start = time.perf_counter()
             values[name] = case()
@@ -92,13 +100,16 @@ def in_turns(cases: dict[str, Callable[[], Any]], rounds: int = 3) -> dict[str, 
     }
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Measured:
+def apart(function: Callable[..., Any], *arguments: Any, limit: float | None = None) -> Measured:
     """Run a module's function in a new process: its seconds, value, and peak memory in bytes.
 
-    The peak is of the whole process, without what imports had taken before the call.
+    The peak is of the whole process, without what imports had taken before the call. After
+    ``limit`` seconds the process is killed.
 
     Raises
     ------
+    TimeoutError
+        After ``limit`` seconds.
     RuntimeError
         If the process ends without a value.
     """
@@ -108,12 +119,24 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Measured:
     process.start()
     sending.close()
     try:
+        if not receiving.poll(limit):
+            process.kill()
+            process.join()
+            raise TimeoutError(f"{function.__name__} took more than {limit:g} s")
         seconds, value, peak = receiving.recv()
     except EOFError:
         process.join()
         raise RuntimeError(f"{function.__name__} ended with status {process.exitcode}") from None
     process.join()
     return Measured(seconds, (seconds,), value, peak)
+
+
+def here(function: Callable[..., Any], *arguments: Any) -> Measured:
+    """As ``apart``, in this process: for cases too small to tell a peak of their own."""
+    start = time.perf_counter()
+    value = function(*arguments)
+    seconds = time.perf_counter() - start
+    return Measured(seconds, (seconds,), value)
 
 
 def _report(sending, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
@@ -132,6 +155,4 @@ def _peak() -> int:
 
 def grows_like(sizes: Sequence[int], seconds: Sequence[float]) -> float:
     """The exponent k of n^k between the first and the last size."""
-    import math
-
     return math.log(seconds[-1] / seconds[0]) / math.log(sizes[-1] / sizes[0])

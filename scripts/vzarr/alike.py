@@ -22,16 +22,25 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.find import Source
-from vzarr.native import COMPACT, EXTERNAL, VIRTUAL_DATASET, VLEN_STRINGS, Content, fingerprint
+from vzarr.native import (
+    COMPACT,
+    EXTERNAL,
+    TWICE,
+    VIRTUAL_DATASET,
+    VLEN_STRINGS,
+    Content,
+    detect_format,
+    fingerprint,
+)
 from vzarr.parse import (
     CF_ENCODING,
     NAMED,
     ParsedFile,
+    as_stored,
     cf_encoding,
     clean_attributes,
     holds_values,
     is_virtual,
-    portable_encoding,
 )
 
 DECODING = frozenset({*CF_ENCODING, "coordinates", "bounds", "dtype", "_Encoding"})
@@ -43,7 +52,7 @@ HIDDEN = frozenset(
     }
 )
 """Attributes by which HDF5 and netCDF-4 keep dimensions; not a variable's own."""
-STRUCTURAL = (COMPACT, EXTERNAL, VIRTUAL_DATASET, VLEN_STRINGS, NAMED)
+STRUCTURAL = (COMPACT, EXTERNAL, TWICE, VIRTUAL_DATASET, VLEN_STRINGS, NAMED)
 """Reasons for a native copy that hold for all files of a layout."""
 KNOWN_LIMIT = 64
 """Layouts that are remembered."""
@@ -109,10 +118,10 @@ class Layouts:
 
         Raises
         ------
-        OSError
+        InputError, OSError
             If the file cannot be read.
         """
-        if self.record_dimension is None or not self._known:
+        if not self._known or detect_format(content) != "hdf5":
             return None
         with h5py.File(content.open(), "r") as file:
             found = _walk(file)
@@ -211,8 +220,7 @@ class Layouts:
             return None
         for name, variable in decoded.items():
             packing[name] = cf_encoding(variable)
-            variable.encoding = portable_encoding(variable)
-            variables[name] = variable
+            variables[name] = as_stored(variable)
         dataset = part.dataset.assign(
             {name: variables[str(name)] for name in part.dataset.variables}
         )

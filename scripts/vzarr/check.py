@@ -61,7 +61,7 @@ def compare_files(
             differ(name, "the variable", *present)
         return found
     for name in sorted(map(str, names)):
-        grows = dimension in other.dataset[name].dims or name == dimension
+        grows = dimension in other.dataset[name].dims
         _compare_encoding(name, first, other, grows, differ)
         _compare_variable(
             name, first.dataset[name].variable, other.dataset[name].variable, dimension, differ
@@ -115,7 +115,7 @@ def _compare_encoding(
     """All of what grows; of what is stored once, whose values are compared, only its meaning."""
     mine, theirs = other.packing.get(name, {}), first.packing.get(name, {})
     variable = first.dataset[name].variable
-    is_decoded = variable.dtype.kind in "mMO" and not is_virtual(variable)
+    is_decoded = variable.dtype.kind in "mMO"
     for key in sorted(mine.keys() | theirs.keys()):
         # Decoded times are encoded anew, so their epochs may differ.
         if key == "units" and (is_decoded or (not grows and " since " in str(mine.get(key)))):
@@ -148,7 +148,7 @@ def _first_difference(
         return mine.shape, theirs.shape
     where = np.argwhere(np.atleast_1d(mismatch(mine, theirs, None)))
     if not len(where):
-        return mine.dtype, theirs.dtype
+        return f"of type {mine.dtype}", f"of type {theirs.dtype}"
     index = tuple(where[0][: mine.ndim])
     return mine[index], theirs[index]
 

@@ -30,7 +30,7 @@ from vzarr.native import (
     hdf5_hazard,
     hdf5_unwritten,
 )
-from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, parse_file
+from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
 from vzarr.storage import Access
 
 COORDINATE_LIMIT = 1_000_000
@@ -65,7 +65,8 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``unlimited`` the names of unlimited dimensions.
+    times; ``unlimited`` the names of unlimited dimensions; ``placeholders`` the root's datasets
+    that are no variables, but that VirtualiZarr returns.
     """
 
     source: Source
@@ -73,6 +74,7 @@ class Description:
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     unlimited: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
 
     @property
     def references(self) -> int:
@@ -84,7 +86,8 @@ class Description:
 
 
 def plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return str(value) if isinstance(value, complex) else value  # JSON has no complex numbers
 
 
 def describe(source: Source, content: Content) -> Description:
@@ -98,8 +101,15 @@ def describe(source: Source, content: Content) -> Description:
         Whatever the reader raises for a broken file.
     """
     file_format = detect_format(content)
-    if file_format == "hdf5" and (found := _describe_hdf5(source, content)):
-        return found
+    if file_format == "hdf5":
+        try:
+            found = _describe_hdf5(source, content)
+        except InputError:
+            raise
+        except Exception:
+            found = None  # what h5netcdf refuses
+        if found:
+            return found
     return _describe_parsed(parse_file(source, content.access))
 
 
@@ -137,8 +147,10 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                         bounds.add(f"{group}/{_attributes(dataset).get('bounds')}".lstrip("/"))
                 for path in bounds & found.variables.keys():
                     found.variables[path].storage, found.variables[path].references = "loaded", 0
+        datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
+        found.placeholders = tuple(name for name in datasets if name not in found.variables)
     if not found.variables:
-        raise InputError(f"{source.url}: holds no variables.")
+        raise InputError(nothing_in(content))
     return found
 
 

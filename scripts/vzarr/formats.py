@@ -135,7 +135,10 @@ def sniff(content: Content) -> str:
             raise InputError(f"{content.url}: {what}: {advice}.")
     if head[257:262] == b"ustar":
         raise InputError(f"{content.url}: a tar archive: unpack it and build from what is in it.")
-    raise InputError(f"{content.url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}.")
+    raise InputError(
+        f"{content.url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}: "
+        "fetch it again, or convert it to one of these."
+    )
 
 
 def _known() -> str:

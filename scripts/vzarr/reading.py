@@ -1,69 +1,133 @@
-"""How to read a remote file: whole, in parts at once, or by blocks, as its size and layout ask for.
+"""How to read a remote file: whole, or by blocks and, where these do not end, the rest at once.
 
-One request costs as much as megabytes. A small file is one request; a larger one is fetched whole,
-in parts at a time, for the index of its chunks may lie anywhere; only a file with paged space,
-which keeps its metadata together, is read by blocks (``benchmarks``, parsing).
+One request costs as much as megabytes, and the index of a file's chunks may lie in one place or all
+over it. So a small file is one request; of a larger HDF5 file large blocks are fetched, and the
+whole in parallel as soon as too many were needed (``benchmarks``, parsing).
 """
 
 from __future__ import annotations
 
+import io
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
 from typing import Any
 
-import h5py
 import obstore
-from obspec_utils.readers import BlockStoreReader
 
 ONE_REQUEST = 8 * 1024**2
 """Bytes up to which a file is fetched in one request, and of a part of a larger one."""
-PARTS_AT_A_TIME = 8
+PARTS_AT_A_TIME = 16
 IN_MEMORY_LIMIT = 256 * 1024**2
 """Bytes up to which a file is held in memory."""
-BLOCK = 1024**2
-BLOCKS = 256
+BLOCK = 4 * 1024**2
+BLOCKS = 64
 """Blocks of a file that are kept in memory."""
+PATIENCE = 4
+"""Blocks after which the index counts as scattered, and the whole file is fetched."""
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-class _KnownSize:
-    """A store for a reader that would ask for the size of its file, which is known."""
+class RemoteFile(io.RawIOBase):
+    """A seekable file over an object of ``size`` bytes, which fetches what is read of it once."""
 
-    def __init__(self, store: Any, size: int) -> None:
-        self._store, self._size = store, size
+    def __init__(self, store: Any, path: str, size: int) -> None:
+        self._store, self._path, self.size = store, path, size
+        self._position = 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._misses = 0
+        self._whole: bytes | None = None
+        self._lock = RLock()
 
-    def head(self, path: str) -> dict[str, Any]:
-        return {"path": path, "size": self._size}
+    def readable(self) -> bool:
+        return True
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.range(self._position, self._position + len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def range(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end``, fewer at the end of the file."""
+        end = min(end, self.size)
+        if start >= end:
+            return b""
+        with self._lock:
+            if self._whole is None:
+                numbers = range(start // BLOCK, (end - 1) // BLOCK + 1)
+                blocks = [self._block(number) for number in numbers]
+            if self._whole is not None:
+                return self._whole[start:end]
+            first = numbers[0] * BLOCK
+            return b"".join(blocks)[start - first : end - first]
+
+    def samples(self, starts: list[int], length: int) -> list[bytes]:
+        """Small parts, which are not kept."""
+        if self._whole is not None:
+            return [self._whole[start : start + length] for start in starts]
+        lengths = [min(length, self.size - start) for start in starts]
+        found = obstore.get_ranges(self._store, self._path, starts=starts, lengths=lengths)
+        return [bytes(part) for part in found]
+
+    def _block(self, number: int) -> bytes:
+        if self._whole is not None:
+            return b""
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+            return self._blocks[number]
+        if self._misses >= PATIENCE and self.size <= IN_MEMORY_LIMIT:
+            self._whole = read_parts(self._store, self._path, self.size)
+            self._blocks.clear()
+            return b""
+        self._misses += 1
+        start = number * BLOCK
+        end = min(start + BLOCK, self.size)
+        self._blocks[number] = bytes(
+            obstore.get_range(self._store, self._path, start=start, end=end)
+        )
+        if len(self._blocks) > BLOCKS:
+            self._blocks.popitem(last=False)
+        return self._blocks[number]
 
 
-def read_remote(store: Any, path: str, size: int) -> bytes | BlockStoreReader:
-    """The content of an object of ``size`` bytes, or a seekable file that fetches blocks of it."""
+class FileStore:
+    """Answers what VirtualiZarr asks a registry's store for, from a file that has it."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+
+    async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
+        return self._file.range(start, end)
+
+
+def read_remote(store: Any, path: str, size: int) -> bytes | RemoteFile:
+    """The content of an object of ``size`` bytes, or a file that fetches blocks of it."""
     if size <= ONE_REQUEST:
         return bytes(obstore.get(store, path).bytes())
-    blocks = BlockStoreReader(_KnownSize(store, size), path, BLOCK, BLOCKS)
-    if size > IN_MEMORY_LIMIT or is_paged(blocks):
-        blocks.seek(0)
-        return blocks
+    file = RemoteFile(store, path, size)
+    is_hdf5 = file.range(0, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    if is_hdf5 or size > IN_MEMORY_LIMIT:
+        return file
     return read_parts(store, path, size)
 
 
-def is_paged(file: Any) -> bool:
-    """Whether a seekable file is HDF5 with its metadata in pages (``h5repack -S PAGE``)."""
-    file.seek(0)
-    if bytes(file.read(len(HDF5_SIGNATURE))) != HDF5_SIGNATURE:
-        return False
-    try:
-        with h5py.File(file, "r") as opened:
-            strategy = opened.id.get_create_plist().get_file_space_strategy()[0]
-    except (OSError, RuntimeError):  # the parser will say what is wrong with it
-        return False
-    return strategy == h5py.h5f.FSPACE_STRATEGY_PAGE
-
-
 def read_parts(store: Any, path: str, size: int) -> bytes:
-    """An object's bytes, fetched in several requests at once."""
+    """An object's bytes, in several requests at once.
+
+    ``obstore.get_ranges`` would merge ranges that touch into one request.
+    """
 
     def part(start: int) -> bytes:
         end = min(start + ONE_REQUEST, size)

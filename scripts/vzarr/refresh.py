@@ -27,7 +27,7 @@ from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
-from vzarr.history import METADATA_KEY
+from vzarr.history import METADATA_KEY, what_changed
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
@@ -240,18 +240,6 @@ def repoint(
 def as_folder(place: str) -> str:
     """A prefix as a URL that ends with a slash."""
     return as_url(place).rstrip("/") + "/"
-
-
-def what_changed(record: dict[str, Any], now: Source) -> str:
-    """How a source differs from its record, or an empty string."""
-    if now.size != record["size"]:
-        return f"has {now.size} bytes, had {record['size']}"
-    then = datetime.fromisoformat(record["last_modified"])
-    if now.last_modified != then:
-        return f"was written at {now.last_modified}, before at {then}"
-    if now.etag != record["etag"]:
-        return f"has the ETag {now.etag}, had {record['etag']}"
-    return ""
 
 
 def refreshed_metadata(

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +18,10 @@ from types import TracebackType
 from typing import Any
 
 from vzarr.alike import Layouts
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source
 from vzarr.native import Content, fetch
-from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file
+from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
 from vzarr.storage import Access
 
 FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
@@ -48,8 +49,8 @@ class Parsing:
     """Parses files, in their order, and remembers the layouts that it has met.
 
     In this process while that is quick; from ``POOL_FROM_SECONDS`` of work left on in as many
-    processes as there are cores, or in ``workers``. They are started by forkserver: after a fork of
-    this process, whose libraries hold threads, they would hang. ``dask`` is the address of a
+    processes as there are cores, or in ``workers``. They are spawned: after a fork of a process
+    whose libraries hold threads they would hang. ``dask`` is the address of a
     scheduler whose workers parse instead, in the same environment as this process.
     """
 
@@ -111,7 +112,7 @@ class Parsing:
 
     def _in_processes(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
         if self._pool is None:
-            context = multiprocessing.get_context("forkserver")
+            context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count(), mp_context=context)
         tasks = _tasks(sources, self._count())
         for results in self._pool.map(parse_some, tasks, [self._options] * len(tasks)):
@@ -169,7 +170,7 @@ def _parse(
     try:
         if isinstance(content, Exception):
             raise content
-        if parsed := layouts.parse(source, content):
+        if parsed := _like_known(layouts, source, content):
             return parsed
         parsed = parse_file(
             source,
@@ -179,12 +180,23 @@ def _parse(
             options.groups,
             content=content,
         )
-        layouts.remember(parsed, content)
+        with suppress(Exception):  # a layout that nobody knows is no harm
+            layouts.remember(parsed, content)
         return parsed
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
-    except Exception as error:
-        return Unreadable(source, f"{source.url}: cannot be read: {first_line(error)}.")
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        return Unreadable(source, unreadable(source.url, error))
+
+
+def _like_known(layouts: Layouts, source: Source, content: Content) -> ParsedFile | None:
+    """What is known helps; what is too odd for that is parsed as a whole, which says why."""
+    try:
+        return layouts.parse(source, content)
+    except Exception:
+        return None
 
 
 def _fetch_ahead(

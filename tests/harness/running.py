@@ -18,7 +18,7 @@ from pytest_examples import EvalExample
 from harness import deprecations, traps
 from harness.blocks import Block, Chain, output_lines
 
-SCRIPT_TIMEOUT = 60
+SCRIPT_TIMEOUT = 180
 SITE_FOLDER = Path(__file__).with_name("site")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cftime
 import netCDF4
 import numpy as np
 
@@ -25,6 +26,7 @@ class Recipe:
     chunk: int = 1
     level: int = 4
     shuffle: bool = True
+    fletcher32: bool = False
     jitter: float = 0.0
     mask: float = 1.0
     shift: float = 0.0
@@ -43,12 +45,17 @@ class Recipe:
             time = file.createVariable("time", "f8", ("time",))
             time.units = f"days since {self.epoch}"
             time.calendar = self.calendar
-            epoch = np.datetime64(self.epoch, "D")
-            shift = int((epoch - np.datetime64("2000-01-01")).astype(int))
-            time[:] = np.arange(self.start, self.start + self.steps) - shift
+            first = cftime.datetime(2000, 1, 1, calendar=self.calendar)
+            since = cftime.date2num(first, time.units, self.calendar)
+            time[:] = np.arange(self.start, self.start + self.steps) + since
             file.createVariable("lat", "f8", ("lat",))[:] = np.arange(4.0) + self.jitter
             compression = (
-                {"zlib": True, "complevel": self.level, "shuffle": self.shuffle}
+                {
+                    "zlib": True,
+                    "complevel": self.level,
+                    "shuffle": self.shuffle,
+                    "fletcher32": self.fletcher32,
+                }
                 if self.format == "NETCDF4"
                 else {}
             )

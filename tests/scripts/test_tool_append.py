@@ -6,20 +6,26 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import icechunk
+import netCDF4
 import numpy as np
+import obstore
 import pytest
 import xarray as xr
 from making import Recipe
+from obstore.store import S3Store
 from vzarr.append import append
 from vzarr.build import build
 from vzarr.errors import InputError, Refused
 from vzarr.storage import Access
 from vzarr.verify import verify_repository
+from worlds.s3 import STORES_BUCKET
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 
@@ -152,6 +158,14 @@ def test_skip_bad_takes_the_others(repository: Path, data: Path) -> None:
     ]
 
 
+def test_skip_bad_passes_over_another_mask(repository: Path, data: Path) -> None:
+    """Also of the first new file, which only the store can be compared with."""
+    replace(NEXT, mask=2.0).write(data / "bad.nc")
+    done = append([str(data / "bad.nc"), *days(data, 6)], str(repository), Access(), skip_bad=True)
+    assert [url.rpartition("/")[2] for url in done.appended] == ["d006.nc"]
+    assert "bad.nc: mask: the value is 2.0, but 1.0 in" in "".join(done.left_out)
+
+
 def test_nothing_follows_a_partial_chunk(tmp_path: Path, data: Path) -> None:
     files = days(data, 0, steps=3, chunk=2)
     build(files, str(tmp_path / "repo"), Access(), concat_dim="time")
@@ -189,7 +203,7 @@ def test_two_runs_at_once_append_each_file_once(repository: Path, data: Path) ->
     command = [sys.executable, str(TOOL), "append", *files, "--repo", str(repository), "--quiet"]
     environment = {**os.environ, "ICECHUNK_LOG": "error"}
     runs = [subprocess.Popen(command, env=environment) for _ in range(2)]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0]
+    assert [run.wait(timeout=180) for run in runs] == [0, 0]
     np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=10).values)
     assert verify_repository(str(repository), Access(), sample=None).sources == 5
 
@@ -242,3 +256,63 @@ def test_large_files_with_one_fingerprint(tmp_path: Path, data: Path) -> None:
     assert len(done.appended) == 2
     sources = commits(tmp_path / "repo")[0].metadata["virtual_zarr"]["sources"]
     assert len({record["fingerprint"] for record in sources}) == 1
+
+
+def test_s3_twice_and_twice_at_once(
+    enter_world: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Objects and repository in a bucket; the commits of two runs meet there."""
+    files = [Path(file) for file in days(tmp_path, 0, 2, 4, 6)]
+    enter_world("s3-keys")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    bucket = S3Store(STORES_BUCKET, region="us-west-2")
+    for file in files:
+        obstore.put(bucket, f"growing/{file.name}", file.read_bytes())
+    urls = [f"s3://{STORES_BUCKET}/growing/{file.name}" for file in files]
+    repository = f"s3://{STORES_BUCKET}/growing.icechunk"
+    build(urls[:2], repository, Access())
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(append, urls, repository, Access()) for _ in range(2)]
+    assert sorted(len(run.result().appended) for run in runs) == [0, 2]
+    assert append(urls, repository, Access()).snapshot is None
+    report = verify_repository(repository, Access(), sample=None)
+    assert report.failures == []
+    assert report.sources == 4
+    obstore.put(bucket, "growing/d004.nc", replace(NEXT, shift=4.0).write(files[2]).read_bytes())
+    with pytest.raises(Refused, match=r"d004.nc: .* when it was committed. .*--replace"):
+        append(urls, repository, Access())
+    done = append(urls, repository, Access(), replace_known=True)
+    assert done.replaced == [urls[2]]
+    assert verify_repository(repository, Access(), sample=None).passed
+
+
+def test_group_that_does_not_fit(tmp_path: Path, data: Path) -> None:
+    """Each group is compared, and the sentence names the variable of the group."""
+    data.mkdir()
+
+    def write(start: int, units: str) -> str:
+        path = data / f"g{start}.nc"
+        with netCDF4.Dataset(path, "w") as file:
+            file.createDimension("time", None)
+            time = file.createVariable("time", "f8", ("time",))
+            time.units = "days since 2000-01-01"
+            time[:] = [start, start + 1]
+            group = file.createGroup("science")
+            v = group.createVariable("v", "f4", ("time",), chunksizes=(1,))
+            v[:], v.units = [start, start + 1], units
+        return str(path)
+
+    build([write(0, "K"), write(2, "K")], str(tmp_path / "repo"), Access())
+    append([write(4, "K")], str(tmp_path / "repo"), Access())
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed
+    with pytest.raises(Refused, match=r"g6.nc: v: units is degC, but K in"):
+        append([write(6, "degC")], str(tmp_path / "repo"), Access())
+
+
+def test_times_finer_than_those_of_an_earlier_batch(tmp_path: Path, data: Path) -> None:
+    files = timed(data, 0.0, 1.0, 2.0, 3.5, units="seconds since 2000-01-01")
+    sentence = r"t03.nc: time: the resolution of its times is milliseconds, but seconds in"
+    with pytest.raises(Refused, match=sentence + r".*--batch 4"):
+        build(files, str(tmp_path / "repo"), Access(), batch=2)
+    build(files, str(tmp_path / "other"), Access(), batch=4)
+    assert verify_repository(str(tmp_path / "other"), Access(), sample=None).passed

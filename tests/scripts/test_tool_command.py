@@ -109,12 +109,12 @@ def test_failed_comparison_leaves_nothing(
     from vzarr.errors import Refused
     from vzarr.storage import Access
 
-    def wrong(datasets, *arguments, **options):
+    def wrong(store, datasets, last_updated_at):
         datasets[""].v.attrs["scale_factor"] = 0.25
-        return write(datasets, *arguments, **options)
+        return write(store, datasets, last_updated_at)
 
-    write = building.write_repository
-    monkeypatch.setattr(building, "write_repository", wrong)
+    write = building.write_datasets
+    monkeypatch.setattr(building, "write_datasets", wrong)
     with pytest.raises(Refused, match=r"v\[0, 0\] reads 15.0, in the file 20.0"):
         building.build([str(file) for file in files], "repo", Access())
     assert not Path("repo").exists()

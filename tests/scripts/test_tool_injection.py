@@ -34,6 +34,7 @@ NO_STORE = {
     "T41": "the guard against others",
     "T43": "reads right within rounding",
     "T55": "raises while parsing",
+    "T58": "every command refuses such names",
 }
 """Traps of which no wrong store can be written, and why."""
 
@@ -82,9 +83,11 @@ GUARDS = {
     "T50": RIGHT,
     "T51": RIGHT,
     "T52": RIGHT,
-    "T53": "v is a compound type that cannot be virtual",
+    "T53": "v is of a compound type that cannot be virtual",
     "T54": RIGHT,
     "T55": RIGHT,
+    "T57": "v: the fill value is 5.0, but 0.0 in",
+    "T58": "a reference is a URL, in which '%20' has a meaning of its own",
     "T56": "v: add_offset is 400000.0, but 10.0 in",
 }
 """What ``build`` says to a trap's files, or nothing if it builds them right."""

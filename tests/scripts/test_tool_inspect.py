@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import netCDF4
 import numpy as np
 import pytest
 import virtual_zarr
+import xarray as xr
 from making import Recipe
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
@@ -41,6 +43,24 @@ def inspect(*files: Path | str) -> Inspected:
 def only_set(inspected: Inspected) -> FileSet:
     (found,) = inspected.sets
     return found
+
+
+def suggested(found: FileSet) -> list[str]:
+    """What the suggested command gives to the tool."""
+    runner, run, tool, *arguments = shlex.split(found.build)
+    assert (runner, run, Path(tool).name) == ("uv", "run", TOOL.name)
+    return arguments
+
+
+def combine(found: FileSet) -> xr.Dataset:
+    """What the suggested call returns."""
+    names = {
+        "open_virtual_mfdataset": open_virtual_mfdataset,
+        "urls": found.files,
+        "registry": ObjectStoreRegistry({"file://": LocalStore()}),
+        "HDFParser": HDFParser,
+    }
+    return eval(found.combine, names)
 
 
 @pytest.fixture
@@ -72,17 +92,9 @@ def test_suggested_command_and_call_do_the_job(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = only_set(inspect(f"{tmp_path}/*.nc"))
-    program, *arguments = shlex.split(found.build)
-    assert program == "virtual_zarr.py"
-    assert virtual_zarr.main(arguments) == 0
+    assert virtual_zarr.main(suggested(found)) == 0
     assert virtual_zarr.main(["verify", "--repo", "NAME.icechunk", "--all"]) == 0
-    names = {
-        "open_virtual_mfdataset": open_virtual_mfdataset,
-        "urls": found.files,
-        "registry": ObjectStoreRegistry({"file://": LocalStore()}),
-        "HDFParser": HDFParser,
-    }
-    combined = eval(found.combine, names)
+    combined = combine(found)
     assert dict(combined.sizes) == {"time": 8, "lat": 4}
     days = np.datetime64("2000-01-01") + np.arange(8).astype("m8[D]")
     np.testing.assert_array_equal(combined.time.values, days)
@@ -204,6 +216,42 @@ def test_layouts_that_cannot_be_virtual(tmp_path: Path) -> None:
         assert f"  {name} is copied: {reason}" in "\n".join(as_lines(inspected))
 
 
+def test_suggested_call_leaves_out_what_would_read_wrong(tmp_path: Path) -> None:
+    """Compact layout and placeholders of dimensions, of which the parser makes zeros."""
+    hazards = write_hazards(tmp_path / "hazards.h5")
+    for n in range(2):
+        path = Recipe(start=2 * n).write(tmp_path / f"d{n}.nc")
+        with netCDF4.Dataset(path, "a") as file:
+            file.createDimension("nv", 12)
+            file.createVariable("w", "f4", ("time", "nv"))[:] = 1
+        with h5py.File(hazards, "r") as source, h5py.File(path, "a") as file:
+            source.copy("compact", file)
+            file["compact"].dims[0].attach_scale(file["nv"])
+    found = only_set(inspect(tmp_path / "d*.nc"))
+    assert found.placeholders == ["nv"]
+    assert "no variable, but a placeholder: nv" in "\n".join(as_lines(Inspected(2, 0, [found], {})))
+    combined = combine(found)
+    assert sorted(combined.variables) == ["crs", "lat", "mask", "time", "v", "w"]
+    assert "compact: add what xarray.open_dataset reads" in found.combine
+
+
+def test_more_files_than_a_command_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vzarr.survey.NAMED_FILES", 2)
+    for n in range(3):
+        Recipe(start=2 * n).write(tmp_path / f"a {n}.nc")
+    Recipe(units="degC").write(tmp_path / "odd.nc")
+    assert virtual_zarr.main(["inspect", "*.nc", "--json", "--quiet"]) == 0
+    (tmp_path / "inspected.json").write_text(report := capsys.readouterr().out)
+    command = json.loads(report)["sets"][0]["build"]
+    assert command.startswith("jq ")
+    prepare = command.partition("uv run")[0] + "printf '%s\\n'"
+    listed = subprocess.run(["bash", "-c", prepare], capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines() == [f"file://{tmp_path}/a {n}.nc" for n in range(3)]
+
+
 def test_what_is_too_large_to_copy_must_be_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +264,7 @@ def test_what_is_too_large_to_copy_must_be_left_out(
     assert "--drop lzf" in found.build
     assert "lzf must be left out: Zarr has no codec" in "\n".join(as_lines(inspected))
     monkeypatch.chdir(tmp_path)
-    assert virtual_zarr.main(shlex.split(found.build)[1:]) == 0
+    assert virtual_zarr.main(suggested(found)) == 0
 
 
 def check_against_build(path: Path) -> None:
@@ -288,6 +336,51 @@ def test_broken_files_are_reported_and_it_goes_on(
     assert captured.err == ""
 
 
+def test_names_and_kinds_of_files(tmp_path: Path) -> None:
+    names = ["a b.nc", "c[1].nc", "d+e.nc", "f%.nc", "ü.nc"]
+    for n, name in enumerate(names):
+        Recipe(start=2 * n).write(tmp_path / name)
+    for name in ("h#1.nc", "i?.nc", "j%20k.nc"):
+        Recipe().write(tmp_path / name)
+    (tmp_path / "folder.nc").mkdir()
+    (tmp_path / "loop.nc").symlink_to("loop.nc")
+    (tmp_path / "nowhere.nc").symlink_to("gone.nc")
+    os.mkfifo(tmp_path / "pipe.nc")
+    inspected = inspect(tmp_path / "*.nc", tmp_path / "folder.nc")
+    found = only_set(inspected)
+    assert [url.rpartition("/")[2] for url in found.files] == names
+    reasons = {url.rpartition("/")[2]: why for url, why in inspected.unreadable.items()}
+    for name, why in {
+        "folder.nc": "a folder without Zarr metadata",
+        "h#1.nc": "a reference is a URL, in which '#' has a meaning of its own",
+        "i?.nc": "in which '?' has",
+        "j%20k.nc": "in which '%20' has",
+        "loop.nc": "is no file, but a link that leads nowhere",
+        "nowhere.nc": "is no file, but a link that leads nowhere",
+        "pipe.nc": "is no file, but a pipe or a device",
+    }.items():
+        assert f"/{name}: " in reasons[name]
+        assert why in reasons.pop(name)
+    assert reasons == {}
+    built = build([url.removeprefix("file://") for url in found.files], f"{tmp_path}/r", Access())
+    assert built.references == len(names) * 2 + 2
+
+
+def test_files_without_a_coordinate_follow_their_names(tmp_path: Path) -> None:
+    for n in (1, 2, 10):
+        dataset = xr.Dataset({"v": ("x", [float(n)])})
+        encoding = {"v": {"chunksizes": (1,)}}
+        path = tmp_path / f"f{n}.nc"
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding, unlimited_dims=["x"])
+    found = only_set(inspect(tmp_path / "*.nc"))
+    assert [url.rpartition("/")[2] for url in found.files] == ["f1.nc", "f2.nc", "f10.nc"]
+    assert found.notes == ["no coordinate along x: the files lie in the order of their names"]
+    built = build([f"{tmp_path}/*.nc"], str(tmp_path / "repo"), Access())
+    assert built.sources == found.files
+    (note,) = built.notes
+    assert note.startswith("no coordinate says in which order the files lie along x")
+
+
 def test_nothing_matches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert virtual_zarr.main(["inspect", str(tmp_path / "*.nc")]) == 2
     assert "no such file" in capsys.readouterr().err
@@ -321,28 +414,29 @@ def test_objects_on_s3(enter_world: Callable[[str], None]) -> None:
 
 
 def test_five_hundred_files_in_seconds(daily: list[Path], tmp_path: Path) -> None:
-    """Under 20 s and 400 MB on 2 cores, imports included; measured in its own process."""
+    """Under 20 s and 400 MB, imports included; processor time, whatever else the machine does."""
     folder = tmp_path / "many"
     folder.mkdir()
     for n in range(500):
         shutil.copy(daily[0], folder / f"f{n:03}.nc")
     # Not ru_maxrss, which a new process has from the one that started it.
     measure = (
-        "import re, sys, virtual_zarr\n"
+        "import os, re, sys, virtual_zarr\n"
         "status = virtual_zarr.main(sys.argv[1:])\n"
         "peak = re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]\n"
-        "print(status, peak, file=sys.stderr)\n"
+        "print(status, peak, sum(os.times()[:2]), file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", measure, "inspect", f"{folder}/*.nc", "--json", "--quiet"],
         cwd=TOOL.parent,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=240,
     )
-    status, kilobytes = map(int, done.stderr.split())
+    status, kilobytes, seconds = map(float, done.stderr.split())
     assert status == 0
     assert kilobytes < 400 * 1024
+    assert seconds < 20
     (found,) = json.loads(done.stdout)["sets"]
     assert len(found["files"]) == 500
     assert len(found["overlaps"]) == 499

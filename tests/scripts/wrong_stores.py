@@ -571,6 +571,21 @@ def padded_names(folder: Path) -> Case:
     return Case(write=alone(path, NetCDF3Parser()), **single(path))
 
 
+@trap("T57")
+def unwritten(folder: Path) -> Case:
+    files = []
+    for number, fill in enumerate((0.0, 5.0)):
+        files.append(folder / f"f{number}.h5")
+        with h5py.File(files[-1], "w") as file:
+            time = file.create_dataset("time", data=[2.0 * number, 2 * number + 1])
+            time.attrs["units"] = "days since 2000-01-01"
+            time.make_scale("time")
+            v = file.create_dataset("v", (2,), "f4", chunks=(1,), fillvalue=fill)
+            v[0] = 1
+            v.dims[0].attach_scale(time)
+    return Case(files, combined(*files), file="f1.h5")
+
+
 # Kerchunk and Zarr v2 ---------------------------------------------------------------------------
 
 
@@ -748,6 +763,11 @@ def float32_scale(folder: Path) -> list[Path]:
     encoding = {"v": {**packing, "_FillValue": -32767}}
     dataset.to_netcdf(folder / "f0.nc", engine="h5netcdf", encoding=encoding)
     return [folder / "f0.nc"]
+
+
+@files_of("T58")
+def escaped(folder: Path) -> list[Path]:
+    return [Recipe().write(folder / "a%20b.nc")]
 
 
 @files_of("T55")
