@@ -20,6 +20,7 @@ CEILINGS = {
     "SKILL.md": 5000,
     "examples.md": 15500,
     "troubleshooting.md": 17000,
+    "references/formats.md": 10500,
     "references/traps.md": 21000,
 }
 """Tokens. A client loads the description always, the rest when it is needed."""
