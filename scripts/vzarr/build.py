@@ -200,7 +200,11 @@ class _Build:
             while done < total:
                 files = self.sources[done : done + size]
                 started = datetime.now(UTC)
-                results = parsing.parse(files, lambda n, begun=done: show(begun + n, total))
+                results = parsing.parse(
+                    files,
+                    lambda n, begun=done: show(begun + n, total),
+                    following=total - done - len(files),
+                )
                 done += len(files)
                 self._write_batch(results, started, more_follow=done < total)
                 written = done

@@ -59,6 +59,7 @@ class Parsing:
     ) -> None:
         self._options, self._workers = options, workers
         self._pool: ProcessPoolExecutor | None = None
+        self._following = 0
         self._client = _dask_client(dask) if dask else None
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
@@ -77,9 +78,16 @@ class Parsing:
             self._client.close()
 
     def parse(
-        self, sources: Sequence[Source], progress: Callable[[int], None] = lambda done: None
+        self,
+        sources: Sequence[Source],
+        progress: Callable[[int], None] = lambda done: None,
+        following: int = 0,
     ) -> list[ParsedFile | Unreadable]:
-        """What became of each file. ``progress`` is told how many are done."""
+        """What became of each file. ``progress`` is told how many are done.
+
+        ``following`` files will be asked for after these, which counts when processes are weighed.
+        """
+        self._following = following
         results: list[ParsedFile | Unreadable] = []
         for result in self._results(sources):
             results.append(result)
@@ -101,7 +109,7 @@ class Parsing:
         begun = time.monotonic()
         for done, result in enumerate(parse_in_turn(sources, self._options), 1):
             yield result
-            spent, left = time.monotonic() - begun, len(sources) - done
+            spent, left = time.monotonic() - begun, len(sources) - done + self._following
             enough = spent > TRIAL_SECONDS and spent / done * left > POOL_FROM_SECONDS
             if enough and self._workers is None and self._count() > 1:
                 yield from self._in_processes(sources[done:])

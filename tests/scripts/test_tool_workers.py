@@ -81,6 +81,10 @@ def test_processes_are_started_when_they_pay(
         parsing.parse(sources)
         assert parsing._pool is None, "a dozen small files do not pay for a pool"
     monkeypatch.setattr(workers, "TRIAL_SECONDS", 0.0)
+    if len(os.sched_getaffinity(0)) > 1:
+        with Parsing(Options(record_dimension="time")) as parsing:
+            assert summary(parsing.parse(sources, following=10**6)) == expected
+            assert parsing._pool is not None, "but a million that follow do"
     monkeypatch.setattr(workers, "POOL_FROM_SECONDS", 0.0)
     with Parsing(Options(record_dimension="time")) as parsing:
         assert summary(parsing.parse(sources)) == expected
