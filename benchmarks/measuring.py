@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import math
 import multiprocessing
+import re
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Cell = str | int | float
@@ -18,12 +20,17 @@ Cell = str | int | float
 
 @dataclass(frozen=True)
 class Floor:
-    """A ratio that must hold: ``measured`` at most, or at least, ``limit``."""
+    """A ratio that must hold: ``measured`` at most, or at least, ``limit``.
+
+    ``why`` tells of one that cannot be reached what stands in the way; it is shown, and fails
+    nothing.
+    """
 
     what: str
     measured: float
     limit: float
     at_least: bool = False
+    why: str = ""
 
     @property
     def holds(self) -> bool:
@@ -31,7 +38,7 @@ class Floor:
 
     def __str__(self) -> str:
         sign = "at least" if self.at_least else "at most"
-        answer = "holds" if self.holds else "DOES NOT HOLD"
+        answer = "holds" if self.holds else f"DOES NOT HOLD{self.why and ': '}{self.why}"
         return f"{self.what}: {self.measured:.2f} ({sign} {self.limit:g}): {answer}"
 
 
@@ -148,7 +155,11 @@ def _report(sending, function: Callable[..., Any], arguments: Sequence[Any]) -> 
 
 
 def _peak() -> int:
-    """Bytes; Linux gives kilobytes, macOS bytes."""
+    """Bytes. Not ``ru_maxrss`` on Linux, which a new process has from the one that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(kilobytes) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
