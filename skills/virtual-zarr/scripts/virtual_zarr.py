@@ -17,9 +17,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
@@ -31,6 +33,7 @@ examples:
   virtual_zarr.py build data/*.nc --repo era5.icechunk
   virtual_zarr.py build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous \\
       --region us-east-1 --concat-dim t --repo goes.icechunk
+  virtual_zarr.py build 's3://acme/2024/*.nc' --repo s3://acme-stores/2024 --dask tcp://host:8786
   virtual_zarr.py verify --repo era5.icechunk --all --json
   virtual_zarr.py append data/*.nc --repo era5.icechunk
 
@@ -62,7 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
         parents=[shared, remote],
         help="make a repository of references to files",
         description="Make a new Icechunk repository of references to NetCDF or HDF5 files. Refuses "
-        "files that would read wrong side by side; compares a sample before it commits.",
+        "files that would read wrong side by side; compares a sample before it commits. After a "
+        "stop the same command goes on where it stood.",
     )
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
@@ -73,7 +77,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     build.add_argument("--message", help="of the commit")
-    build.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
+    add_workers(build)
+    build.add_argument(
+        "--batch", type=positive, metavar="FILES", help="files in a commit (default: 500)"
+    )
 
     verify = commands.add_parser(
         "verify",
@@ -113,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     append.add_argument("--message", help="of the commit")
-    append.add_argument("--workers", type=int, help="processes for parsing (default: by number)")
+    add_workers(append)
 
     demo = commands.add_parser(
         "demo",
@@ -124,6 +131,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--dir", default="virtual-zarr-demo", help="folder to make")
     return parser
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
+    return number
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workers", type=positive, help="processes that parse (default: as many as pay)"
+    )
+    command.add_argument(
+        "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+    )
 
 
 def add_inspect(commands, shared, remote) -> None:
@@ -192,12 +215,15 @@ def run_build(options: argparse.Namespace) -> int:
         groups=tuple(options.group),
         message=options.message,
         workers=options.workers,
+        batch=options.batch,
+        dask=options.dask,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     along = f" along {built.concat_dim}" if built.concat_dim else ""
     lines = [
         f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
         f"snapshot {built.snapshot}",
+        *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *reasons("stored natively", built.native),
@@ -222,6 +248,7 @@ def run_append(options: argparse.Namespace) -> int:
         skip_bad=options.skip_bad,
         message=options.message,
         workers=options.workers,
+        dask=options.dask,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
@@ -388,7 +415,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Prints one sentence instead of a traceback."""
     options = make_parser().parse_args(arguments)
-    from vzarr.errors import InputError, Refused
+    from vzarr.errors import InputError, Refused, is_failure
     from vzarr.report import print_error
 
     commands = {
@@ -407,9 +434,11 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(str(error))
         status = 2
     except KeyboardInterrupt:
-        print_error("interrupted; nothing was committed.")
+        print_error("interrupted; main is as it was. The same command goes on where this stopped.")
         status = 3
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         first = (str(error).strip().splitlines() or [""])[0]
         print_error(f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)")
         status = 3
@@ -418,5 +447,20 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+def silence_libraries() -> None:
+    """Leave stderr to this tool: HDF5, ecCodes and panics of Rust write into it past Python."""
+    if os.environ.get("VZARR_DEBUG"):
+        return
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    warnings.simplefilter("ignore")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
+
+
 if __name__ == "__main__":
+    silence_libraries()
     sys.exit(main())

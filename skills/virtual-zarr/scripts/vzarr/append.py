@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import icechunk
 import numpy as np
 import xarray as xr
+import zarr
 
 import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
-from vzarr.combine import common_attributes
+from vzarr.combine import finer_unit
 from vzarr.errors import InputError, Refused
+from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.groups import combine_groups, describe, stored_groups
-from vzarr.history import METADATA_KEY, continue_metadata, read_history
-from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
+from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
+from vzarr.native import fetch, mismatch, open_native, rounding
+from vzarr.parse import ParsedFile, Unreadable, digest
 from vzarr.refresh import (
     beside,
     parsing_options,
     replace_files,
     stored_file,
     stored_part,
-    what_changed,
     with_containers,
 )
 from vzarr.storage import Access, as_url, authorization
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
-from vzarr.write import open_any_repository
+from vzarr.workers import parse_files
+from vzarr.write import alone, open_any_repository
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -71,6 +71,7 @@ def append(
     skip_bad: bool = False,
     message: str | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     progress: Progress = silent,
 ) -> Appended:
     """Append those files that the repository does not hold yet, in the order of their records.
@@ -89,9 +90,9 @@ def append(
     sources = find_sources(patterns, access)
     for _ in range(ATTEMPTS):
         repository = open_any_repository(location, access)
-        run = _Run(location, access, replace_known, skip_bad, message, workers, progress)
+        run = _Run(location, access, replace_known, skip_bad, message, workers, dask, progress)
         try:
-            with _alone(location):
+            with alone(location):
                 return run.append(repository, sources)
         except icechunk.ConflictError:
             continue  # someone else committed: what is new has to be found out again
@@ -99,31 +100,6 @@ def append(
         f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
         "it again when fewer write."
     )
-
-
-@contextmanager
-def _flock(folder: Path) -> Iterator[None]:
-    import fcntl
-    import os
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _alone(location: str) -> Any:
-    """Local folders have no conditional writes, so two commits at once could both succeed."""
-    url = as_url(location)
-    if not url.startswith("file://"):
-        return nullcontext()
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:  # Windows
-        return nullcontext()
-    return _flock(Path(url.removeprefix("file://")))
 
 
 @dataclass
@@ -134,6 +110,7 @@ class _Run:
     skip_bad: bool
     message: str | None
     workers: int | None
+    dask: str | None
     progress: Progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -228,6 +205,7 @@ class _Run:
             sources,
             self.access,
             workers=self.workers,
+            dask=self.dask,
             progress=self.progress("parsed"),
             **parsing_options(metadata),
         )
@@ -249,17 +227,22 @@ class _Run:
         """Files that take an old one's place, by its number, and files that are new."""
         again: dict[int, ParsedFile] = {}
         new: list[ParsedFile] = []
+        spans = _spans(session.store, metadata)
         prints = {
             record["fingerprint"]: record["url"]
             for record in metadata["sources"]
             if record.get("fingerprint")
         }
-        spans = _spans(session.store, metadata)
+        fresh: dict[str, ParsedFile] = {}
         for file in parsed:
             if file.source.url in numbers:
                 again[numbers[file.source.url]] = file
-            elif file.fingerprint in prints:
-                found.known[file.source.url] = prints[file.fingerprint]
+                continue
+            url = prints.get(file.fingerprint or "", "")
+            # Two large files may have the same fingerprint; then only their records tell.
+            held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url))
+            if url and _equal(_records(file, metadata), held):
+                found.known[file.source.url] = url
             elif (number := _same_records(file, spans, metadata)) is not None:
                 if self.replace_known:
                     again[number] = file
@@ -274,6 +257,7 @@ class _Run:
                 new.append(file)
                 if file.fingerprint:
                     prints[file.fingerprint] = file.source.url
+                    fresh[file.source.url] = file
         return again, self._fitting(new, session.store, metadata, found)
 
     def _fitting(
@@ -289,6 +273,10 @@ class _Run:
             group: stored_file(store, found.repository, group, kept)
             for group, kept in stored_groups(metadata).items()
         }
+        once = {
+            group: _static_values(store, group, kept)
+            for group, kept in (stored_groups(metadata).items() if files else ())
+        }
         for file in files:
             problems: list[Difference] = []
             for group, kept in stored_groups(metadata).items():
@@ -297,6 +285,9 @@ class _Run:
                 beside_it = beside(stored[group], part, kept)
                 problems += compare_files(beside_it, part, dimension, self.access)
                 problems += _order_problems(stored[group], part, kept, store)
+                problems += _finer_times(stored[group], part, kept, store)
+                if not problems:
+                    problems += _other_values(part, once[group], found.repository, self.access)
             if problems:
                 self._refuse(str(replace(problems[0], advice=BUILD_ANEW)), found)
             else:
@@ -317,26 +308,10 @@ class _Run:
         dimension = metadata["concat_dim"]
         datasets, order, differing = combine_groups(files, dimension, self.access, self.skip_bad)
         found.left_out += map(str, differing)
-        described = {}
-        for group, kept in stored_groups(metadata).items():
-            described[group] = describe(order, group, dimension)
-            if kept["concat_dim"] is None:
-                continue
-            dataset = datasets[group]
-            static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
-            growing = dataset.drop_vars(static)
-            held = open_store(store, group)
-            growing.attrs = common_attributes([dict(held.attrs), dict(dataset.attrs)])
-            for variable in growing.variables.values():
-                if not is_virtual(variable):
-                    variable.encoding = {}  # the store's own holds for all of an array
-                variable.attrs = dict(variable.attrs)
-            found.references += int(growing.vz.nrefs())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                growing.vz.to_icechunk(
-                    store, group=group or None, append_dim=dimension, last_updated_at=checksum
-                )
+        kept = stored_groups(metadata)
+        described = {group: describe(order, group, dimension) for group in kept}
+        growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+        found.references += extend_store(store, datasets, growing, dimension, checksum)
         found.appended = [file.source.url for file in order]
         first = described.get("") or next(iter(described.values()))
         records = [
@@ -379,34 +354,52 @@ class _Run:
         return ", ".join(part for part in parts if part)
 
 
-def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[str, list[np.ndarray]]:
-    """By group: the record coordinate of each source, where there is one."""
-    found = {}
+Records = dict[str, tuple[object, np.ndarray]]
+"""By group: the units, where they are not decoded, and the values of a record coordinate."""
+
+
+def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int, Records]:
+    """The records of each source, by its number, in groups that have a coordinate for them."""
+    found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
     for group, kept in stored_groups(metadata).items():
-        dataset = open_store(store, group)
-        values = dataset.coords.get(kept["concat_dim"])
-        if values is not None:
-            ends = np.cumsum([record["length"] for record in kept["sources"]])
-            found[group] = np.split(values.values, ends[:-1])
+        coordinate = open_store(store, group).coords.get(kept["concat_dim"])
+        if coordinate is None:
+            continue
+        ends = np.cumsum([record["length"] for record in kept["sources"]])
+        for number, span in enumerate(np.split(coordinate.values, ends[:-1])):
+            found[number][group] = (coordinate.attrs.get("units"), span)
     return found
 
 
-def _same_records(
-    file: ParsedFile, spans: dict[str, list[np.ndarray]], metadata: dict[str, Any]
-) -> int | None:
-    """The number of the source that has just this file's record coordinate."""
+def _records(file: ParsedFile, metadata: dict[str, Any]) -> Records:
+    """As ``_spans``, of a file."""
+    found: Records = {}
     for group, kept in stored_groups(metadata).items():
-        dimension = kept["concat_dim"]
-        if group not in spans or (group and group not in file.children):
+        if group and group not in file.children:
             continue
-        part = stored_part(file, group, kept)
-        if dimension not in part.dataset.indexes:
-            continue
-        mine = part.dataset[dimension].values
-        for number, span in enumerate(spans[group]):
-            if len(span) == len(mine) and span[0] == mine[0] and bool((span == mine).all()):
-                return number
-    return None
+        dataset = stored_part(file, group, kept).dataset
+        if kept["concat_dim"] in dataset.indexes:
+            coordinate = dataset[kept["concat_dim"]]
+            found[group] = (coordinate.attrs.get("units"), coordinate.values)
+    return found
+
+
+def _equal(mine: Records, held: Records | None) -> bool:
+    """Whether two files have the same records, in all groups; true where none has any."""
+    return held is not None and all(
+        group in held and units == held[group][0] and np.array_equal(values, held[group][1])
+        for group, (units, values) in mine.items()
+    )
+
+
+def _same_records(
+    file: ParsedFile, spans: dict[int, Records], metadata: dict[str, Any]
+) -> int | None:
+    """The number of the source that has just this file's records."""
+    mine = _records(file, metadata)
+    if not mine:
+        return None
+    return next((number for number, held in spans.items() if _equal(mine, held)), None)
 
 
 def _order_problems(
@@ -426,6 +419,56 @@ def _order_problems(
         url = part.source.url
         return [Difference(url, dimension, "calendar", *calendars, stored.source.url)]
     return [problem] if problem else []
+
+
+def _static_values(
+    store: icechunk.IcechunkStore, group: str, kept: dict[str, Any]
+) -> dict[str, xr.Variable]:
+    """What is stored once; without what cannot be read, of which the last comparison will tell."""
+    found = {}
+    for name, variable in open_store(store, group).variables.items():
+        if kept["concat_dim"] not in variable.dims:
+            with suppress(icechunk.IcechunkError):
+                found[str(name)] = variable.load()
+    return found
+
+
+def _other_values(
+    part: ParsedFile, held: dict[str, xr.Variable], location: str, access: Access
+) -> list[Difference]:
+    """What is stored once, and is not the same in a new file."""
+    names = [
+        name
+        for name, expected in part.digests.items()
+        if name in held and digest(held[name]) != expected
+    ]
+    if not names:
+        return []
+    found = []
+    content = fetch(part.source.url, access, part.source.size)
+    with open_native(content, part.file_format, part.group) as native:
+        for name in names:
+            mine, theirs = native[name].values, held[name].values
+            differ = np.atleast_1d(mismatch(theirs, mine, rounding(native[name])))
+            if differ.any():
+                index = tuple(np.argwhere(differ)[0][: mine.ndim])
+                values = (mine[index], theirs[index])
+                found.append(Difference(part.source.url, name, "the value", *values, location))
+    return found
+
+
+def _finer_times(
+    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+) -> list[Difference]:
+    """Times that the store's whole seconds, or other units, cannot hold."""
+    found = []
+    for name, variable in part.dataset.variables.items():
+        if name in stored.packing and kept["concat_dim"] in variable.dims:
+            path = f"{stored.group}/{name}".lstrip("/")
+            if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
+                what = "the resolution of its times"
+                found.append(Difference(part.source.url, name, what, *units, stored.source.url))
+    return found
 
 
 def _check_last_chunk(stored: ParsedFile, kept: dict[str, Any], url: str) -> None:

@@ -1,7 +1,12 @@
-"""From patterns to a verified repository: find, parse, check, combine, write, compare."""
+"""From patterns to a verified repository: find, parse, check, combine, write, compare.
+
+Many files are written in batches, each a commit on a branch of its own; main shows them when all
+are there. A build that was stopped goes on where it stood when it is run again.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -9,20 +14,39 @@ from typing import Any
 
 import icechunk
 import xarray as xr
+import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine import find_record_dimension
+from vzarr.combine import Before, find_record_dimension, finer_unit
 from vzarr.errors import InputError, Refused
+from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.parse import ParsedFile, Unreadable, is_virtual, parse_files
+from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
+from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
+from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
-from vzarr.verify import DEFAULT_SAMPLE, compare_store
-from vzarr.write import check_vacant, write_repository
+from vzarr.verify import compare_store, open_store, spread
+from vzarr.workers import Options, Parsing
+from vzarr.write import (
+    BUILDING,
+    Unfinished,
+    alone,
+    create_repository,
+    find_unfinished,
+    finish,
+    open_any_repository,
+    remove,
+    write_datasets,
+)
 
+BATCH = 500
+"""Files in a commit of a build."""
+SAMPLE, SAMPLE_OF_BATCH = 3, 2
+"""Files that are compared with the store, of all or of each batch: verify compares more."""
 Progress = Callable[[str], Callable[[int, int], None]]
 """Takes a phase's name and gives the callback for it."""
 
@@ -32,7 +56,8 @@ class Built:
     """What ``build`` made.
 
     ``loaded`` are coordinates, kept as numbers by design; ``native`` gives the reason for each
-    variable that had to be copied; ``left_out`` the sentence for each file that is not in it.
+    variable that had to be copied; ``left_out`` the sentence for each file that is not in it;
+    ``resumed`` the number of files that an earlier run had written.
     """
 
     repository: str
@@ -47,6 +72,7 @@ class Built:
     dropped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    resumed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,11 +93,14 @@ def build(
     groups: tuple[str, ...] = (),
     message: str | None = None,
     workers: int | None = None,
+    batch: int | None = None,
+    dask: str | None = None,
     everything: bool = False,
     progress: Progress = silent,
 ) -> Built:
-    """Make a repository over files; raise before anything is written if it would read wrong.
+    """Make a repository over files; refuse what would read wrong before main shows it.
 
+    ``workers`` and ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit.
     ``everything``: of Kerchunk references, compare all files that they lead to.
 
     Raises
@@ -81,75 +110,298 @@ def build(
     Refused
         For files that differ, and if the store does not read as its sources do.
     """
-    check_vacant(repository, access)
-    parsed_at = datetime.now(UTC)
-    sources = find_sources(patterns, access)
-    if concat_dim is None and len(sources) > 1:
-        concat_dim = _guess_dimension(sources, access, drop, groups)
-    elif concat_dim is None:
-        concat_dim = _dimension_to_grow(sources[0], access, drop, groups)
-    parsed = parse_files(
-        sources,
-        access,
-        drop=drop,
-        record_dimension=concat_dim,
-        groups=groups,
-        workers=workers,
-        progress=progress("parsed"),
-    )
-    unreadable = [result.reason for result in parsed if isinstance(result, Unreadable)]
-    good = [result for result in parsed if isinstance(result, ParsedFile)]
-    if unreadable and not (skip_bad and good):
-        more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
-        raise InputError(unreadable[0] + more)
-    datasets, files, differing = combine_groups(good, concat_dim, access, skip_bad)
-    metadata = _metadata(files, concat_dim, datasets)
-
-    notes = [note for file in files for group in datasets for note in part_of(file, group).notes]
-
-    def compare(store: icechunk.IcechunkStore) -> None:
-        report = compare_store(
-            store, metadata, access, sample=DEFAULT_SAMPLE, progress=progress("compared")
+    with alone(repository):
+        unfinished = find_unfinished(repository, access)
+        sources = find_sources(patterns, access)
+        run = _Build(
+            repository, access, sources, drop, groups, skip_bad, message, everything, progress
         )
-        if not report.passed:
-            raise Refused(f"The store would not read as its sources do: {report.failures[0]}.")
+        run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
+        if unfinished is not None and not run.take_up(unfinished):
+            remove(repository, access)
+        if run.repository is None:
+            run.dimension = concat_dim or _guess_dimension(sources, access, drop, groups)
+        options = Options(access, drop, run.dimension, groups)
+        with Parsing(options, workers, dask) as parsing:
+            try:
+                run.write(parsing, batch or BATCH)
+            except _AllAtOnce:
+                # Names do not tell the order of the records: all have to be known to find it.
+                run.start_anew()
+                run.write(parsing, len(sources))
+        return run.built()
+
+
+class _AllAtOnce(Exception):
+    """These files cannot be written in batches, in the order of their names."""
+
+
+@dataclass
+class _Build:
+    """One run. ``metadata`` is of all files that are written, on the build's branch at ``tip``."""
+
+    location: str
+    access: Access
+    sources: list[Source]
+    drop: tuple[str, ...]
+    groups: tuple[str, ...]
+    skip_bad: bool
+    message: str | None
+    everything: bool
+    progress: Progress
+    plan: dict[str, Any] = field(default_factory=dict)
+    dimension: str | None = None
+    repository: icechunk.Repository | None = None
+    metadata: dict[str, Any] | None = None
+    tip: str = ""
+    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    before: Before | None = None
+    resumed: int = 0
+    sample: int = SAMPLE
+
+    def take_up(self, unfinished: Unfinished) -> bool:
+        """Go on with what an earlier run has written; False if that does not fit."""
+        ancestry = unfinished.repository.ancestry(branch=BUILDING)
+        history = read_history(ancestry, self.location)
+        if history is None or history[0].get("plan") != self.plan:
+            return False
+        metadata = history[0]
+        left_out = metadata.get("left_out", {})
+        done = len(metadata["sources"]) + len(left_out)
+        records = {record["url"]: record for record in metadata["sources"]}
+        for source in self.sources[:done]:
+            record = records.get(source.url)
+            if source.url not in left_out and (record is None or what_changed(record, source)):
+                return False
+        self.repository, self.tip, self.metadata = unfinished.repository, unfinished.tip, metadata
+        self.dimension, self.left_out = metadata["concat_dim"], dict(left_out)
+        self.resumed = len(metadata["sources"])
+        return True
+
+    def start_anew(self) -> None:
+        remove(self.location, self.access)
+        self.repository = self.metadata = self.before = None
+        self.tip, self.resumed = "", 0
+        self.notes, self.left_out = [], {}
+
+    def write(self, parsing: Parsing, batch: int) -> None:
+        """Write what is not written yet, and let main show all of it."""
+        total = len(self.sources)
+        done = 0
+        if self.metadata is not None:
+            done = len(self.metadata["sources"]) + len(self.left_out)
+            self._recall(parsing)
+        size = total if self.dimension is None else batch
+        self.sample = SAMPLE if total - done <= size else SAMPLE_OF_BATCH
+        show = self.progress("parsed")
+        written = done
+        try:
+            while done < total:
+                files = self.sources[done : done + size]
+                started = datetime.now(UTC)
+                results = parsing.parse(
+                    files,
+                    lambda n, begun=done: show(begun + n, total),
+                    following=total - done - len(files),
+                )
+                done += len(files)
+                self._write_batch(results, started, more_follow=done < total)
+                written = done
+        except (InputError, Refused) as error:
+            if not written:
+                remove(self.location, self.access)
+                raise
+            raise type(error)(
+                f"{error} {written} of {total} files are written, but nothing is on main: the same "
+                "command goes on from there."
+            ) from error
+        except BaseException:
+            if not written:
+                remove(self.location, self.access)
+            raise
+        if self.repository is None or self.metadata is None:
+            raise Refused(f"No file is left to build from: {next(iter(self.left_out.values()))}")
+        finish(self.repository, self.tip)
+        if self.resumed:  # what a stopped run wrote and never committed
+            self.repository.garbage_collect(datetime.now(UTC))
+
+    def _recall(self, parsing: Parsing) -> None:
+        """The first and the last file that are written, to compare others with."""
+        by_url = {source.url: source for source in self.sources}
+        records = self.metadata["sources"]
+        ends = [by_url[records[0]["url"]], by_url[records[-1]["url"]]]
+        first, last = parsing.parse(ends)
+        for result in (first, last):
+            if isinstance(result, Unreadable):
+                raise InputError(result.reason)
+        self.before = Before(first, last)
+
+    def _write_batch(
+        self, results: list[ParsedFile | Unreadable], started: datetime, more_follow: bool
+    ) -> None:
+        unreadable = {
+            result.source.url: result.reason for result in results if isinstance(result, Unreadable)
+        }
+        good = [result for result in results if isinstance(result, ParsedFile)]
+        if unreadable and not (self.skip_bad and (good or self.before)):
+            more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
+            raise InputError(next(iter(unreadable.values())) + more)
+        self.left_out |= unreadable
+        if not good:
+            return
+        refer = any(FORMATS[file.file_format].references for file in good)
+        if self._is_out_of_order(good) or (refer and more_follow):
+            raise _AllAtOnce
+        datasets, files, differing = combine_groups(
+            good, self.dimension, self.access, self.skip_bad, self.before, more_follow
+        )
+        self.left_out |= {problem.url: str(problem) for problem in differing}
+        if not files:
+            return
+        self.notes += [note for file in files for g in datasets for note in part_of(file, g).notes]
+        checksum = last_updated(started, [file.source for file in files])
+        if self.metadata is None:
+            self._write_first(datasets, files, checksum)
+        else:
+            self._write_more(datasets, files, checksum)
+        self.before = Before(self.before.first if self.before else files[0], files[-1])
+
+    def _is_out_of_order(self, files: list[ParsedFile]) -> bool:
+        if self.before is None or self.dimension is None:
+            return False
+        index = self.before.last.dataset.indexes.get(self.dimension)
+        firsts = [file.dataset.indexes.get(self.dimension) for file in files]
+        if index is None or any(first is None or not len(first) for first in firsts):
+            return False
+        try:
+            return min(first[0] for first in firsts) <= index[-1]
+        except TypeError:  # two calendars: the comparison of the files will say so
+            return False
+
+    def _write_first(
+        self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
+    ) -> None:
+        metadata = _metadata(files, self.dimension, datasets)
+        metadata |= {"plan": self.plan, "left_out": dict(self.left_out)}
+        places = _places(files, datasets)
+        if len(files) < len(self.sources):
+            places = sorted({*places, *(source.url for source in self.sources)})
+        manifest = manifest_config(datasets, metadata["concat_dim"])
+        self.repository = create_repository(self.location, places, self.access, manifest)
+        session = self.repository.writable_session(BUILDING)
+        metadata["references"] = write_datasets(session.store, datasets, checksum)
+        self._compare(session.store, metadata, range(len(files)))
         if any(FORMATS[file.file_format].references for file in files):
             followed = follow(
-                store, metadata, access, everything=everything, progress=progress("followed")
+                session.store,
+                metadata,
+                self.access,
+                everything=self.everything,
+                progress=self.progress("followed"),
             )
-            metadata.update(followed.metadata)
-            notes.extend(followed.notes)
+            metadata |= followed.metadata
+            self.notes += followed.notes
+        self._commit(session, metadata, metadata)
 
-    references = sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
-    snapshot = write_repository(
-        datasets,
-        repository,
-        _places(files, datasets),
-        access,
-        message=message or f"{len(files)} files",
-        metadata=metadata,
-        last_updated_at=last_updated(parsed_at, [file.source for file in files]),
-        before_commit=compare,
-    )
-    stored = list(stored_groups(metadata).items())
-    return Built(
-        repository=as_url(repository),
-        snapshot=snapshot,
-        concat_dim=metadata["concat_dim"],
-        sizes={
+    def _write_more(
+        self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
+    ) -> None:
+        # One that is kept keeps 170 bytes of each reference that it has committed.
+        self.repository = open_any_repository(self.location, self.access)
+        session = self.repository.writable_session(BUILDING)
+        kept = stored_groups(self.metadata)
+        growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+        self._check_times(session.store, files, growing)
+        references = extend_store(session.store, datasets, growing, self.dimension, checksum)
+        described = {group: describe(files, group, self.dimension) for group in kept}
+        first = described.get("") or next(iter(described.values()))
+        known = self.metadata["left_out"]
+        more = {
+            "version": vzarr.__version__,
+            "appended": True,
+            "sources": _records(files, first["lengths"]),
+            "groups": {g: {"lengths": d["lengths"]} for g, d in described.items() if g},
+            "references": references,
+            "left_out": {url: why for url, why in self.left_out.items() if url not in known},
+        }
+        joined = continue_metadata(self.metadata, more)
+        begin = len(self.metadata["sources"])
+        self._compare(session.store, joined, range(begin, begin + len(files)))
+        self._commit(session, more, joined)
+
+    def _check_times(
+        self, store: icechunk.IcechunkStore, files: list[ParsedFile], growing: list[str]
+    ) -> None:
+        for group, file in itertools.product(growing, files):
+            for name, variable in part_of(file, group).dataset.variables.items():
+                if self.dimension not in variable.dims or is_virtual(variable):
+                    continue
+                path = f"{group}/{name}".lstrip("/")
+                if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
+                    raise Refused(
+                        f"{file.source.url}: {path}: the resolution of its times is {units[0]}, "
+                        f"but {units[1]} in the files written before. Build in another place, all "
+                        f"at once: --batch {len(self.sources)}."
+                    )
+
+    def _compare(
+        self, store: icechunk.IcechunkStore, metadata: dict[str, Any], numbers: range
+    ) -> None:
+        """A sample of the files that are new, as they read in the store."""
+        report = compare_store(
+            store,
+            metadata,
+            self.access,
+            numbers=[numbers[n] for n in spread(len(numbers), self.sample)],
+            progress=(self.progress if self.sample == SAMPLE else silent)("compared"),
+        )
+        if not report.passed:
+            raise Refused(
+                f"The store would not read as its sources do: {report.failures[0]}. "
+                "Nothing was committed; leave it out with --drop."
+            )
+
+    def _commit(
+        self, session: icechunk.Session, own: dict[str, Any], joined: dict[str, Any]
+    ) -> None:
+        done, total = len(joined["sources"]), len(self.sources)
+        message = self.message or f"{total - len(self.left_out)} files"
+        if done < total - len(self.left_out) or own is not joined:
+            message += f" ({done} of {total})"
+        try:
+            self.tip = session.commit(message, metadata={METADATA_KEY: own})
+        except icechunk.ConflictError as error:
+            raise Refused(
+                f"{self.location}: another build writes there. Let it end, or name another place "
+                "with --repo."
+            ) from error
+        self.metadata = joined
+
+    def built(self) -> Built:
+        metadata = self.metadata
+        stored = list(stored_groups(metadata).items())
+        store = open_any_repository(self.location, self.access).readonly_session("main").store
+        sizes = {
             _path(group, name): size
-            for group, dataset in datasets.items()
-            for name, size in dataset.sizes.items()
-        },
-        sources=[record["url"] for record in metadata["sources"]],
-        references=references,
-        virtual=[_path(group, name) for group, kept in stored for name in kept["virtual"]],
-        loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
-        native=_by_path(stored, "native"),
-        dropped=_by_path(stored, "dropped"),
-        notes=list(dict.fromkeys(notes)),
-        left_out=[*unreadable, *map(str, differing)],
-    )
+            for group, _ in stored
+            for name, size in open_store(store, group).sizes.items()
+        }
+        return Built(
+            repository=as_url(self.location),
+            snapshot=self.tip,
+            concat_dim=metadata["concat_dim"],
+            sizes=sizes,
+            sources=[record["url"] for record in metadata["sources"]],
+            references=metadata["references"],
+            virtual=[_path(group, name) for group, kept in stored for name in kept["virtual"]],
+            loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
+            native=_by_path(stored, "native"),
+            dropped=_by_path(stored, "dropped"),
+            notes=list(dict.fromkeys(self.notes)),
+            left_out=list(self.left_out.values()),
+            resumed=self.resumed,
+        )
 
 
 def _path(group: str, name: object) -> str:
@@ -172,36 +424,40 @@ def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[st
 
 
 def _guess_dimension(
-    sources: list, access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
-) -> str:
-    """The record dimension of the first file that can be read, in the first group that has one."""
+    sources: list[Source], access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
+) -> str | None:
+    """The record dimension of the first file that can be read, in the first group that has one.
+
+    Of a single file the dimension along which others may be appended, if it has one.
+    """
     reason = ""
     for source in sources:
-        (result,) = parse_files([source], access, drop=drop, groups=groups, workers=1)
-        if isinstance(result, ParsedFile):
-            first: InputError | None = None
-            for part in [result, *result.children.values()]:
-                try:
-                    return find_record_dimension(part)
-                except InputError as error:
-                    first = first or error
-            raise first
-        reason = reason or result.reason
+        try:
+            parts = look_at(source, access, drop, groups)
+        except (InputError, Refused) as error:
+            reason = reason or str(error)
+            continue
+        if len(sources) == 1:
+            return _dimension_to_grow(parts)
+        first: InputError | None = None
+        for part in parts:
+            try:
+                return find_record_dimension(part)
+            except InputError as error:
+                first = first or error
+        raise first
     raise InputError(reason)
 
 
-def _dimension_to_grow(
-    source: Source, access: Access, drop: tuple[str, ...], groups: tuple[str, ...]
-) -> str | None:
-    """The dimension along which files may be appended to a single one, if it has one."""
-    (result,) = parse_files([source], access, drop=drop, groups=groups, workers=1)
-    if not isinstance(result, ParsedFile) or result.children:
+def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
+    if len(parts) > 1:
         return None
     try:
-        found = find_record_dimension(result)
+        found = find_record_dimension(parts[0])
     except InputError:
         return None
-    return found if found in result.dataset.indexes and result.dataset.sizes[found] else None
+    dataset = parts[0].dataset
+    return found if found in dataset.coords and dataset.sizes.get(found) else None
 
 
 def _metadata(
@@ -209,10 +465,7 @@ def _metadata(
 ) -> dict[str, Any]:
     """What a commit keeps, for ``verify`` and for appends to come."""
     root = describe(files, "", concat_dim)
-    lengths = root.pop("lengths")
-    records = [
-        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
-    ]
+    records = _records(files, root.pop("lengths"))
     metadata = {
         "version": vzarr.__version__,
         **root,
@@ -223,3 +476,10 @@ def _metadata(
     if below:
         metadata |= {"root": bool(datasets[""].variables), "groups": below}
     return metadata
+
+
+def _records(files: list[ParsedFile], lengths: list[int]) -> list[dict[str, Any]]:
+    """What is kept of each file."""
+    return [
+        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
+    ]

@@ -14,7 +14,7 @@ import xarray as xr
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.native import fetch, mismatch, open_native
-from vzarr.parse import ParsedFile, is_virtual
+from vzarr.parse import MEANING, ParsedFile, is_virtual, plain
 from vzarr.storage import Access
 
 SEPARATE = "Build such files into a store of their own, or leave them out with --skip-bad"
@@ -61,9 +61,8 @@ def compare_files(
             differ(name, "the variable", *present)
         return found
     for name in sorted(map(str, names)):
-        grows = dimension in other.dataset[name].dims or name == dimension
-        if grows:
-            _compare_encoding(name, first, other, differ)
+        grows = dimension in other.dataset[name].dims
+        _compare_encoding(name, first, other, grows, differ)
         _compare_variable(
             name, first.dataset[name].variable, other.dataset[name].variable, dimension, differ
         )
@@ -105,19 +104,24 @@ def _compare_variable(
     chunks, expected_chunks = manifest_chunk_shape(mine), manifest_chunk_shape(theirs)
     if chunks != expected_chunks:
         differ(name, "the chunk shape", chunks, expected_chunks)
+    # Chunks that were never written read as the array's fill value, the first file's.
+    if (other.data.manifest._paths == "").any() and not same(mine.fill_value, theirs.fill_value):
+        differ(name, "the fill value", plain(mine.fill_value), plain(theirs.fill_value))
 
 
 def _compare_encoding(
-    name: str, first: ParsedFile, other: ParsedFile, differ: Callable[..., None]
+    name: str, first: ParsedFile, other: ParsedFile, grows: bool, differ: Callable[..., None]
 ) -> None:
+    """All of what grows; of what is stored once, whose values are compared, only its meaning."""
     mine, theirs = other.packing.get(name, {}), first.packing.get(name, {})
     variable = first.dataset[name].variable
+    is_decoded = variable.dtype.kind in "mMO"
     for key in sorted(mine.keys() | theirs.keys()):
         # Decoded times are encoded anew, so their epochs may differ.
-        if key == "units" and variable.dtype.kind in "mMO" and not is_virtual(variable):
+        if key == "units" and (is_decoded or (not grows and " since " in str(mine.get(key)))):
             continue
-        if not same(mine.get(key), theirs.get(key)):
-            differ(name, key, mine.get(key), theirs.get(key))
+        if (grows or key in MEANING) and not same(mine.get(key), theirs.get(key)):
+            differ(name, key, plain(mine.get(key)), plain(theirs.get(key)))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -142,9 +146,9 @@ def _first_difference(
     mine, theirs = values
     if mine.shape != theirs.shape:
         return mine.shape, theirs.shape
-    where = np.argwhere(np.atleast_1d(mismatch(mine, theirs, packed=False)))
+    where = np.argwhere(np.atleast_1d(mismatch(mine, theirs, None)))
     if not len(where):
-        return mine.dtype, theirs.dtype
+        return f"of type {mine.dtype}", f"of type {theirs.dtype}"
     index = tuple(where[0][: mine.ndim])
     return mine[index], theirs[index]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from vzarr.check import Difference, compare_files, order_problem, partial_chunks
 from vzarr.errors import InputError, Refused
@@ -14,6 +16,8 @@ from vzarr.storage import Access
 
 TIME_CHUNK = 4096
 """Chunk length of a time axis: a source's own is often 1, which makes an object for each step."""
+
+UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 
 
 def find_record_dimension(parsed: ParsedFile) -> str:
@@ -31,7 +35,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     times = [
         str(name)
         for name, variable in variables.items()
-        if variable.dims == (name,) and _is_time(variable)
+        if variable.dims == (name,) and is_time(variable)
     ]
     candidates = [dim for dim in unlimited if dim in times] or unlimited or times
     if len(candidates) == 1:
@@ -42,7 +46,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
 
 
-def _is_time(variable: xr.Variable) -> bool:
+def is_time(variable: xr.Variable) -> bool:
     if is_virtual(variable):
         return False
     holds_objects = variable.dtype == object and variable.size > 0
@@ -84,35 +88,58 @@ def with_record_dimension(parsed: ParsedFile, dimension: str) -> ParsedFile:
     return parsed
 
 
+@dataclass(frozen=True)
+class Before:
+    """What is in the store already: its first file, that all must agree with, and its last."""
+
+    first: ParsedFile
+    last: ParsedFile
+
+
 def combine_files(
-    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool = False
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool = False,
+    before: Before | None = None,
+    more_follow: bool = False,
 ) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
     """One dataset, the files in it in their order, and why others were left out.
+
+    They continue what was there ``before``; ``more_follow`` says that others will continue them.
 
     Raises
     ------
     Refused
         With the first difference between the files, unless ``skip_bad``.
     """
-    if dimension is None or len(files) == 1:
+    if dimension is None or (len(files) == 1 and before is None):
         if dimension is not None:
             files = [with_record_dimension(files[0], dimension)]
         dataset = files[0].dataset
         set_time_encoding(dataset, dimension)
         return dataset, files, []
     files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
+    if before is not None:
+        before = Before(
+            with_record_dimension(before.first, dimension),
+            with_record_dimension(before.last, dimension),
+        )
     kept: list[ParsedFile] = []
     left_out: list[Difference] = []
     for number, file in enumerate(files):
-        problems = _problems(kept, file, dimension, access, last=number == len(files) - 1)
+        last = number == len(files) - 1 and not more_follow
+        problems = _problems(kept, file, dimension, access, last, before)
         if problems and not skip_bad:
             raise Refused(_sentence(problems))
         if problems:
             left_out.append(problems[0])
         else:
             kept.append(file)
-    if not kept:
+    if not kept and before is None:
         raise Refused(f"No file is left to build from: {left_out[0]}")
+    if not kept:
+        return xr.Dataset(), [], left_out
     dataset = xr.concat(
         [file.dataset for file in kept],
         dim=dimension,
@@ -127,10 +154,17 @@ def combine_files(
 
 
 def _problems(
-    kept: list[ParsedFile], file: ParsedFile, dimension: str, access: Access, last: bool
+    kept: list[ParsedFile],
+    file: ParsedFile,
+    dimension: str,
+    access: Access,
+    last: bool,
+    before: Before | None,
 ) -> list[Difference]:
-    found = compare_files(kept[0], file, dimension, access) if kept else []
-    if not found and (overlap := order_problem(kept[-1] if kept else file, file, dimension)):
+    first = before.first if before else kept[0] if kept else None
+    previous = kept[-1] if kept else before.last if before else file
+    found = compare_files(first, file, dimension, access) if first else []
+    if not found and (overlap := order_problem(previous, file, dimension)):
         found.append(overlap)
     if not found and not last:
         found += partial_chunks(file, dimension)
@@ -175,7 +209,7 @@ def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None
     for variable in dataset.variables.values():
         if is_virtual(variable):
             continue
-        if _is_time(variable) and (encoding := _exact_time_encoding(variable)):
+        if is_time(variable) and (encoding := exact_time_encoding(variable)):
             variable.encoding = encoding
         if dimension in variable.dims:
             sizes = dict(zip(variable.dims, variable.shape, strict=True))
@@ -185,19 +219,33 @@ def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None
             )
 
 
-def _exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
+def exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
     calendar = variable.encoding.get("calendar", "proleptic_gregorian")
     values = variable.values
     if variable.dtype.kind == "M":
         if np.isnat(values).any():
             return None  # a missing time needs the source's own fill value
-        for unit, code in [("seconds", "s"), ("milliseconds", "ms"), ("microseconds", "us")]:
+        for unit, code in zip(UNITS, ("s", "ms", "us"), strict=False):
             if (values == values.astype(f"M8[{code}]")).all():
                 return _time_encoding(unit, calendar)
         return _time_encoding("nanoseconds", calendar)
     if any(getattr(moment, "microsecond", 0) for moment in values.flat):
         return _time_encoding("microseconds", calendar)
     return _time_encoding("seconds", calendar)
+
+
+def finer_unit(variable: xr.Variable, array: zarr.Array) -> tuple[str, str] | None:
+    """The unit that times need and the one that a stored axis has, if that is too coarse.
+
+    xarray would write them in units of their own into an axis that keeps its old ones.
+    """
+    held = str(array.attrs.get("units")).partition(" since ")[0]
+    if is_virtual(variable) or not is_time(variable) or array.dtype.kind not in "iu":
+        return None
+    needed = str((exact_time_encoding(variable) or {}).get("units")).partition(" since ")[0]
+    if held in UNITS and needed in UNITS and UNITS.index(needed) > UNITS.index(held):
+        return needed, held
+    return None
 
 
 def _time_encoding(unit: str, calendar: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from zarr.registry import get_codec_class
 from vzarr.errors import InputError
 from vzarr.find import Source
 from vzarr.native import (
+    VLEN_STRINGS,
     Content,
     child_groups,
     detect_format,
@@ -29,7 +30,7 @@ from vzarr.native import (
     hdf5_hazard,
     hdf5_unwritten,
 )
-from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, parse_file
+from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
 from vzarr.storage import Access
 
 COORDINATE_LIMIT = 1_000_000
@@ -64,7 +65,8 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``unlimited`` the names of unlimited dimensions.
+    times; ``unlimited`` the names of unlimited dimensions; ``placeholders`` the root's datasets
+    that are no variables, but that VirtualiZarr returns.
     """
 
     source: Source
@@ -72,6 +74,7 @@ class Description:
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     unlimited: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
 
     @property
     def references(self) -> int:
@@ -83,7 +86,8 @@ class Description:
 
 
 def plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return str(value) if isinstance(value, complex) else value  # JSON has no complex numbers
 
 
 def describe(source: Source, content: Content) -> Description:
@@ -97,8 +101,15 @@ def describe(source: Source, content: Content) -> Description:
         Whatever the reader raises for a broken file.
     """
     file_format = detect_format(content)
-    if file_format == "hdf5" and (found := _describe_hdf5(source, content)):
-        return found
+    if file_format == "hdf5":
+        try:
+            found = _describe_hdf5(source, content)
+        except InputError:
+            raise
+        except Exception:
+            found = None  # what h5netcdf refuses
+        if found:
+            return found
     return _describe_parsed(parse_file(source, content.access))
 
 
@@ -136,8 +147,10 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                         bounds.add(f"{group}/{_attributes(dataset).get('bounds')}".lstrip("/"))
                 for path in bounds & found.variables.keys():
                     found.variables[path].storage, found.variables[path].references = "loaded", 0
+        datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
+        found.placeholders = tuple(name for name in datasets if name not in found.variables)
     if not found.variables:
-        raise InputError(f"{source.url}: holds no variables.")
+        raise InputError(nothing_in(content))
     return found
 
 
@@ -179,7 +192,7 @@ def _describe_dataset(name: str, variable, dataset: h5py.Dataset, unwritten: boo
     if not reason and described.shape != dataset.shape:
         reason = "it is shorter than its unlimited dimension"
     if not reason and dataset.dtype.kind == "O":
-        reason = "strings of varying length"
+        reason = VLEN_STRINGS
     try:
         described.codecs = tuple(codec.codec_id for codec in codecs_from_dataset(dataset))
         for codec in described.codecs:

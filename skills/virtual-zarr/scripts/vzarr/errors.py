@@ -9,3 +9,8 @@ class InputError(Exception):
 
 class Refused(Exception):
     """The files cannot become one store without reading wrong. The message says what differs."""
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something failed, and nobody asked to stop. A panic of Rust is no ``Exception``."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

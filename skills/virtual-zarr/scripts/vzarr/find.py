@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import os
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ import obstore
 from vzarr.errors import InputError
 from vzarr.storage import Access, as_url, object_store, root_of
 
+RAW_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".envi", ".bsq", ".bil", ".bip", "")
+"""Of the file that an ENVI header, ``scene.hdr``, describes."""
 LOOK_UPS = 32
 """Sources that are looked up at a time."""
 
@@ -44,7 +48,7 @@ class Source:
 
 
 def find_sources(patterns: list[str], access: Access) -> list[Source]:
-    """The files that paths, globs and URLs name, sorted by URL, each once.
+    """The files that paths, globs and URLs name, each once, sorted by URL: ``f2`` before ``f10``.
 
     A glob is matched against local paths or listed objects; ``*`` does not match ``/``. An object
     store is listed once for each pattern, so no object is asked for by itself.
@@ -55,13 +59,49 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
         If a pattern matches nothing, or a store cannot be listed.
     """
     found: dict[str, Source] = {}
-    for pattern in patterns:
-        url = as_url(pattern)
-        matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
-        if not matches:
-            raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
-        found.update({source.url: source for source in matches})
-    return [found[url] for url in sorted(found)]
+    with ThreadPoolExecutor(LOOK_UPS) as pool:
+        matching = pool.map(lambda pattern: _find(as_url(pattern), access), patterns)
+        for pattern, matches in zip(patterns, matching, strict=True):
+            if not matches:
+                raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
+            found.update({source.url: source for source in matches})
+    return [found[url] for url in sorted(found, key=_natural)]
+
+
+def _find(url: str, access: Access) -> list[Source]:
+    matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
+    return [_described(source, access) for source in matches]
+
+
+def _natural(url: str) -> tuple[list[str | int], str]:
+    """By the numbers in a name, not by their digits: files without a time have no other order."""
+    parts = re.split("([0-9]+)", url)
+    return [int(part) if n % 2 else part for n, part in enumerate(parts)], url
+
+
+def _described(source: Source, access: Access) -> Source:
+    """The raw file beside an ENVI header; any other source as it is.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    base, dot, suffix = source.url.rpartition(".")
+    if not dot or suffix.lower() != "hdr" or source.size < 4:
+        return source
+    store, path = object_store(source.url, access)
+    if bytes(obstore.get_range(store, path, start=0, length=4)) != b"ENVI":
+        return source
+    for ending in RAW_SUFFIXES:
+        url = base + ending
+        if Path(url.removeprefix("file://")).is_dir():
+            continue
+        try:
+            return look_up(url, access)
+        except FileNotFoundError:
+            continue
+    raise InputError(f"{source.url}: an ENVI header without its raw file: name that file.")
 
 
 def look_up(url: str, access: Access) -> Source:
@@ -136,9 +176,19 @@ def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
 
 def _find_local(url: str) -> list[Source]:
     pattern = url.removeprefix("file://")
-    names = [pattern] if Path(pattern).exists() else glob.glob(pattern)
+    names = [pattern] if os.path.lexists(pattern) else glob.glob(pattern)
     paths = [Path(name.rstrip("/")) for name in names]
-    return [_local_source(path) for path in paths if path.is_file() or _is_zarr(path, pattern)]
+    return [_found_source(path) for path in paths if not path.is_dir() or _is_zarr(path, pattern)]
+
+
+def _found_source(path: Path) -> Source:
+    """Also of a link that leads nowhere: whoever reads it will say so, nobody passes it over."""
+    try:
+        return _local_source(path)
+    except OSError:
+        state = path.lstat()
+        changed = datetime.fromtimestamp(state.st_mtime, UTC)
+        return Source(f"file://{path}", 0, changed)
 
 
 def _is_zarr(path: Path, pattern: str) -> bool:

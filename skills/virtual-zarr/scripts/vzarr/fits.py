@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import FITSParser
 
+from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
 from vzarr.native import Content
 
@@ -19,7 +21,10 @@ COMMENTS = ("COMMENT", "HISTORY", "")
 
 def list_groups(content: Content) -> list[str]:
     with _open(content) as hdus:
-        return ["", *(name for name, hdu in _named(hdus) if not hdu.is_image and _size(hdu))]
+        named = _named(hdus)
+        for name, hdu in named:
+            _check_length(content, name, hdu)
+        return ["", *(name for name, hdu in named if _is_table(hdu) and _size(hdu))]
 
 
 def open_raw(content: Content, group: str) -> xr.Dataset:
@@ -27,11 +32,20 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
     named = dict(_named(hdus))
     reasons = content.cache.setdefault("reasons", {})
     if group:
-        variables = _columns(group, named[group])
+        variables, ragged = _columns(group, named[group])
+        unfit = content.cache.setdefault("unfit", {})
+        for name in ragged:
+            unfit[f"{group}/{name}"] = "is a FITS column of arrays of varying length"
         for name in variables:
             reasons[f"{group}/{name}"] = "a column of a FITS table"
     else:
-        images = {name: hdu for name, hdu in named.items() if hdu.is_image and _size(hdu)}
+        unfit = content.cache.setdefault("unfit", {})
+        for name, hdu in named.items():
+            if _is_random(hdu):
+                unfit[name] = "holds FITS random groups, which no parser reads"
+            elif not hdu.is_image and not hasattr(hdu, "columns") and _size(hdu):
+                unfit[name] = "is an extension that FITS does not define"
+        images = {name: hdu for name, hdu in named.items() if _is_image(hdu) and _size(hdu)}
         variables = {name: _image(name, hdu) for name, hdu in images.items()}
         for name, hdu in images.items():
             if _is_compressed(hdu):
@@ -48,7 +62,7 @@ def manifest_group(
         return ManifestGroup()
     with _open(content) as hdus:
         # The parser takes the bytes of compressed images for pixels.
-        no_image = [name for name, hdu in _named(hdus) if not hdu.is_image or _is_compressed(hdu)]
+        no_image = [name for name, hdu in _named(hdus) if not _is_image(hdu) or _is_compressed(hdu)]
     parser = FITSParser(skip_variables=[*drop, *no_image])
     return parser(url=url, registry=registry)._group
 
@@ -68,9 +82,21 @@ def _named(hdus: fits.HDUList) -> list[tuple[str, Any]]:
 
 def _size(hdu: Any) -> int:
     axes = [hdu.header[f"NAXIS{n + 1}"] for n in range(hdu.header["NAXIS"])]
-    if hdu.header.get("GROUPS"):
-        raise ValueError("FITS random groups, which no parser reads; convert them to images")
+    if _is_random(hdu):
+        return hdu.header["GCOUNT"] * (hdu.header["PCOUNT"] + int(np.prod(axes[1:])))
     return int(np.prod(axes)) if axes else 0
+
+
+def _is_image(hdu: Any) -> bool:
+    return hdu.is_image and not _is_random(hdu)
+
+
+def _is_table(hdu: Any) -> bool:
+    return hasattr(hdu, "columns") and not _is_image(hdu) and not _is_random(hdu)
+
+
+def _is_random(hdu: Any) -> bool:
+    return isinstance(hdu, fits.GroupsHDU)
 
 
 def _is_compressed(hdu: Any) -> bool:
@@ -106,13 +132,34 @@ def _axes(count: int) -> list[str]:
     return ["z", "y", "x"][-count:] if count <= 3 else [f"axis{count - n}" for n in range(count)]
 
 
-def _columns(group: str, hdu: Any) -> dict[str, xr.Variable]:
+def _check_length(content: Content, name: str, hdu: Any) -> None:
+    """astropy opens a file that ends too early, and fails when the data are wanted."""
+    info = hdu.fileinfo() if hasattr(hdu, "fileinfo") else None
+    if not info or not _size(hdu):
+        return
+    bits = abs(hdu.header["BITPIX"])
+    needed = info["datLoc"] + bits // 8 * _size(hdu)
+    file = content.open()
+    size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
+    if size < needed and not _is_compressed(hdu):
+        raise InputError(
+            f"{content.url}: {name} ends after {size} of {needed} bytes: the file is incomplete; "
+            "fetch it again."
+        )
+
+
+def _columns(group: str, hdu: Any) -> tuple[dict[str, xr.Variable], list[str]]:
+    """The columns that are arrays, and the names of those that are not."""
     variables = {}
+    ragged = []
     for column in hdu.columns:
         values = np.asarray(hdu.data[column.name])
+        if values.dtype == object:
+            ragged.append(column.name)
+            continue
         if values.dtype.isnative is False:
             values = values.astype(values.dtype.newbyteorder("="))
         dims = ("row", *(f"{column.name}_{axis}" for axis in range(1, values.ndim)))
         units = {"units": column.unit} if column.unit else {}
         variables[column.name] = xr.Variable(dims, values, units)
-    return variables
+    return variables, ragged

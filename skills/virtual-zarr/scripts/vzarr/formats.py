@@ -48,6 +48,7 @@ FORMATS = {
         {"fsspec": "fsspec", "fastparquet": "fastparquet"},
         references=True,
     ),
+    "envi": Format("ENVI", "vzarr.envi"),
 }
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -90,7 +91,7 @@ _REFUSED = [
     (b"\x93NUMPY", "a NumPy file", "there is no parser for it; write it as Zarr or NetCDF"),
     (b"MATLAB 5.0", "a MATLAB 5 file", "save it in MATLAB as -v7.3, which is HDF5"),
     (b"BUFR", "a BUFR file", "there is no parser for it; convert it to NetCDF"),
-    (b"ENVI", "an ENVI header", "this tool does not read it; see references/formats-images.md"),
+    (b"ENVI", "an ENVI header", "name the raw file that lies beside it"),
     (
         b"version https://git-lfs",
         "a pointer of Git LFS and not the file",
@@ -122,6 +123,8 @@ def sniff(content: Content) -> str:
         return "grib"
     if head.startswith(b"PK\x03\x04") and _is_zipped_zarr(content):
         return "zarr-zip"
+    if not _is_text(head) and importlib.import_module("vzarr.envi").find_header(content):
+        return "envi"  # a raw file, which may begin with anything
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"<"):
         return _sniff_markup(content.url, text)
@@ -132,7 +135,10 @@ def sniff(content: Content) -> str:
             raise InputError(f"{content.url}: {what}: {advice}.")
     if head[257:262] == b"ustar":
         raise InputError(f"{content.url}: a tar archive: unpack it and build from what is in it.")
-    raise InputError(f"{content.url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}.")
+    raise InputError(
+        f"{content.url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}: "
+        "fetch it again, or convert it to one of these."
+    )
 
 
 def _known() -> str:
@@ -142,10 +148,15 @@ def _known() -> str:
 def _describe(head: bytes) -> str:
     if not head.strip(b"\x00"):
         return "begins with zeros only, as a file that was not fetched whole"
-    printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    if printable >= 0.97 * len(head):
+    if _is_text(head):
         return f"plain text, as CSV (begins with {head[:12].decode(errors='replace')!r})"
     return f"of a format that is not known here (begins with {head[:8]!r})"
+
+
+def _is_text(head: bytes) -> bool:
+    head = head[:4096]
+    printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+    return printable >= 0.97 * len(head)
 
 
 def _sniff_folder(content: Content) -> str:
@@ -222,6 +233,12 @@ def load(name: str) -> ModuleType:
         return importlib.import_module(form.module)
     except (ImportError, RuntimeError) as error:  # ecCodes without its C library
         raise InputError(f"{form.title} cannot be read here: {error}") from error
+
+
+def register_codecs() -> None:
+    """Codecs that Zarr does not find by itself: virtual-tiff 0.5.0 names some of them otherwise."""
+    if _is_there("virtual_tiff"):
+        importlib.import_module("virtual_tiff")
 
 
 def _is_there(module: str) -> bool:

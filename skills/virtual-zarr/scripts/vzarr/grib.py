@@ -22,6 +22,7 @@ from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ManifestArray, ManifestGroup, ManifestStore
 
+from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
 from vzarr.native import Content
 from vzarr.storage import root_of
@@ -94,13 +95,21 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
             values = survey.truths[group, name]
             keep = {"units", "calendar"} if values.dtype.kind == "M" else set()
             attributes = {key: v for key, v in variable.attrs.items() if key not in keep}
-            if name == "longitude" and values.ndim == 2 and (variable.values < 0).any():
+            if name == "longitude" and values.ndim == 2 and _is_signed(variable):
                 values = np.where(values > 180, values - 360, values)
             variable = xr.Variable(variable.dims, values, attributes, {"computed": True})
         variables[name] = variable
     dataset = xr.Dataset(variables)
     coordinates = [name for name in variables if (group, name) not in survey.fields]
     return dataset.set_coords(coordinates)
+
+
+def _is_signed(longitudes: xr.Variable) -> bool:
+    """Whether gribberish counts them from -180; it computes some grids' in a wrong shape."""
+    try:
+        return bool((longitudes.values < 0).any())
+    except ValueError:
+        return False
 
 
 def manifest_group(
@@ -333,7 +342,25 @@ def _fields_apart(content: Content, group: str, survey: Survey) -> xr.Dataset:
 
 
 def _all_fields(content: Content) -> list[Field]:
-    return [item for item, _ in _messages(content)]
+    """All fields of the file.
+
+    Raises
+    ------
+    InputError
+        If a message lies between them that ecCodes passes over, as it does with damaged ones.
+    """
+    found = [item for item, _ in _messages(content)]
+    data, end = _bytes(content), 0
+    spans = {item.offset: item.offset + item.length for item in found}
+    for start, stop in [*sorted(spans.items()), (len(data), len(data))]:
+        between = bytes(data[end:start])
+        at = between.find(b"GRIB")
+        if at >= 0 and between[at + 7 : at + 8] in (b"\x01", b"\x02"):
+            raise InputError(
+                f"{content.url}: the message at byte {end + at} is damaged; fetch the file again."
+            )
+        end = max(end, stop)
+    return found
 
 
 def _values(content: Content, item: Field) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 
 from vzarr.check import SEPARATE, Difference, compare_files
-from vzarr.combine import combine_files, set_time_encoding
+from vzarr.combine import Before, combine_files, set_time_encoding
 from vzarr.errors import Refused
 from vzarr.parse import ParsedFile
 from vzarr.storage import Access
@@ -24,33 +24,52 @@ def group_paths(parsed: ParsedFile) -> list[str]:
 
 
 def combine_groups(
-    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool = False
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool = False,
+    before: Before | None = None,
+    more_follow: bool = False,
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
     """One dataset for each group, the files in them in their order, and why others were left out.
+
+    ``before`` and ``more_follow`` as in ``combine_files``.
 
     Raises
     ------
     Refused
         With the first difference between the files, unless ``skip_bad``.
     """
-    if not any(file.children for file in files):
-        dataset, kept, left_out = combine_files(files, dimension, access, skip_bad)
+    options = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
+    if not any(file.children for file in [*files, *([before.first] if before else [])]):
+        dataset, kept, left_out = combine_files(files, dimension, access, **options)
+        _note_order({"": dataset}, kept, dimension)
         return {"": dataset}, kept, left_out
     left_out = []
-    while True:
-        datasets, order, problems = _combine_all(files, dimension, access, skip_bad)
+    while files:
+        datasets, order, problems = _combine_all(files, dimension, access, **options)
         if not problems:
+            _note_order(datasets, order, dimension)
             return datasets, order, left_out
         left_out += problems
         bad = {problem.url for problem in problems}
         files = [file for file in files if file.source.url not in bad]
+    if before is None:
+        raise Refused(f"No file is left to build from: {left_out[0]}")
+    return {}, [], left_out
 
 
 def _combine_all(
-    files: list[ParsedFile], dimension: str | None, access: Access, skip_bad: bool
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool,
+    before: Before | None,
+    more_follow: bool,
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
-    paths = group_paths(files[0])
-    problems = [found for file in files[1:] if (found := _missing_group(files[0], file))]
+    first = before.first if before else files[0]
+    paths = group_paths(first)
+    problems = [found for file in files if (found := _missing_group(first, file))]
     if problems and not skip_bad:
         raise Refused(str(problems[0]))
     if problems:
@@ -58,8 +77,8 @@ def _combine_all(
     growing = [
         path
         for path in paths
-        if any(dimension in part_of(file, path).dataset.variables for file in files)
-        or any(dimension in part_of(file, path).dataset.dims for file in files)
+        if any(dimension in part_of(file, path).dataset.variables for file in [first, *files])
+        or any(dimension in part_of(file, path).dataset.dims for file in [first, *files])
     ]
     # The group with the record coordinate decides the order; the others have nothing to sort by.
     indexed = [path for path in growing if dimension in part_of(files[0], path).dataset.indexes]
@@ -67,10 +86,14 @@ def _combine_all(
     order = files
     for path in [*indexed, *(path for path in paths if path not in indexed)]:
         parts = [part_of(file, path) for file in order]
-        if dimension is None or len(files) == 1 or path in growing or not growing:
-            datasets[path], kept, problems = combine_files(parts, dimension, access, skip_bad)
+        here = before and Before(part_of(before.first, path), part_of(before.last, path))
+        alone = len(files) == 1 and before is None
+        if dimension is None or alone or path in growing or not growing:
+            datasets[path], kept, problems = combine_files(
+                parts, dimension, access, skip_bad, here, more_follow
+            )
         else:
-            datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad)
+            datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad, here)
         if problems:
             return {}, [], problems
         urls = [part.source.url for part in kept]
@@ -84,6 +107,16 @@ def _combine_all(
     return found, order, []
 
 
+def _note_order(
+    datasets: dict[str, xr.Dataset], order: list[ParsedFile], dimension: str | None
+) -> None:
+    if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
+        order[0].notes.append(
+            f"no coordinate says in which order the files lie along {dimension}: it is that of "
+            "their names"
+        )
+
+
 def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
     differ = set(group_paths(first)) ^ set(group_paths(other))
     if not differ:
@@ -95,13 +128,18 @@ def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
 
 
 def _take_first(
-    parts: list[ParsedFile], dimension: str, access: Access, skip_bad: bool
+    parts: list[ParsedFile],
+    dimension: str,
+    access: Access,
+    skip_bad: bool,
+    before: Before | None,
 ) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
     """A group that does not grow is stored once, so it must be the same in all files."""
+    first = before.first if before else parts[0]
     found = [
         problems[0]
-        for part in parts[1:]
-        if (problems := compare_files(parts[0], part, dimension, access))
+        for part in parts
+        if part is not first and (problems := compare_files(first, part, dimension, access))
     ]
     if found and not skip_bad:
         raise Refused(str(found[0]))

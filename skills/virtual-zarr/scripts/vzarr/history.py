@@ -6,11 +6,13 @@ So a commit's metadata does not grow with the number of appends before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import icechunk
 
 from vzarr.errors import InputError
+from vzarr.find import Source
 
 METADATA_KEY = "virtual_zarr"
 """Key of the commit metadata under which the tool keeps what it needs to verify and append."""
@@ -48,6 +50,18 @@ def read_history(
     return None
 
 
+def what_changed(record: dict[str, Any], now: Source) -> str:
+    """How a source differs from its record, or an empty string."""
+    if now.size != record["size"]:
+        return f"has {now.size} bytes, had {record['size']}"
+    then = datetime.fromisoformat(record["last_modified"])
+    if now.last_modified != then:
+        return f"was written at {now.last_modified}, before at {then}"
+    if now.etag != record["etag"]:
+        return f"has the ETag {now.etag}, had {record['etag']}"
+    return ""
+
+
 def continue_metadata(metadata: dict[str, Any], appended: dict[str, Any]) -> dict[str, Any]:
     """The metadata of all sources, those of an append after the others."""
     groups = {
@@ -55,5 +69,12 @@ def continue_metadata(metadata: dict[str, Any], appended: dict[str, Any]) -> dic
         for path, kept in metadata.get("groups", {}).items()
     }
     joined = {**metadata, "sources": [*metadata["sources"], *appended["sources"]]}
+    for key, empty in (("references", 0), ("left_out", {})):
+        if key in metadata or key in appended:
+            joined[key] = _add(metadata.get(key, empty), appended.get(key, empty))
     joined.pop("replaced", None)
     return {**joined, "groups": groups} if groups else joined
+
+
+def _add(before: Any, after: Any) -> Any:
+    return {**before, **after} if isinstance(before, dict) else before + after

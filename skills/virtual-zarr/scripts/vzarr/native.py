@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,17 +23,23 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats
+from vzarr import formats, hdf5_raw, wide
 from vzarr.errors import InputError
 from vzarr.find import look_up
+from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
 
-IN_MEMORY_LIMIT = 256 * 1024**2
-"""Remote files up to this many bytes are fetched whole, in one request, and parsed from memory."""
+wide.patch_h5netcdf()
+
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
 UNWRITTEN_FROM = 1_000_000
 """Elements from which a dataset that was never written is not given to the parser."""
+COMPACT = "HDF5 compact layout: its values lie in the file's header"
+VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
+EXTERNAL = "HDF5 external storage: its values lie in another file"
+TWICE = "the same HDF5 filter more than once, of which the parser sees one"
+VLEN_STRINGS = "strings of varying length"
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,18 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
     For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
     byte order and leaves out variables, and no value can be compared without the data file.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
     """
+    escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
+    if lost := re.search("[#?]", url) or escape:
+        raise InputError(
+            f"{url}: a reference is a URL, in which {lost[0]!r} has a meaning of its own, so it "
+            "would lead elsewhere: rename the file, or link to it under another name."
+        )
     content = _fetch(url, access, size)
     if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
         return content
@@ -121,13 +140,14 @@ def fetch(url: str, access: Access, size: int) -> Content:
 
 def _fetch(url: str, access: Access, size: int) -> Content:
     if url.startswith("file://"):
-        return Content(url, Path(url.removeprefix("file://")), access)
+        path = Path(url.removeprefix("file://"))
+        if not path.is_file() and not path.is_dir() and os.path.lexists(path):
+            what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
+            raise InputError(f"{url}: is no file, but {what}: leave it out.")
+        return Content(url, path, access)
     store, path = object_store(url, access)
     try:
-        if size <= IN_MEMORY_LIMIT:
-            return Content(url, bytes(obstore.get(store, path).bytes()), access)
-        reader = obstore.open_reader(store, path, buffer_size=4 * 1024**2)
-        return Content(url, reader, access)
+        return Content(url, read_remote(store, path, size), access)
     except FileNotFoundError:
         folder = RemoteFolder(store, path.rstrip("/"))
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
@@ -142,18 +162,19 @@ def fingerprint(content: Content, size: int) -> str | None:
     whole = size <= FINGERPRINT_PARTS * FINGERPRINT_PART
     starts = np.linspace(0, max(size - FINGERPRINT_PART, 0), FINGERPRINT_PARTS, dtype=int)
     digest = hashlib.sha256(str(size).encode())
-    if isinstance(content.handle, bytes):
-        file: Any = io.BytesIO(content.handle)
+    if whole:
+        digest.update(content.read())
+    elif isinstance(content.handle, RemoteFile):
+        for part in content.handle.samples(starts.tolist(), FINGERPRINT_PART):
+            digest.update(part)
     else:
-        file = content.handle.open("rb") if isinstance(content.handle, Path) else content.handle
-    try:
-        for start in [0] if whole else starts.tolist():
-            file.seek(start)
-            digest.update(bytes(file.read(size if whole else FINGERPRINT_PART)))
-    finally:
-        if isinstance(content.handle, Path):
-            file.close()
-    return digest.hexdigest()
+        is_local = isinstance(content.handle, Path)
+        with content.handle.open("rb") if is_local else io.BytesIO(content.handle) as file:
+            for start in starts.tolist():
+                file.seek(start)
+                digest.update(file.read(FINGERPRINT_PART))
+    # Half of it tells files apart; every commit keeps one for each of its files.
+    return digest.hexdigest()[:32]
 
 
 def detect_format(content: Content) -> str:
@@ -176,11 +197,16 @@ def list_groups(content: Content) -> list[str]:
 
 @contextmanager
 def open_native(
-    content: Content, file_format: str, group: str = "", drop: Iterable[str] = ()
+    content: Content,
+    file_format: str,
+    group: str = "",
+    drop: Iterable[str] = (),
+    quick: bool = False,
 ) -> Iterator[xr.Dataset]:
     """One group, CF-decoded; times stay undecoded where xarray cannot decode their units.
 
-    Without the variables in ``drop``, which are not looked at.
+    Without the variables in ``drop``, which are not looked at. ``quick``: by netCDF-C where that
+    wrote the file, which opens it many times faster than h5netcdf.
 
     Raises
     ------
@@ -189,6 +215,8 @@ def open_native(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if quick and file_format == "hdf5" and _is_by_netcdf(content):
+            file_format = "netcdf4"
         try:
             dataset = _open(content, file_format, group, list(drop), decode_times=True)
         except (ValueError, OverflowError) as error:
@@ -197,6 +225,19 @@ def open_native(
             dataset = _open(content, file_format, group, list(drop), decode_times=False)
         with dataset:
             yield dataset
+
+
+def _is_by_netcdf(content: Content) -> bool:
+    """Whether netCDF-C wrote a local file, with nothing that it reads unlike h5netcdf."""
+    if not isinstance(content.handle, Path):
+        return False
+    with h5py.File(content.handle, "r") as file:
+        items: list[h5py.Dataset] = []
+        file.visititems(lambda name, item: items.append(item))
+        datasets = [item for item in items if isinstance(item, h5py.Dataset)]
+        return "_NCProperties" in file.attrs and all(
+            item.dtype.kind in "iuf" and not h5py.check_enum_dtype(item.dtype) for item in datasets
+        )
 
 
 def _open(
@@ -208,9 +249,9 @@ def _open(
         "cache": False,
     }
     if file_format == "hdf5":
-        return xr.open_dataset(
-            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
-        )
+        return _open_hdf5(content, group, options)
+    if file_format == "netcdf4":
+        return xr.open_dataset(content.handle, engine="netcdf4", group=group or None, **options)
     if file_format == "netcdf3":
         if isinstance(content.handle, Path):
             return xr.open_dataset(content.handle, engine="netcdf4", **options)
@@ -218,6 +259,35 @@ def _open(
         return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
     raw = formats.load(file_format).open_raw(content, group)
     return xr.decode_cf(raw, decode_times=decode_times, drop_variables=drop)
+
+
+def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
+    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
+    try:
+        with h5py.File(content.open(), "r") as file:
+            if not hdf5_raw.is_plain(file, group):
+                raise ValueError("a type that NetCDF does not have")
+        return xr.open_dataset(
+            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
+        )
+    except Exception as error:
+        if "decode time" in str(error):
+            raise
+        try:
+            file = h5py.File(content.open(), "r")
+            found = hdf5_raw.open_raw(file, group)
+            decoded = xr.decode_cf(
+                found.dataset,
+                decode_times=options["decode_times"],
+                drop_variables=options["drop_variables"],
+            )
+        except Exception:
+            raise error from None
+    for key, reasons in (("without values", found.nothing), ("unfit", found.unfit)):
+        known = content.cache.setdefault(key, {})
+        known.update({f"{group}/{name}".lstrip("/"): why for name, why in reasons.items()})
+    decoded.set_close(file.close)
+    return decoded
 
 
 def child_groups(content: Content) -> list[str]:
@@ -242,10 +312,12 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            kind = room.get(name, getclass=True, getlink=False)
+            kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
-            reason = hdf5_hazard(room[name])
+            reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
+            if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
+                reason = "HDF5 external link: its values lie in another file"
             if reason:
                 hazards[name] = reason
     return hazards
@@ -268,13 +340,13 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in room:
-            if room.get(name, getclass=True) is not h5py.Dataset:
+            if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
-            if dataset.shape is None or dataset.size <= UNWRITTEN_FROM:
+            small = dataset.shape is None or dataset.size <= UNWRITTEN_FROM
+            if small or hdf5_raw.foreign(dataset):
                 continue
-            label = dataset.attrs.get("NAME", b"")
-            placeholder = label.startswith(b"This is a netCDF dimension but not a netCDF variable")
+            placeholder = hdf5_raw.is_placeholder(dataset)
             plain = dataset.dtype.kind in "iuf"
             if placeholder or not plain or hdf5_hazard(dataset) or dataset.id.get_storage_size():
                 continue
@@ -306,7 +378,7 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        datasets = [name for name in room if room.get(name, getclass=True) is h5py.Dataset]
+        datasets = [name for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset]
     return [name for name in datasets if name not in native.variables]
 
 
@@ -317,12 +389,15 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     plan = dataset.id.get_create_plist()
     layout = plan.get_layout()
     if layout == h5py.h5d.COMPACT:
-        return "HDF5 compact layout: its values lie in the file's header"
+        return COMPACT
     if layout == h5py.h5d.VIRTUAL:
-        return "HDF5 virtual dataset: its values lie in other files"
+        return VIRTUAL_DATASET
     if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
-        return "HDF5 external storage: its values lie in another file"
-    if layout == h5py.h5d.CHUNKED and plan.get_nfilters():
+        return EXTERNAL
+    codes = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
+    if len(set(codes)) < len(codes):
+        return TWICE
+    if layout == h5py.h5d.CHUNKED and codes:
         masks: list[int] = []
         dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))
         if any(masks):
@@ -330,29 +405,35 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     return None
 
 
-def is_packed(variable: xr.DataArray | xr.Variable) -> bool:
-    """Whether values are computed from stored numbers, so that readers differ by rounding."""
-    return bool({"scale_factor", "add_offset", "computed"} & variable.encoding.keys())
+def rounding(variable: xr.DataArray | xr.Variable) -> float | None:
+    """What readers of a variable round beside its values, or None where they must agree exactly.
 
-
-def values_equal(left: np.ndarray, right: np.ndarray, packed: bool) -> bool:
-    """Equal shape and values, NaN equal to NaN.
-
-    ``packed`` floats may differ by rounding: HDF5 readers unpack float32 scale factors in float32,
-    Zarr readers in float64, because JSON attributes carry no width.
+    Of packed values that is their offset; infinity stands for the largest of computed ones. HDF5
+    readers unpack float32 scale factors in float32, Zarr readers in float64, because JSON
+    attributes carry no width.
     """
-    return left.shape == right.shape and not mismatch(left, right, packed).any()
+    if "computed" in variable.encoding:
+        return np.inf
+    if {"scale_factor", "add_offset"} & variable.encoding.keys():
+        return float(np.abs(np.asarray(variable.encoding.get("add_offset", 0.0))).max())
+    return None
 
 
-def mismatch(left: np.ndarray, right: np.ndarray, packed: bool) -> np.ndarray:
-    """Where two arrays of one shape differ, as booleans."""
+def values_equal(left: np.ndarray, right: np.ndarray, rounded: float | None) -> bool:
+    """Equal shape and values, NaN equal to NaN. ``rounded`` as from ``rounding``."""
+    return left.shape == right.shape and not mismatch(left, right, rounded).any()
+
+
+def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:
+    """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``rounding``."""
     if left.dtype.kind in "fc" and right.dtype.kind in "fc":
         same = (left == right) | (np.isnan(left) & np.isnan(right))
-        if packed:
-            same |= np.isclose(left, right, rtol=1e-6, atol=0, equal_nan=True)
-            # A value near zero loses its digits in the sum of scale and offset.
-            spread = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
-            same |= np.abs(left - right) <= 1e-6 * spread
+        if rounded is not None:
+            if np.isinf(rounded):
+                rounded = np.nanmax(np.abs(right), initial=0.0, where=np.isfinite(right))
+            # A value near zero has lost its digits in the sum with the offset.
+            with np.errstate(invalid="ignore"):
+                same |= np.abs(left - right) <= 1e-6 * (np.abs(right) + rounded)
         return ~same
     if left.dtype.kind in "mM" and right.dtype.kind in "mM":
         return ~((left == right) | (np.isnat(left) & np.isnat(right)))
@@ -369,5 +450,5 @@ def mismatch(left: np.ndarray, right: np.ndarray, packed: bool) -> np.ndarray:
 def _text(value: object) -> object:
     # Zarr pads fixed-length strings with NUL, readers differ in bytes or text.
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value.decode("utf-8", "surrogateescape")
     return value.rstrip("\x00") if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """One file to references, checked against what a native reader sees in it.
 
 Whatever the parser loses, invents or reads wrong is replaced by a native copy or dropped, and the
-reason is kept. Files are parsed one by one, or in processes that cannot deadlock.
+reason is kept.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
-import os
+import shlex
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import cftime
+import h5py
 import numpy as np
 import obstore
 import xarray as xr
@@ -26,11 +26,14 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, 
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
 from virtualizarr.parsers.utils import encode_cf_fill_value
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.dtype import get_data_type_from_native_dtype
 
 from vzarr import formats
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source
 from vzarr.native import (
+    VLEN_STRINGS,
     Content,
     Unwritten,
     detect_format,
@@ -39,11 +42,12 @@ from vzarr.native import (
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
-    is_packed,
     list_groups,
     open_native,
+    rounding,
     values_equal,
 )
+from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
 
 NATIVE_LIMIT = 64 * 1024**2
@@ -51,10 +55,9 @@ NATIVE_LIMIT = 64 * 1024**2
 EMPTY_CHUNK = 4 * 1024**2
 """Elements in a chunk of an array that was never written, whose source has no chunks of its own."""
 NAMED = "named by --drop"
-PROBE_LIMIT = 4 * 1024**2
-"""Variables up to this many bytes are compared whole with the native reader, larger in part."""
-PARALLEL_FROM_LOCAL, PARALLEL_FROM_REMOTE = 400, 60
-"""Number of files from which processes pay for their start (several seconds of imports each)."""
+PROBE_LIMIT, PROBE_CHUNKS = 4 * 1024**2, 1000
+"""Bytes and chunks up to which a variable is compared whole with the native reader, else in part.
+"""
 
 
 @dataclass
@@ -104,14 +107,16 @@ class Unreadable:
     reason: str
 
 
+MEANING = ("units", "flag_values", "flag_masks", "flag_meanings")
+"""Attributes that say what decoded numbers mean: of one array, so of all files in it."""
 CF_ENCODING = (
     "scale_factor",
     "add_offset",
     "_FillValue",
     "missing_value",
     "_Unsigned",
-    "units",
     "calendar",
+    *MEANING,
 )
 
 
@@ -124,63 +129,19 @@ def holds_values(variable: xr.Variable) -> bool:
     return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
 
 
-def parse_files(
-    sources: list[Source],
-    access: Access,
-    *,
-    drop: tuple[str, ...] = (),
-    record_dimension: str | None = None,
-    groups: tuple[str, ...] = (),
-    workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[ParsedFile | Unreadable]:
-    """Parse files, in their order. ``record_dimension`` names the dimension to combine along.
-
-    ``groups`` and what lies below them, or all. Uses worker processes from ``PARALLEL_FROM_LOCAL``
-    (or ``_REMOTE``) files on, or as ``workers`` says. They are started by forkserver: after a fork
-    of this process, whose libraries hold threads, they would hang.
-    """
-    jobs = [(source, access, drop, record_dimension, groups) for source in sources]
-    local = sources[0].url.startswith("file://")
-    enough = PARALLEL_FROM_LOCAL if local else PARALLEL_FROM_REMOTE
-    if workers is None:
-        workers = (os.cpu_count() or 1) if len(sources) >= enough else 1
-    results: list[ParsedFile | Unreadable] = []
-    for result in _map(jobs, min(workers, len(jobs))):
-        results.append(result)
-        progress(len(results), len(jobs))
-    return results
-
-
-def _map(jobs: list[tuple], workers: int) -> Iterator[ParsedFile | Unreadable]:
-    if workers <= 1:
-        yield from map(_parse_job, jobs)
-        return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_parse_job, jobs, chunksize=4)
-
-
-def _parse_job(job: tuple) -> ParsedFile | Unreadable:
-    source = job[0]
-    try:
-        return parse_file(*job)
-    except (InputError, Refused) as error:
-        return Unreadable(source, str(error))
-    except Exception as error:
-        return Unreadable(source, f"{source.url}: cannot be read: {_first_line(error)}.")
-
-
 def parse_file(
     source: Source,
     access: Access,
     drop: tuple[str, ...] = (),
     record_dimension: str | None = None,
     groups: tuple[str, ...] = (),
+    content: Content | None = None,
 ) -> ParsedFile:
     """References to one file, each variable compared with the native reader.
 
-    ``drop`` names variables in any group, or one variable or group by its path.
+    ``drop`` names variables in any group, or one variable or group by its path;
+    ``record_dimension`` the dimension to combine along; ``groups`` and what lies below them are
+    taken, or all. ``content`` if it is fetched already.
 
     Raises
     ------
@@ -189,23 +150,99 @@ def parse_file(
     Refused
         If a variable can neither be virtual nor be copied.
     """
-    content = fetch(source.url, access, source.size)
+    content = content or fetch(source.url, access, source.size)
     file_format = detect_format(content)
     chosen = _choose_groups(source.url, list_groups(content), groups, drop)
     parsed = ParsedFile(source, file_format, xr.Dataset())
     for group in chosen:
-        part = _parse_group(source, content, file_format, group, drop, record_dimension)
+        part = _parse_group(
+            source, content, file_format, group, drop, record_dimension, alone=len(chosen) == 1
+        )
         if not group:
             parsed = part
         elif not part.is_empty:
             part.unlimited += parsed.unlimited  # dimensions are declared above the group
             parsed.children[group] = part
+    if unfit := _not_dropped(content.cache.get("unfit", {}), drop):
+        raise refusal(source.url, unfit)
     if parsed.is_empty and not parsed.children:
-        raise InputError(f"{source.url}: holds no variables{' any more' if drop else ''}.")
+        raise InputError(nothing_in(content, drop))
+    for path, reason in content.cache.get("without values", {}).items():
+        room, _, name = path.rpartition("/")
+        part = parsed.children.get(room) if room else parsed
+        if part is not None:
+            part.dropped.setdefault(name, reason)
     parsed.data_url = content.url
     parsed.fingerprint = fingerprint(content, source.size)
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
     return parsed
+
+
+def look_at(
+    source: Source, access: Access, drop: tuple[str, ...] = (), groups: tuple[str, ...] = ()
+) -> list[ParsedFile]:
+    """The groups of a file with the coordinates that they hold, and nothing of their other values.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    parts = []
+    unlimited: tuple[str, ...] = ()
+    try:
+        content = fetch(source.url, access, source.size)
+        file_format = detect_format(content)
+        for group in _choose_groups(source.url, list_groups(content), groups, drop):
+            with open_native(content, file_format, group, drop, quick=True) as native:
+                variables = {
+                    name: variable.load()
+                    if variable.dims in ((name,), ())
+                    else xr.Variable(
+                        variable.dims,
+                        np.broadcast_to(np.empty((), variable.dtype), variable.shape),
+                        variable.attrs,
+                    )
+                    for name, variable in native.variables.items()
+                }
+                part = ParsedFile(source, file_format, xr.Dataset(variables), group=group)
+                part.unlimited = tuple(native.encoding.get("unlimited_dims", ()))
+                part.packing = {str(n): cf_encoding(v) for n, v in native.variables.items()}
+            if group:
+                part.unlimited += unlimited  # dimensions are declared above the group
+            else:
+                unlimited = part.unlimited
+            if not part.is_empty:
+                parts.append(part)
+    except (InputError, Refused):
+        raise
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise InputError(unreadable(source.url, error)) from error
+    unfit = _not_dropped(content.cache.get("unfit", {}), drop)
+    if unfit and not parts:
+        raise refusal(source.url, unfit)
+    if not parts:
+        raise InputError(nothing_in(content, drop))
+    return parts
+
+
+def _not_dropped(unfit: dict[str, str], drop: tuple[str, ...]) -> dict[str, str]:
+    return {
+        path: reason
+        for path, reason in unfit.items()
+        if path.rpartition("/")[2] not in drop
+        and not any(_is_within(path, name.strip("/")) for name in drop)
+    }
+
+
+def nothing_in(content: Content, drop: tuple[str, ...] = ()) -> str:
+    """The sentence for a file without a variable, and what is in it instead."""
+    if drop:
+        return f"{content.url}: holds no variables any more: drop less."
+    found = content.cache.get("instead") or "nothing in it is an array with values"
+    return f"{content.url}: holds no variables: {found}; leave it out."
 
 
 def _choose_groups(
@@ -234,6 +271,7 @@ def _parse_group(
     group: str,
     drop: tuple[str, ...],
     record_dimension: str | None,
+    alone: bool,
 ) -> ParsedFile:
     prefix = f"{group}/" if group else ""
     drop = tuple(name.removeprefix(prefix) for name in drop if "/" not in name.removeprefix(prefix))
@@ -249,7 +287,7 @@ def _parse_group(
     with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
         if not native.variables:
-            attributes = {key: _plain(value) for key, value in native.attrs.items()}
+            attributes = {key: plain(value) for key, value in native.attrs.items()}
             nothing = xr.Dataset(attrs=attributes)
             notes = clean_attributes(nothing)
             unlimited = tuple(native.encoding.get("unlimited_dims", ()))
@@ -268,10 +306,14 @@ def _parse_group(
         parsed.dropped.update(dict.fromkeys(drop, NAMED))
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
+            # A file of one group without the record dimension gets it in front of these.
+            grown = alone and record_dimension not in native.dims
             parsed.digests = {
-                str(name): _digest(variable)
+                str(name): digest(variable)
                 for name, variable in native.variables.items()
-                if record_dimension not in variable.dims and name != record_dimension
+                if record_dimension not in variable.dims
+                and name != record_dimension
+                and not (grown and variable.ndim and name in native.data_vars)
             }
     return parsed
 
@@ -282,7 +324,8 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
     return {key: merged[key] for key in CF_ENCODING if merged.get(key) is not None}
 
 
-def _digest(variable: xr.Variable) -> str:
+def digest(variable: xr.Variable) -> str:
+    """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
     values = variable.values
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values)
@@ -290,9 +333,14 @@ def _digest(variable: xr.Variable) -> str:
     return hashlib.sha256(repr((variable.dims, values.shape)).encode() + data).hexdigest()
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
+def unreadable(url: str, error: BaseException) -> str:
+    """The sentence for a file that its reader refuses."""
+    return f"{url}: cannot be read: {first_line(error)}; fetch it again, or leave it out."
 
 
 def _registry(content: Content, file_format: str) -> ObjectStoreRegistry:
@@ -303,6 +351,8 @@ def _registry(content: Content, file_format: str) -> ObjectStoreRegistry:
         # The parser reads the bytes that were fetched; its references still name the source.
         store = MemoryStore()
         obstore.put(store, path, content.handle)
+    elif isinstance(content.handle, RemoteFile) and file_format == "hdf5":
+        store = FileStore(content.handle)
     return ObjectStoreRegistry({**stores, root_of(content.url): store})
 
 
@@ -328,13 +378,14 @@ def _assemble(
     unwanted = list({*drop, *copied, *placeholders, *empty})
     manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
+    _check_end(source, content, group, manifests)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
     for name in variables.keys() - empty.keys() - loaded:
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
-            copied[name] = "strings of varying length" if text else "kept in the references"
+            copied[name] = VLEN_STRINGS if text else "kept in the references"
         elif not _reads_right(probe, native, name):
             copied[name] = "its references read differently from the file"
     for name in native.variables:
@@ -342,29 +393,18 @@ def _assemble(
             reasons = content.cache.get("reasons", {})
             reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
             copied.setdefault(str(name), reason)
-    for name in {*loaded, *copied} & set(native.variables):
+    unfit = content.cache.setdefault("unfit", {})
+    for name in [name for name in native.variables if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
-        where, advice = f"{source.url}: {path}", f"Leave it out with --drop {path}."
-        if name in copied and native[name].nbytes > NATIVE_LIMIT:
-            raise Refused(
-                f"{where} cannot be virtual ({copied[name]}) and is too large to copy "
-                f"({native[name].nbytes // 1024**2} MB). {advice}"
-            )
-        try:
-            variable = native[name].variable.load()
-        except Exception as error:
-            raise Refused(
-                f"{where} cannot be virtual ({copied.get(name, 'loaded')}), and the "
-                f"native reader fails ({_first_line(error)}). {advice}"
-            ) from error
-        if variable.dtype.names or _holds_arrays(variable):
-            kind = "a compound type" if variable.dtype.names else "of arrays of varying length"
-            raise Refused(
-                f"{where} is {kind} that cannot be virtual ({copied.get(name)}). {advice}"
-            )
-        variable.encoding = _portable_encoding(variable)
-        variables[str(name)] = variable
-    attributes = dict(manifests.metadata.attributes)
+        variables.pop(str(name), None)
+        found = _copy(native, str(name), copied.get(name))
+        if isinstance(found, str):
+            unfit[path] = found
+            continue
+        variables[str(name)] = found
+    if not variables:
+        manifests = ManifestGroup(attributes=dict(manifests.metadata.attributes))
+    attributes = _complete(dict(manifests.metadata.attributes), native.attrs)
     attributes.pop("coordinates", None)
     virtual = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=attributes)
     virtual = virtual.assign(variables)
@@ -374,18 +414,109 @@ def _assemble(
     return virtual
 
 
-def _holds_arrays(variable: xr.Variable) -> bool:
-    if variable.dtype != object:
-        return False
-    return any(
-        isinstance(value, np.ndarray | list | tuple | dict) for value in variable.values.flat
-    )
+def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:
+    """Where references go beyond a file's end netCDF-C reads zeros and says nothing.
+
+    Raises
+    ------
+    InputError
+        If the file is shorter than what is in it.
+    """
+    if content.is_folder or content.url != source.url:
+        return
+    for name, array in manifests.arrays.items():
+        manifest = array.manifest
+        here = manifest._paths == content.url
+        ends = (manifest._offsets + manifest._lengths)[here]
+        if ends.size and int(ends.max()) > source.size:
+            path = f"{group}/{_without_padding(name)}".lstrip("/")
+            raise InputError(
+                f"{source.url}: {path} ends at byte {int(ends.max())}, the file at {source.size}: "
+                "it is incomplete; fetch it again."
+            )
+
+
+def _copy(native: xr.Dataset, name: str, reason: str | None) -> xr.Variable | str:
+    """A variable's values as they are stored in Zarr, or why they cannot be."""
+    if reason is not None and native[name].nbytes > NATIVE_LIMIT:
+        return (
+            f"cannot be virtual ({reason}) and is too large to copy "
+            f"({native[name].nbytes // 1024**2} MB)"
+        )
+    try:
+        variable = native[name].variable.load()
+    except Exception as error:
+        return (
+            f"cannot be virtual ({reason or 'loaded'}), and the native reader fails "
+            f"({first_line(error)})"
+        )
+    if kind := _foreign_type(variable):
+        return f"is {kind} that cannot be virtual ({reason})"
+    return as_stored(variable)
+
+
+def as_stored(variable: xr.Variable) -> xr.Variable:
+    """A decoded variable in the form in which it is written, to be read back as it is."""
+    encoding = _portable_encoding(variable)
+    if variable.ndim and variable.dtype == "S1":
+        # Readers take an array of single bytes for text, a letter in each.
+        variable = variable.astype("U1")
+    variable.encoding = encoding
+    return variable
+
+
+def _foreign_type(variable: xr.Variable) -> str:
+    """What Zarr has no type for, or an empty string."""
+    if variable.dtype.names:
+        return "of a compound type"
+    if variable.dtype.kind == "V":
+        return "of an opaque type"
+    if variable.dtype == object:
+        known = str | bytes | bool | int | float | np.generic | cftime.datetime | None
+        if all(isinstance(value, known) for value in variable.values.flat):
+            return ""
+        arrays = any(isinstance(value, np.ndarray | list | tuple) for value in variable.values.flat)
+        return "of arrays of varying length" if arrays else "of references to other objects"
+    if variable.dtype.kind not in "mMU":
+        try:
+            get_data_type_from_native_dtype(variable.dtype)
+        except Exception:
+            return f"of the type {variable.dtype}"
+    return ""
+
+
+def refusal(url: str, unfit: dict[str, str]) -> Refused:
+    """One sentence for all variables that can be neither virtual nor copied."""
+    options = " ".join(f"--drop {shlex.quote(path)}" for path in unfit)
+    if len(unfit) == 1:
+        ((path, reason),) = unfit.items()
+        return Refused(f"{url}: {path} {reason}. Leave it out with {options}.")
+    reasons = "; ".join(f"{path} {reason}" for path, reason in list(unfit.items())[:3])
+    more = f"; and {len(unfit) - 3} more" if len(unfit) > 3 else ""
+    return Refused(f"{url}: {reasons}{more}. Leave them out with {options}.")
+
+
+def _complete(attributes: dict[str, Any], known: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes as the parser gives them, with those of the native reader that it lost."""
+    attributes = {_without_padding(key): value for key, value in attributes.items()}
+    for key, value in known.items():
+        if str(plain(attributes.get(key))) != str(plain(value)):
+            attributes[str(key)] = value
+    return {key: value for key, value in attributes.items() if not _is_reference(value)}
+
+
+def _is_reference(value: Any) -> bool:
+    """HDF5 references, of which nothing outside of their file can make use."""
+    if isinstance(value, np.ndarray):
+        return value.dtype == object and any(map(_is_reference, value.flat))
+    if isinstance(value, list | tuple):
+        return any(map(_is_reference, value))
+    return isinstance(value, h5py.Reference | h5py.RegionReference)
 
 
 def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
     """Index coordinates, bounds of times and the scalar to combine along are kept as numbers."""
     names = {str(name) for name, variable in native.variables.items() if variable.dims == (name,)}
-    names |= {str(native[name].attrs["bounds"]) for name in names if "bounds" in native[name].attrs}
     # A time keeps its file's epoch if it stays virtual, as it does in groups without coordinates.
     names |= {
         str(name)
@@ -394,6 +525,8 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
     }
     if record_dimension in native.variables and native[record_dimension].ndim == 0:
         names.add(record_dimension)
+    names &= {str(name) for name in native.variables}
+    names |= {str(native[name].attrs["bounds"]) for name in names if "bounds" in native[name].attrs}
     return names & {str(name) for name in native.variables}
 
 
@@ -404,9 +537,29 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     text = variable.dtype.kind in "OSU" and "calendar" not in encoding
     if text or variable.encoding.get("_Unsigned"):
         return {}
+    for key in ("_FillValue", "missing_value"):
+        if np.size(encoding.get(key)) > 1:
+            encoding[key] = np.ravel(encoding[key])[0]
+        if key in encoding and not _fits(encoding[key], encoding.get("dtype", variable.dtype)):
+            del encoding[key]
     if encoding.get("_FillValue") is None:
         encoding["_FillValue"] = None
     return encoding
+
+
+def _fits(value: Any, dtype: Any) -> bool:
+    """Whether a stored number can have this value; one that none can have masks nothing."""
+    kind = np.dtype(dtype)
+    if kind.kind not in "iuf":
+        return True
+    try:
+        if kind.kind == "f":
+            return np.asarray(value, float).size > 0
+        numbers = [int(number) for number in np.ravel(value).tolist()]
+    except (TypeError, ValueError, OverflowError):  # text, NaN or infinity
+        return False
+    info = np.iinfo(kind)
+    return all(info.min <= number <= info.max for number in numbers)
 
 
 def _parse_references(
@@ -425,7 +578,7 @@ def _parse_references(
 
     def find_failures(suspects: list[str], error: Exception) -> dict[str, str]:
         if len(suspects) == 1:
-            return {suspects[0]: _first_line(error)}
+            return {suspects[0]: f"the parser fails on it: {first_line(error)}"}
         found: dict[str, str] = {}
         half = len(suspects) // 2
         for part in (suspects[:half], suspects[half:]):
@@ -440,12 +593,13 @@ def _parse_references(
     except Exception as error:
         names = [str(name) for name in native.variables if name not in drop]
         first = error
-        failures = find_failures(names, error)
     try:
+        parse([*drop, *names])  # what fails without any variable fails with each
+        failures = find_failures(names, first)
         return parse([*drop, *failures]), failures
-    except Exception as error:
+    except Exception:
         # The file as a whole defeats the parser: everything is copied, or refused as too large.
-        return ManifestGroup(), dict.fromkeys(names, _first_line(first or error))
+        return ManifestGroup(), dict.fromkeys(names, f"the parser fails: {first_line(first)}")
 
 
 def _nothing(dataset: Unwritten) -> ManifestArray:
@@ -485,13 +639,33 @@ def _matching(
         metadata = copy_and_replace_metadata(
             array.metadata, new_dimension_names=None, new_attributes={}
         )
-        attributes = dict(array.metadata.attributes)
+        try:
+            metadata.to_buffer_dict(default_buffer_prototype())
+        except (TypeError, ValueError) as error:
+            copied[name] = f"Zarr cannot describe it: {first_line(error)}"
+            continue
+        coded = {key: truth.encoding.get(key) for key in CF_ENCODING if key != "_FillValue"}
+        coded = {key: value for key, value in coded.items() if value is not None}
+        attributes = {**coded, **_complete(dict(array.metadata.attributes), truth.attrs)}
+        attributes = {
+            key: value if key == "_FillValue" else plain(value) for key, value in attributes.items()
+        }
+        if isinstance(attributes.get("coordinates"), list):  # which xarray cannot split
+            attributes["coordinates"] = " ".join(map(str, attributes["coordinates"]))
         fill = attributes.get("_FillValue", truth.encoding.get("_FillValue"))
-        if fill is not None and array.dtype.kind in "iuf" and not isinstance(fill, str):
+        if array.dtype.kind not in "iuf":
+            attributes.pop("_FillValue", None)  # which xarray cannot read back
+        elif fill is not None and not isinstance(fill, str):
             # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks
             # none; or as a number, which xarray cannot read from a float array of Zarr 3.
-            fill = np.asarray(fill).astype(array.dtype)
-            attributes["_FillValue"] = encode_cf_fill_value(fill, array.dtype)
+            if np.size(fill) != 1:
+                copied[name] = "its _FillValue has several values"
+                continue
+            if _fits(fill, array.dtype):
+                fill = np.asarray(fill).astype(array.dtype)
+                attributes["_FillValue"] = encode_cf_fill_value(fill, array.dtype)
+            else:
+                attributes.pop("_FillValue", None)
         variables[name] = xr.Variable(
             truth.dims, ManifestArray(metadata, array.manifest), attributes
         )
@@ -514,7 +688,7 @@ def _open_references(
         metadata = copy_and_replace_metadata(
             variable.data.metadata,
             new_dimension_names=variable.dims,
-            new_attributes=variable.attrs,
+            new_attributes={k: v for k, v in variable.attrs.items() if _is_json(v)},
         )
         arrays[name] = ManifestArray(metadata, variable.data.manifest)
     store = _References(ManifestGroup(arrays), registry=registry)
@@ -526,6 +700,14 @@ def _open_references(
         chunks=None,
         create_default_indexes=False,
     )
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _without_padding(name: Any) -> str:
@@ -543,25 +725,33 @@ def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
     if truth.dtype.kind in "mM" or truth.dtype == object or truth.dtype.kind in "SU":
         # Decoded by xarray from the same numbers in both; strings and times are compared raw.
         reference, truth = probe[name], truth.copy(deep=False)
-    parts = _probe_parts(truth)
-    packed = is_packed(truth)
+    parts = _probe_parts(truth, reference.encoding.get("chunks"))
+    rounded = rounding(truth)
     try:
         for part in parts:
             left, right = reference.isel(part).values, truth.isel(part).values
             if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
                 continue  # a virtual time: decoding is compared when the store is read back
-            if not values_equal(left, right, packed):
+            if not values_equal(left, right, rounded):
                 return False
-    except Exception:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         return False
     return True
 
 
-def _probe_parts(truth: xr.DataArray) -> list[dict[str, slice]]:
-    if truth.nbytes <= PROBE_LIMIT or truth.ndim == 0:
+def _probe_parts(truth: xr.DataArray, chunks: tuple[int, ...] | None) -> list[dict[str, slice]]:
+    """The whole, or both ends of what is large or in many chunks, each of which takes its time."""
+    if truth.ndim == 0 or not truth.size:
         return [{}]
+    grid = [-(-n // m) for n, m in zip(truth.shape, chunks or truth.shape, strict=True)]
     first, size = str(truth.dims[0]), truth.shape[0]
-    width = max(1, min(size, PROBE_LIMIT * size // max(truth.nbytes, 1)))
+    width = PROBE_LIMIT * size // max(truth.nbytes, 1)
+    width = min(width, PROBE_CHUNKS // math.prod(grid[1:]) * (chunks or truth.shape)[0])
+    if width >= size:
+        return [{}]
+    width = max(1, width)
     return [{first: slice(0, width)}, {first: slice(size - width, size)}]
 
 
@@ -579,17 +769,22 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
                 continue  # VirtualiZarr encodes it
             clean = _clean(value)
             attributes[key] = clean
-            if isinstance(clean, str) and not isinstance(value, str | np.str_):
+            if isinstance(clean, str) and not isinstance(plain(value), str):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
     return notes
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+def plain(value: Any) -> Any:
+    """Of Python's own types; text where HDF5 has fixed strings."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _clean(value: Any) -> Any:
-    value = _plain(value)
+    value = plain(value)
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

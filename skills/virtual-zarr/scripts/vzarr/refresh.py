@@ -27,11 +27,12 @@ from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
-from vzarr.history import METADATA_KEY
-from vzarr.parse import NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual, parse_files
+from vzarr.history import METADATA_KEY, what_changed
+from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
+from vzarr.workers import parse_files
 from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
@@ -241,18 +242,6 @@ def as_folder(place: str) -> str:
     return as_url(place).rstrip("/") + "/"
 
 
-def what_changed(record: dict[str, Any], now: Source) -> str:
-    """How a source differs from its record, or an empty string."""
-    if now.size != record["size"]:
-        return f"has {now.size} bytes, had {record['size']}"
-    then = datetime.fromisoformat(record["last_modified"])
-    if now.last_modified != then:
-        return f"was written at {now.last_modified}, before at {then}"
-    if now.etag != record["etag"]:
-        return f"has the ETag {now.etag}, had {record['etag']}"
-    return ""
-
-
 def refreshed_metadata(
     metadata: dict[str, Any], replaced: list[dict[str, dict[str, Any]]]
 ) -> dict[str, Any]:
@@ -363,7 +352,12 @@ def _check_fits(
 
 def beside(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> ParsedFile:
     """The stored group as ``compare_files`` wants it: what values decide is compared later."""
-    numbers = {name for name in part.packing if name not in metadata["virtual"]}
+    numbers = {
+        name: {key: value for key, value in packing.items() if key not in MEANING}
+        | {key: value for key, value in held.items() if key in MEANING}
+        for name, packing in part.packing.items()
+        if name not in metadata["virtual"] and (held := stored.packing.get(name)) is not None
+    }
     variables = {
         name: xr.Variable(variable.dims, np.broadcast_to(np.empty((), dtype), variable.shape))
         for name, variable in stored.dataset.variables.items()
@@ -374,7 +368,7 @@ def beside(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> Pa
     return replace(
         stored,
         dataset=stored.dataset.assign(variables),
-        packing={**stored.packing, **{name: part.packing[name] for name in numbers}},
+        packing={**stored.packing, **numbers},
         digests=part.digests,
     )
 

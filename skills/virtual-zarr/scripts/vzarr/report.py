@@ -10,24 +10,45 @@ from typing import Any
 
 
 def progress_printer(what: str, quiet: bool) -> Callable[[int, int], None]:
-    """A callback that prints ``what: done/total`` to stderr, at most twice a second.
+    """A callback that prints ``what: done/total, rate, time left`` to stderr.
 
-    On a terminal the line is rewritten; elsewhere a line is printed every ten seconds.
+    On a terminal the line is rewritten, at most twice a second; elsewhere one is printed every ten.
     """
     terminal = sys.stderr.isatty()
     interval = 0.5 if terminal else 10.0
-    state = {"printed": time.monotonic()}
+    begun = time.monotonic()
+    state: dict[str, float] = {"printed": begun}
 
     def show(done: int, total: int) -> None:
         now = time.monotonic()
+        # A run that goes on with another's work begins with its count.
+        first = state.setdefault("first", done - 1)
         last = done == total
         if quiet or (not last and now - state["printed"] < interval):
             return
         state["printed"] = now
+        line = f"{what}: {done}/{total}{_pace(done - first, total - done, now - begun)}"
         end = "\n" if last or not terminal else ""
-        print(f"{chr(13) if terminal else ''}{what}: {done}/{total}", end=end, file=sys.stderr)
+        print(f"{chr(13) if terminal else ''}{line:<60}".rstrip(), end=end, file=sys.stderr)
 
     return show
+
+
+def _pace(done: float, left: int, seconds: float) -> str:
+    """Files a second and, while there are more, the time that they will take."""
+    if seconds < 1 or done < 1:
+        return ""
+    rate = done / seconds
+    remaining = f", {_duration(left / rate)} left" if left else ""
+    return f", {rate:.3g} a second{remaining}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def print_result(result: dict[str, Any], lines: list[str], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,15 +16,18 @@ import numpy as np
 
 from vzarr.check import Difference, same
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError, Refused, is_failure
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
+from vzarr.parse import unreadable
 from vzarr.storage import Access
 
 THREADS = 16
 """Files that are fetched at a time; they are described one by one, for HDF5 has a single lock."""
 SHOWN = 5
 """Differences, gaps and overlaps of one kind that are told; the rest is counted."""
+NAMED_FILES = 50
+"""Files up to which a command names each; more it takes from the JSON report."""
 PARSERS = {
     "hdf5": ("virtualizarr.parsers", "HDFParser", "drop_variables"),
     "netcdf3": ("virtualizarr.parsers", "NetCDF3Parser", "skip_variables"),
@@ -37,7 +41,8 @@ class FileSet:
     ``along`` is the record dimension or the scalar that becomes it, from ``begin`` to ``end``,
     usually by ``step``;
     ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
-    set; ``build`` and ``combine`` are what to run.
+    set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
+    ``build`` and ``combine`` are what to run.
     """
 
     file_format: str
@@ -55,6 +60,7 @@ class FileSet:
     partial_chunks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
+    placeholders: list[str] = field(default_factory=list)
     build: str = ""
     combine: str | None = None
 
@@ -124,9 +130,10 @@ def _describe_all(
                 return describe(source, content)
         except (InputError, Refused) as error:
             return str(error)
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            return f"{source.url}: cannot be read: {type(error).__name__}: {lines[0].rstrip('.')}."
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:
         yield from zip(sources, pool.map(job, sources), strict=True)
@@ -267,9 +274,14 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
         along=along,
         lengths=[_length(item, along) for item in group],
         variables=first.variables,
+        placeholders=sorted({name for item in group for name in item.placeholders}),
     )
     if name:
         _note_order(found, [(url, values[url]) for url in found.files])
+    elif along and len(group) > 1:
+        found.notes.append(
+            f"no coordinate along {along}: the files lie in the order of their names"
+        )
     if along:
         _note_partial_chunks(found, group, along)
     elif len(group) > 1:
@@ -363,36 +375,47 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
 def _build_command(
     found: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
 ) -> str:
+    parts = [f"uv run {shlex.quote(_tool())} build"]
     if patterns is not None:
-        files = " ".join(map(shlex.quote, patterns))
-    elif len(found.files) <= SHOWN:
-        files = " ".join(shlex.quote(url.removeprefix("file://")) for url in found.files)
+        parts += map(shlex.quote, patterns)
+    elif len(found.files) <= NAMED_FILES:
+        parts += [shlex.quote(url.removeprefix("file://")) for url in found.files]
     else:
-        files = f"$(jq -r '.sets[{number}].files[]' inspected.json)"
-    drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
-    parts = [f"virtual_zarr.py build {files}"]
+        listed = f"jq -r '.sets[{number}].files[]' inspected.json"  # the output with --json
+        parts.insert(0, f"{listed} | xargs -d '\\n'")
     if found.along and (len(found.files) > 1 or concat_dim):
         parts.append(f"--concat-dim {shlex.quote(found.along)}")
+    drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
     parts += [f"--drop {shlex.quote(path)}" for path in drops]
-    parts.append("--repo NAME.icechunk")
-    return " ".join(parts)
+    return " ".join([*parts, "--repo NAME.icechunk"])
+
+
+def _tool() -> str:
+    """The command line's file, as short as it can be named from here."""
+    tool = Path(__file__).parents[1] / "virtual_zarr.py"
+    return str(tool.relative_to(Path.cwd()) if tool.is_relative_to(Path.cwd()) else tool)
 
 
 def _combine_call(found: FileSet) -> str | None:
     """For a program of one's own: what says the same, where one call can."""
     dims = {dim for variable in found.variables.values() for dim in variable.dims}
     grouped = any("/" in path for path in found.variables)
-    if found.file_format not in PARSERS or grouped or found.along not in dims:
+    renamed = any(name.startswith("_nc4_non_coord_") for name in found.placeholders)
+    if found.file_format not in PARSERS or grouped or renamed or found.along not in dims:
         return None
     _, parser, option = PARSERS[found.file_format]
-    unwanted = [path for path, v in found.variables.items() if v.storage == "dropped"]
-    loaded = [path for path, v in found.variables.items() if v.storage in ("loaded", "native")]
+    # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.
+    copied = [path for path, v in found.variables.items() if v.storage == "native"]
+    dropped = [path for path, v in found.variables.items() if v.storage == "dropped"]
+    loaded = [path for path, v in found.variables.items() if v.storage == "loaded"]
+    unwanted = [*dropped, *copied, *found.placeholders]
     arguments = f"{option}={unwanted}" if unwanted else ""
+    remark = f"  # {', '.join(copied)}: add what xarray.open_dataset reads" if copied else ""
     return (
         f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
         f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "
         "data_vars='minimal', coords='minimal', compat='override', join='exact', "
-        "combine_attrs='drop_conflicts')"
+        f"combine_attrs='drop_conflicts'){remark}"
     )
 
 
@@ -431,6 +454,7 @@ def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
         ("gap: ", found.gaps),
         ("partial chunks: ", found.partial_chunks),
         ("differs from set 1: ", found.differences),
+        ("no variable, but a placeholder: ", found.placeholders),
         ("", found.notes),
     ):
         lines += [f"  {what}{item}" for item in _some(items)]

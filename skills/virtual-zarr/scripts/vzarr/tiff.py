@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import math
+import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +17,18 @@ from virtual_tiff import VirtualTIFF
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from virtualizarr.manifests.utils import create_v3_array_metadata
 
+from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
 from vzarr.native import Content
 
 REDUCED, MASK = 1, 4
+RATIO = 5000
+"""Bytes of pixels for each byte of a file, beyond which no compression of TIFF gets."""
+TYPE_SIZES = {**dict.fromkeys((1, 2, 6, 7), 1), **dict.fromkeys((3, 8), 2)}
+TYPE_SIZES |= {**dict.fromkeys((4, 9, 11, 13), 4), **dict.fromkeys((5, 10, 12, 16, 17, 18), 8)}
+
+# What it says of damaged tags comes back as the error that they lead to.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def list_groups(content: Content) -> list[str]:
@@ -24,8 +36,11 @@ def list_groups(content: Content) -> list[str]:
 
 
 def open_raw(content: Content, group: str) -> xr.Dataset:
+    _check_directories(content)
     tiff = tifffile.TiffFile(content.open())
     pages = _images(tiff)
+    for page in pages.values():
+        _check_size(content, page)
     names = _names(pages)
     shapes = {_shape(page)[-2:] for page in pages.values()}
     notes = content.cache.setdefault("notes", [])
@@ -97,6 +112,81 @@ def _shape(page: tifffile.TiffPage) -> tuple[int, ...]:
     """Bands come first, as in the parser."""
     size = (page.imagelength, page.imagewidth)
     return (page.samplesperpixel, *size) if page.samplesperpixel > 1 else size
+
+
+def _check_size(content: Content, page: tifffile.TiffPage) -> None:
+    """The parser makes room for what is declared, however large, and ends the process if it cannot.
+
+    Raises
+    ------
+    InputError
+        For an image larger than its file can hold, or without a place for each strip or tile.
+    """
+    if page.dtype is None:
+        raise InputError(
+            f"{content.url}: pixels of {page.bitspersample} bits in sample format "
+            f"{page.sampleformat}, for which there is no type: convert it (gdal_translate)."
+        )
+    length = page.parent.filehandle.size
+    if page.nbytes > RATIO * length:
+        raise InputError(
+            f"{content.url}: declares an image of {page.nbytes} bytes in a file of {length}: it is "
+            "damaged; fetch it again."
+        )
+    if math.prod(page.chunked) != len(page.dataoffsets):
+        raise InputError(
+            f"{content.url}: has places for {len(page.dataoffsets)} of the "
+            f"{math.prod(page.chunked)} strips or tiles of its image: damaged; fetch it again."
+        )
+
+
+def _check_directories(content: Content) -> None:
+    """Every value of every directory must lie in the file.
+
+    Raises
+    ------
+    InputError
+        If one does not. The Rust part of the parser would ask for as much memory as it is told.
+    """
+    file = content.open()
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            damage = _damage(opened)
+    else:
+        damage = _damage(file)
+    if damage:
+        raise InputError(f"{content.url}: {damage}: the file is damaged; fetch it again.")
+
+
+def _damage(file: io.BufferedIOBase) -> str:
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\x00", b"\x00+")
+    entry, word, inline = ("HHQ8s", "Q", 8) if big else ("HHI4s", "I", 4)
+    width = struct.calcsize(order + entry)
+    try:
+        (at,) = struct.unpack_from(order + word, head, 8 if big else 4)
+        seen: set[int] = set()
+        while at and at not in seen:
+            seen.add(at)
+            file.seek(at)
+            (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+            if file.tell() + count * width > size:
+                return f"its directory at byte {at} goes beyond its end"
+            for tag, kind, number, value in struct.iter_unpack(
+                order + entry, file.read(count * width)
+            ):
+                if kind not in TYPE_SIZES:
+                    return f"tag {tag} is of a type that TIFF does not know"
+                length = TYPE_SIZES[kind] * number
+                if length > inline and struct.unpack(order + word, value)[0] + length > size:
+                    return f"the values of tag {tag} go beyond its end"
+            (at,) = struct.unpack(order + word, file.read(inline))
+    except struct.error:
+        return "a directory goes beyond its end"
+    return ""
 
 
 def _variable(page: tifffile.TiffPage, dims: tuple[str, ...]) -> xr.Variable:

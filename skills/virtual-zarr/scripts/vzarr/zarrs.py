@@ -13,21 +13,106 @@ from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import ZarrParser, ZippedZarrParser
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.errors import ContainsArrayError
 
+from vzarr.errors import InputError
+from vzarr.lazy import lazy_variable
 from vzarr.native import Content, detect_format
 
 
 def list_groups(content: Content) -> list[str]:
     store, root = _store(content)
-    group = zarr.open_group(store, path=root, mode="r")
-    held = {name.rpartition("/")[0] for name, item in group.members(None) if _is_array(item)}
+    try:
+        group = zarr.open_group(store, path=root, mode="r")
+    except ContainsArrayError:
+        raise InputError(
+            f"{content.url}: a single Zarr array without a group: name the folder above it, if "
+            "that is a group, or put the array into one."
+        ) from None
+    try:
+        members = dict(group.members(None))
+    except ValueError as error:
+        raise InputError(
+            f"{content.url}: {_unreadable(group)} cannot be opened ({error}): take it out of the "
+            "store, or write it again."
+        ) from error
+    _check_members(content, group, members)
+    held = {name.rpartition("/")[0] for name, item in members.items() if _is_array(item)}
     return sorted({"", *held})
 
 
 def open_raw(content: Content, group: str) -> xr.Dataset:
     store, root = _store(content)
     path = "/".join(part for part in (root, group) if part)
-    return xr.open_zarr(store, group=path or None, consolidated=False, chunks=None, decode_cf=False)
+    try:
+        return xr.open_zarr(
+            store, group=path or None, consolidated=False, chunks=None, decode_cf=False
+        )
+    except (KeyError, ValueError):  # dimensions without names
+        return _unnamed(zarr.open_group(store, path=path, mode="r"))
+
+
+def _unreadable(root: zarr.Group) -> str:
+    for name in _listed(root):
+        try:
+            item = root[name]
+            if not _is_array(item):
+                dict(item.members(None))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, ValueError):
+                return name
+    return "one of its arrays"
+
+
+def _check_members(content: Content, root: zarr.Group, members: dict[str, Any]) -> None:
+    """zarr passes over an array or a group whose metadata it cannot read.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    groups = {"": root, **{name: item for name, item in members.items() if not _is_array(item)}}
+    for path, group in groups.items():
+        for name in _listed(group):
+            known = f"{path}/{name}".lstrip("/")
+            if known in members:
+                continue
+            place = f"{group.path}/{name}".lstrip("/")
+            for metadata in ("zarr.json", ".zarray", ".zgroup"):
+                if sync((group.store_path.store).exists(f"{place}/{metadata}")):
+                    raise InputError(
+                        f"{content.url}: the metadata of {known} ({metadata}) cannot be read: "
+                        "fetch the store again, or correct them."
+                    )
+
+
+def _listed(group: zarr.Group) -> list[str]:
+    async def names() -> list[str]:
+        listed = group.store_path.store.list_dir(group.path)
+        return [name.rstrip("/") async for name in listed if not name.startswith(".")]
+
+    return [name for name in sync(names()) if name != "zarr.json"]
+
+
+def _unnamed(group: zarr.Group) -> xr.Dataset:
+    """Dimensions without a name are named for their length."""
+    variables = {}
+    for name, array in group.arrays():
+        attributes = dict(array.attrs)
+        names = array.metadata.dimension_names if array.metadata.zarr_format == 3 else None
+        names = names or attributes.pop("_ARRAY_DIMENSIONS", None) or [None] * array.ndim
+        dims: list[str] = []
+        for axis, (given, size) in enumerate(zip(names, array.shape, strict=True)):
+            dim = given or f"phony_dim_{size}"
+            dims.append(f"{dim}_{axis}" if dim in dims else dim)
+        if array.metadata.zarr_format == 2 and array.fill_value is not None:
+            attributes.setdefault("_FillValue", array.fill_value)
+        variables[name] = lazy_variable(
+            tuple(dims), array.shape, array.dtype, array.__getitem__, attributes
+        )
+    return xr.Dataset(variables, attrs=dict(group.attrs))
 
 
 def manifest_group(
