@@ -64,7 +64,7 @@ def _pools(folder: Path, small: bool) -> Table:
     lithops = _lithops_alone(folder, urls, small)
     processes = [
         ("forkserver", 2),
-        *(() if small else (("forkserver", 4), ("spawn", 2), ("spawn", 4))),
+        *(() if small else (("spawn", 2), ("spawn", 4))),
     ]
     ways = {
         "serial": lambda: _open_all(urls, False),

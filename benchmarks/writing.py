@@ -28,7 +28,7 @@ VALIDATED, UNVALIDATED = "Icechunk", "Icechunk, containers not validated"
 SPLIT_UP, PLAIN = "Icechunk, split", "Icechunk, split, plain locations"
 JSON, PARQUET = "kerchunk JSON", "kerchunk Parquet"
 WAYS = (VALIDATED, UNVALIDATED, SPLIT_UP, PLAIN, JSON, PARQUET)
-LARGEST = (VALIDATED, PLAIN)
+LARGEST = (VALIDATED,)
 
 
 def tables(folder: Path, small: bool) -> Iterable[Table]:
