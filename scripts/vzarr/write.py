@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -30,11 +31,8 @@ from vzarr.storage import (
     scheme_of,
 )
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
+HAS_LOCKS = importlib.util.find_spec("fcntl") is not None
+"""Windows has none."""
 BUILDING = "virtual-zarr-build"
 """Branch of a repository whose build has not ended; until then nothing is on main."""
 ONE_REQUEST_A_CHUNK = icechunk.StorageConcurrencySettings(
@@ -168,7 +166,7 @@ def alone(location: str) -> Iterator[None]:
     """
     url = as_url(location)
     folder = Path(url.removeprefix("file://"))
-    if not url.startswith("file://") or fcntl is None or folder.is_file():
+    if not url.startswith("file://") or not HAS_LOCKS or folder.is_file():
         yield
         return
     made = not folder.exists()
@@ -183,6 +181,8 @@ def alone(location: str) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
+    import fcntl
+
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
