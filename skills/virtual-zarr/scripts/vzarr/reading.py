@@ -23,7 +23,7 @@ IN_MEMORY_LIMIT = 256 * 1024**2
 BLOCK = 6 * 1024**2
 BLOCKS = 64
 """Blocks of a file that are kept in memory."""
-PATIENCE = 3
+PATIENCE = 2
 """Blocks after which the index counts as scattered, and the whole file is fetched."""
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
