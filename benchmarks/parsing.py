@@ -39,7 +39,7 @@ SLOW = (BLOCK, SMALL_BLOCK, KERCHUNK)
 
 
 def tables(folder: Path, small: bool) -> Iterable[Table]:
-    rounds = 1 if small else 3
+    rounds = 1 if small else 2
     yield _local(folder / "local", rounds, small)
     files = write_kinds(folder / "far", small)
     with serve(folder / "far", DELAY / 10 if small else DELAY) as far, far.entered():
