@@ -59,11 +59,14 @@ def test_two_thousand_variables_are_inspected_in_seconds(tmp_path: Path) -> None
     assert megabytes < 600
 
 
-def test_variables_are_built_at_a_rate_of_many_a_second(tmp_path: Path) -> None:
-    """Each is read from its file and through the references, before and after writing."""
-    path = write_variables(tmp_path / "a.nc", 500)
+def test_two_thousand_variables_are_built_at_a_rate_of_many_a_second(tmp_path: Path) -> None:
+    """Each is read from its file and through the references, before and after writing.
+
+    25 s, measured on a quiet machine, nearly all of it Zarr's own for each array.
+    """
+    path = write_variables(tmp_path / "a.nc", 2000)
     built, seconds, megabytes = measure("build", path, "--repo", tmp_path / "repo")
-    assert len(built["virtual"]) == 500
+    assert len(built["virtual"]) == 2000
     assert seconds < 60
     assert megabytes < 600
 
