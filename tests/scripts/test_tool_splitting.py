@@ -27,7 +27,7 @@ def write_step(path: Path, number: int) -> str:
 def test_each_array_is_cut_by_its_own_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four references a manifest: four steps of ``few``, one of the others; ``time`` has one chunk."""
+    """Four references: four steps of ``few``, one of the others; ``time`` is one chunk."""
     monkeypatch.setattr(splitting, "MANIFEST_REFERENCES", 4)
     first, *others = [write_step(tmp_path / f"{number}.nc", number) for number in range(8)]
     location = str(tmp_path / "repo")

@@ -6,12 +6,14 @@ under ``data/formats/``; the same call always gives the same values.
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import json
 import os
 import shutil
 import zipfile
 from datetime import UTC, datetime
+from importlib.metadata import files
 from pathlib import Path
 
 import eccodes
@@ -28,7 +30,7 @@ import tifffile
 import xarray as xr
 import zarr
 from astropy.io import fits
-from pyhdf.SD import SD, SDC
+from pyhdf.SD import SD, SDC, SDS
 
 ARCHIVED = datetime(2024, 2, 1, tzinfo=UTC).timestamp()
 REAL_FILES = Path(__file__).parents[1] / "data"
@@ -58,7 +60,10 @@ def write_all(folder: Path) -> None:
 
 
 def write_netcdf3(folder: Path) -> None:
-    """Record variables (packed ``rain``, ``wind``), fixed ones, two months of fixed time, CDF-5."""
+    """Record variables (packed ``rain``, ``wind``), fixed ones, two months of fixed time, CDF-5.
+
+    ``nan_fill.nc``: an integer variable with a fill value of NaN.
+    """
     random = np.random.default_rng(3)
     with netCDF4.Dataset(folder / "stations.nc", "w", format="NETCDF3_CLASSIC") as file:
         for name, size in [("time", None), ("y", 4), ("x", 5), ("month", 12)]:
@@ -87,6 +92,13 @@ def write_netcdf3(folder: Path) -> None:
     with netCDF4.Dataset(folder / "wide.nc", "w", format="NETCDF3_64BIT_DATA") as file:
         file.createDimension("x", 3)
         file.createVariable("count", "u8", ("x",))[:] = np.array([1, 2, 2**63], "u8")
+    with netCDF4.Dataset(folder / "nan_fill.nc", "w", format="NETCDF3_CLASSIC") as file:
+        file.createDimension("x", 4)
+        count = file.createVariable("count", "i2", ("x",))
+        count.setncattr("_FillValuX", np.nan)  # netCDF4 would make an integer of it
+        count[:] = [5, -99, 7, 8]
+    path = folder / "nan_fill.nc"
+    path.write_bytes(path.read_bytes().replace(b"_FillValuX", b"_FillValue"))
 
 
 def write_hdf5(folder: Path) -> None:
@@ -586,12 +598,63 @@ def write_dmrpp(folder: Path) -> None:
     )
     text = DMRPP.format(name="granule.h5", variables="\n".join(variables))
     (folder / "granule.h5.dmrpp").write_text(text)
+    write_grouped_dmrpp(folder)
+
+
+def write_grouped_dmrpp(folder: Path) -> None:
+    """``t`` in the root and in the group ``inner``, and an enumeration."""
+    flags = h5py.enum_dtype({"clear": 0, "cloudy": 1}, "u1")
+    with h5py.File(folder / "grouped.h5", "w") as file:
+        file["t"] = np.arange(24, dtype="f4").reshape(4, 6)
+        file["inner/t"] = np.arange(24, 48, dtype="f4").reshape(4, 6)
+        file.create_dataset("flag", data=np.arange(24).reshape(4, 6) % 2, dtype=flags)
+        written = {}
+        for name, kind in [("t", "Float32"), ("inner/t", "Float32"), ("flag", "Enum")]:
+            item = file[name].id
+            place = f'offset="{item.get_offset()}" nBytes="{item.get_storage_size()}"'
+            enum = ' enum="/flag_t"' if kind == "Enum" else ""
+            written[name] = f"""<{kind} name="{name.rpartition("/")[2]}"{enum}>
+    <Dim name="/y"/> <Dim name="/x"/>
+    <dmrpp:chunks byteOrder="LE"><dmrpp:chunk {place}/></dmrpp:chunks>
+  </{kind}>"""
+    variables = f"""  <Enumeration name="flag_t" basetype="Byte">
+    <EnumConst name="clear" value="0"/> <EnumConst name="cloudy" value="1"/>
+  </Enumeration>
+  {written["t"]}
+  {written["flag"]}
+  <Group name="inner">
+  {written["inner/t"]}
+  </Group>"""
+    text = DMRPP.format(name="grouped.h5", variables=variables)
+    (folder / "grouped.h5.dmrpp").write_text(text)
+
+
+class Chunks(ctypes.Structure):
+    """``HDF_CHUNK_DEF`` of mfhdf.h for compressed chunks; ``rest`` is longer than any it has."""
+
+    _fields_ = (
+        ("lengths", ctypes.c_int32 * 32),
+        ("compression", ctypes.c_int32),
+        ("model", ctypes.c_int32),
+        ("level", ctypes.c_int32),
+        ("rest", ctypes.c_int32 * 16),
+    )
+
+
+def set_chunks(dataset: SDS, lengths: tuple[int, ...]) -> None:
+    """Deflated chunks: pyhdf has no call for them, the HDF4 library that it brings along does."""
+    (library,) = (file for file in files("pyhdf") if "libmfhdf" in file.name)
+    call = ctypes.CDLL(str(library.locate())).SDsetchunk
+    call.argtypes = [ctypes.c_int32, Chunks, ctypes.c_int32]
+    compressed_chunks = 3
+    assert call(dataset._id, Chunks(lengths, SDC.COMP_DEFLATE, 0, 5), compressed_chunks) == 0
 
 
 def write_hdf4(folder: Path) -> None:
     """Two compressed SDS (int16 and float32), a file with some that are not compressed.
 
     ``mixed.hdf``: one that can be virtual, one of three dimensions, one never written.
+    ``chunked.hdf``: four chunks, of which two were written.
     """
     random = np.random.default_rng(29)
     kinds = [("count", SDC.INT16, "i2"), ("flux", SDC.FLOAT32, "f4")]
@@ -612,6 +675,13 @@ def write_hdf4(folder: Path) -> None:
         if variable != "never":
             dataset[:] = random.integers(0, 100, shape).astype("i2")
         dataset.endaccess()
+    file.end()
+    file = SD(str(folder / "chunked.hdf"), SDC.WRITE | SDC.CREATE | SDC.TRUNC)
+    dataset = file.create("part", SDC.INT16, (8, 6))
+    dataset.setfillvalue(-99)
+    set_chunks(dataset, (2, 6))
+    dataset[:4] = random.integers(0, 100, (4, 6)).astype("i2")
+    dataset.endaccess()
     file.end()
 
 

@@ -42,6 +42,7 @@ from vzarr.parse import (
     holds_values,
     is_virtual,
 )
+from vzarr.wide import name_once
 
 DECODING = frozenset({*CF_ENCODING, "coordinates", "bounds", "dtype", "_Encoding"})
 """Attributes that decide what stored numbers mean, or which variables are coordinates."""
@@ -322,7 +323,7 @@ def _dimensions(dataset: h5py.Dataset) -> tuple:
     if not h5a.exists(dataset.id, b"DIMENSION_LIST"):
         return roles
     scales = tuple(
-        tuple(h5r.get_name(reference, dataset.id) for reference in axis)
+        tuple(name_once(h5r.dereference(reference, dataset.id)) for reference in axis)
         for axis in dataset.attrs["DIMENSION_LIST"]
     )
     return (*roles, scales)

@@ -29,7 +29,7 @@ from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
 
-wide.patch_h5netcdf()
+wide.patch_readers()
 
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
@@ -38,6 +38,8 @@ UNWRITTEN_FROM = 1_000_000
 COMPACT = "HDF5 compact layout: its values lie in the file's header"
 VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
 EXTERNAL = "HDF5 external storage: its values lie in another file"
+WIDE = 300
+"""Datasets from which h5netcdf reads faster than netCDF-C, which looks through all for each."""
 TWICE = "the same HDF5 filter more than once, of which the parser sees one"
 VLEN_STRINGS = "strings of varying length"
 
@@ -235,7 +237,9 @@ def _is_by_netcdf(content: Content) -> bool:
         items: list[h5py.Dataset] = []
         file.visititems(lambda name, item: items.append(item))
         datasets = [item for item in items if isinstance(item, h5py.Dataset)]
-        return "_NCProperties" in file.attrs and all(
+        if "_NCProperties" not in file.attrs or len(datasets) > WIDE:
+            return False
+        return all(
             item.dtype.kind in "iuf" and not h5py.check_enum_dtype(item.dtype) for item in datasets
         )
 

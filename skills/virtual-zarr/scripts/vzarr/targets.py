@@ -205,14 +205,16 @@ def _compare_boxes(
             content = fetch(url, access, target.record["size"])
             with open_native(content, detect_format(content), group) as native:
                 names = set(map(str, native.variables)) & set(map(str, dataset.variables))
-                for name in sorted(n for n in names if {*dataset[n].dims} <= {*target.starts}):
-                    _compare_box(dataset[name], native[name], target, report)
+                for name in sorted(names):
+                    mine, truth = dataset.variables[name], native.variables[name]
+                    if {*mine.dims} <= {*target.starts}:
+                        _compare_box(name, mine, truth, target, report)
             report.compared += 1
     return report
 
 
 def _compare_box(
-    stored: xr.DataArray, truth: xr.DataArray, target: _Target, report: Report
+    name: str, stored: xr.Variable, truth: xr.Variable, target: _Target, report: Report
 ) -> None:
     added = [dim for dim in stored.dims if dim not in truth.dims]
     sizes = {**truth.sizes, **dict.fromkeys(added, 1)}
@@ -221,4 +223,4 @@ def _compare_box(
     if added:
         part = part.isel(dict.fromkeys(added, 0))
     if math.prod(truth.shape):
-        compare_variable(part, truth, target.record["url"], None, slice(None), report)
+        compare_variable(name, part, truth, target.record["url"], None, slice(None), report)

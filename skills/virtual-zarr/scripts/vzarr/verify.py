@@ -273,16 +273,17 @@ def _compare_file(content: Content, pair: _Stored, number: int, report: Report) 
         for name in sorted(stored - expected):
             report.failures.append(f"{url}: {name} is in the store, but not in the file")
         for name in sorted(expected & stored):
-            truth = native[name]
+            mine, truth = dataset.variables[name], native.variables[name]
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
-            if is_new and dimension in dataset[name].dims:
-                truth = truth.expand_dims(dimension)
-            compare_variable(dataset[name], truth, url, dimension, span, report, name in empty)
+            if is_new and dimension in mine.dims:
+                truth = truth.set_dims((dimension, *truth.dims))
+            compare_variable(name, mine, truth, url, dimension, span, report, name in empty)
 
 
 def compare_variable(
-    stored: xr.DataArray,
-    truth: xr.DataArray,
+    name: str,
+    stored: xr.Variable,
+    truth: xr.Variable,
     url: str,
     dimension: str | None,
     span: slice,
@@ -290,7 +291,6 @@ def compare_variable(
     ends: bool = False,
 ) -> None:
     """Compare all values, a block at a time; only the ends of what was never written."""
-    name = truth.name
     if not _same_dims(stored.dims, truth.dims):
         report.failures.append(
             f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
@@ -340,7 +340,7 @@ def _same_dims(stored: tuple, truth: tuple) -> bool:
     )
 
 
-def _blocks(stored: xr.DataArray, ends: bool) -> list[tuple[int, Any]]:
+def _blocks(stored: xr.Variable, ends: bool) -> list[tuple[int, Any]]:
     """Parts along the first dimension, of whole chunks; the number where each begins."""
     if stored.ndim == 0 or (stored.nbytes <= BLOCK and not ends):
         return [(0, ...)]

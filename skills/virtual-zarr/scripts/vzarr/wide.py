@@ -1,23 +1,57 @@
-"""HDF5 files of thousands of variables, which h5netcdf 1.8.2 reads in minutes instead of seconds.
+"""HDF5 files of thousands of variables, which the libraries read in minutes instead of seconds.
 
-It looks through all variables of an unlimited dimension whenever it is asked for its size, and lets
-HDF5 search the file for the name of each dimension of each variable.
+h5netcdf 1.8.2 opens a dataset anew whenever it is asked for anything of it, and looks through all
+variables of an unlimited dimension for its size. That, and VirtualiZarr 2.8.0, let HDF5 search the
+file for the name of each dimension of each variable.
 """
 
 from __future__ import annotations
 
 import h5py
-from h5netcdf.core import BaseVariable, _unlabeled_dimension_mix
+import virtualizarr.parsers.hdf.hdf as virtualizarr_hdf
+from h5netcdf.core import BaseObject, BaseVariable, _unlabeled_dimension_mix
 from h5netcdf.dimensions import Dimension
+from h5py import h5d, h5i, h5o, h5r
 
+NAMES_LIMIT = 10_000
+"""Names of dimension scales that are remembered."""
+
+_open = BaseObject._h5ds.fget
 _look_for_size = Dimension.size.fget
 _look_for_names = BaseVariable._lookup_dimensions
+_look_for_scales = virtualizarr_hdf._dataset_dims
+_names: dict[tuple[int, int], str] = {}
 
 
-def patch_h5netcdf() -> None:
-    """Remember sizes and names of the dimensions of files that are only read."""
+def patch_readers() -> None:
+    """Remember datasets, sizes and names of the dimensions of files that are only read."""
+    BaseObject._h5ds = property(_open_once)
     Dimension.size = property(_size_once)
-    BaseVariable._lookup_dimensions = _names_once
+    BaseVariable._lookup_dimensions = _dimensions_once
+    virtualizarr_hdf._dataset_dims = _scales_once
+
+
+def name_once(identifier: h5d.DatasetID) -> str:
+    """The name that HDF5 finds for an open dataset, which it searches the file for.
+
+    HDF5 gives a file another number each time that it is opened.
+    """
+    found = h5o.get_info(identifier)
+    key = (found.fileno, found.addr)
+    if key not in _names:
+        if len(_names) >= NAMES_LIMIT:
+            _names.clear()
+        _names[key] = h5i.get_name(identifier).decode()
+    return _names[key]
+
+
+def _open_once(item: BaseObject) -> h5py.Dataset:
+    if item._root._writable:
+        return _open(item)
+    known = vars(item)
+    if "opened_once" not in known:
+        known["opened_once"] = _open(item)
+    return known["opened_once"]
 
 
 def _size_once(dimension: Dimension) -> int:
@@ -29,7 +63,7 @@ def _size_once(dimension: Dimension) -> int:
     return known["size_once"]
 
 
-def _names_once(variable: BaseVariable) -> tuple[str, ...]:
+def _dimensions_once(variable: BaseVariable) -> tuple[str, ...]:
     """As the original, for variables with a scale on each dimension, the last one of several."""
     root, dataset = variable._root, variable._h5ds
     if (
@@ -39,12 +73,16 @@ def _names_once(variable: BaseVariable) -> tuple[str, ...]:
         or _unlabeled_dimension_mix(dataset) != "labeled"
     ):
         return _look_for_names(variable)
-    known = vars(root).setdefault("scale_names", {})
-    names = []
-    for references in dataset.attrs["DIMENSION_LIST"]:
-        scale = root._h5file[references[-1]]
-        address = h5py.h5o.get_info(scale.id).addr
-        if address not in known:
-            known[address] = scale.name.rpartition("/")[2]
-        names.append(known[address])
-    return tuple(names)
+    scales = [
+        h5r.dereference(references[-1], dataset.id)
+        for references in dataset.attrs["DIMENSION_LIST"]
+    ]
+    return tuple(name_once(scale).rpartition("/")[2] for scale in scales)
+
+
+def _scales_once(dataset: h5py.Dataset, group: str = "/") -> list[str]:
+    """As the original, for datasets with one scale on each dimension."""
+    axes = [dataset.dims[axis] for axis in range(len(dataset.shape))]
+    if any(len(axis) != 1 for axis in axes):
+        return _look_for_scales(dataset, group)
+    return [name_once(axis[0].id).removeprefix(group).removeprefix("/") for axis in axes]
