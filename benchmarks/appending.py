@@ -31,8 +31,8 @@ from vzarr.storage import Access
 
 DAYS, SMALL_DAYS = 200, 8
 HOURS = 24
-TILES = 4
-"""16 chunks an hour: 384 references a day, 76,800 in 200 days."""
+TILES = 3
+"""9 chunks an hour: 216 references a day, 43,200 in 200 days."""
 SPLIT = 10 * HOURS
 """Steps a manifest: ten days."""
 COMPARED = 5

@@ -35,8 +35,8 @@ KERCHUNK, TOOL = "kerchunk MultiZarrToZarr", "tool"
 def tables(folder: Path, small: bool) -> Iterable[Table]:
     sizes = (20, 40, 80) if small else (100, 1000, 5000)
     (path,) = write_days(folder, 1, GRID)
-    yield _arguments(path, sizes, rounds=1 if small else 3)
-    yield _loaded(path, sizes[1], rounds=1 if small else 3)
+    yield _arguments(path, sizes, rounds=1 if small else 2)
+    yield _loaded(path, sizes[1], rounds=1 if small else 2)
 
 
 def _arguments(path: Path, sizes: Sequence[int], rounds: int) -> Table:

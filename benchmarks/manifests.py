@@ -17,6 +17,7 @@ TILES = (10, 10)
 """Chunks of one step of one variable, in latitude and longitude: a file of 100 references."""
 TILE = (72, 144)
 """Values in a chunk: 720 x 1440 points, a quarter of a degree."""
+MANIFESTS_A_COMMIT = 20
 PREFIX = "s3://acme-climate-archive/reanalysis.oper.an.sfc/"
 """URLs come to about 100 characters, as those of the archives of ERA5 and GOES."""
 
@@ -68,6 +69,15 @@ def manifest_array(
         dimension_names=["time", "latitude", "longitude"],
     )
     return ManifestArray(metadata=metadata, chunkmanifest=manifest)
+
+
+def parts(steps: int, split: int | None) -> list[tuple[int, int]]:
+    """First step and number of steps of each commit; one of all if they are not split.
+
+    The time of a commit grows with its references times its manifests (``writing``).
+    """
+    size = split * MANIFESTS_A_COMMIT if split else steps
+    return [(first, min(size, steps - first)) for first in range(0, steps, size)]
 
 
 def configuration(

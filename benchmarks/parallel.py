@@ -62,18 +62,12 @@ def _pools(folder: Path, small: bool) -> Table:
     number = 20 if small else 200
     urls = [f"file://{path}" for path in write_days(folder / "pools", number)]
     lithops = _lithops_alone(folder, urls, small)
-    processes = [
-        ("forkserver", 2),
-        *(() if small else (("spawn", 2), ("spawn", 4))),
-    ]
+    methods = ("forkserver",) if small else ("forkserver", "spawn")
     ways = {
         "serial": lambda: _open_all(urls, False),
         "threads, 2": lambda: _open_in(urls, ThreadPoolExecutor(2)),
         "threads, 8": lambda: _open_in(urls, ThreadPoolExecutor(8)),
-        **{
-            f"{method}, {workers}": partial(_open_in_processes, urls, method, workers)
-            for method, workers in processes
-        },
+        **{f"{method}, 2": partial(_open_in_processes, urls, method, 2) for method in methods},
         "Dask LocalCluster, 2 processes": lambda: _open_by_dask(urls),
     }
     _open_all(urls[:2], False)  # imports

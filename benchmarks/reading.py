@@ -24,14 +24,15 @@ from virtualizarr import open_virtual_mfdataset
 from virtualizarr.parsers import HDFParser
 
 from benchmarks.latency import BUCKET, FarStore, serve
-from benchmarks.manifests import TILES, configuration, global_fields, lead_to_a_file
+from benchmarks.manifests import TILES, configuration, global_fields, lead_to_a_file, parts
 from benchmarks.measuring import Floor, Table, apart
 from benchmarks.samples import SMALL, TINY, write_days
 
 SIZES, SMALL_SIZES = (10_000, 1_000_000, 5_000_000), (1_000, 10_000)
-SPLIT = 120
-"""Steps a manifest: 12,000 references. Below 10,000, Icechunk looks at all manifests when an array
-is opened, whether to preload them; the larger a manifest, the longer takes the first value."""
+SPLIT = 200
+"""Steps a manifest: 20,000 references, as the tool cuts them. Below 10,000, Icechunk looks at all
+manifests when an array is opened, whether to preload them; the larger a manifest, the longer takes
+the first value."""
 FEW = 25
 """Steps a manifest that show it."""
 FILES, SMALL_FILES = 36, 4
@@ -63,7 +64,7 @@ def opened(folder: Path, far: FarStore, small: bool) -> Iterable[Table]:
     local: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     remote: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     counts = {}
-    for _ in range(1 if small else 5):
+    for _ in range(1 if small else 3):
         for size, split in cases:
             name = repository_name(size, split)
             storage = icechunk.local_filesystem_storage(str(folder / name))
@@ -111,12 +112,16 @@ def write_references(folder: Path, size: int, split: int) -> None:
     repo = icechunk.Repository.create(storage, config)
     repo.save_config()
     steps = size // math.prod(TILES)
-    session = repo.writable_session("main")
-    global_fields(steps, prefix=prefix).vz.to_icechunk(
-        session.store, last_updated_at=datetime.now(UTC)
-    )
-    lead_to_a_file(session.store, f"t2m/c/{steps // 2}/0/0", folder / "values", steps // 2)
-    session.commit("all")
+    for first, count in parts(steps, split):
+        session = repo.writable_session("main")
+        global_fields(count, first, prefix=prefix).vz.to_icechunk(
+            session.store,
+            append_dim="time" if first else None,
+            last_updated_at=datetime.now(UTC),
+        )
+        if first <= steps // 2 < first + count:
+            lead_to_a_file(session.store, f"t2m/c/{steps // 2}/0/0", folder / "values", steps // 2)
+        session.commit(f"from step {first}")
 
 
 def first_value(storage: icechunk.Storage, folder: Path, size: int) -> float:
@@ -153,7 +158,7 @@ def compared(folder: Path, far: FarStore, small: bool) -> Iterable[Table]:
     files = write_days(folder / "days", count, grid)
     prepare(folder, files)
     size = f"{count} daily files of {files[0].stat().st_size / 1e6:.2g} MB, a chunk a step"
-    rounds = 1 if small else 3
+    rounds = 1 if small else 2
     for where, ways, counted in (
         ("local", local_ways(folder, files), None),
         ("behind 40 ms a request", remote_ways(folder, files, far), far),
@@ -357,13 +362,6 @@ def with_settings(folder: Path, far: FarStore, count: int, rounds: int) -> Itera
         config.caching = icechunk.CachingConfig(num_bytes_chunks=2**28)
         return config
 
-    def preloaded() -> icechunk.RepositoryConfig:
-        config = icechunk.RepositoryConfig.default()
-        everything = icechunk.ManifestPreloadCondition.true()
-        preload = icechunk.ManifestPreloadConfig(max_total_refs=10**7, preload_if=everything)
-        config.manifest = icechunk.ManifestConfig(preload=preload)
-        return config
-
     def whole_chunks() -> icechunk.RepositoryConfig:
         """12 MiB is the documented default, but unless set smaller chunks are cut, too."""
         config = icechunk.RepositoryConfig.default()
@@ -373,12 +371,10 @@ def with_settings(folder: Path, far: FarStore, count: int, rounds: int) -> Itera
 
     plain = icechunk.RepositoryConfig.default
     cases = {
-        "async.concurrency 1": ({"async.concurrency": 1}, plain),
         "async.concurrency 10 (default)": ({}, plain),
         "async.concurrency 32": ({"async.concurrency": 32}, plain),
         "async.concurrency 128": ({"async.concurrency": 128}, plain),
         "chunk cache of 256 MiB": ({}, cached),
-        "preload of all manifests": ({}, preloaded),
         "ideal_concurrent_request_size 12 MiB": ({}, whole_chunks),
     }
     taken: dict[str, list[tuple[float, float, float]]] = {case: [] for case in cases}
@@ -411,34 +407,8 @@ def with_settings(folder: Path, far: FarStore, count: int, rounds: int) -> Itera
                 "requests again": counts[case][1].requests,
             }
         )
-    for workers in (1, 8) if count > SMALL_FILES else (2,):
-        seconds = [apart(series_with_threads, far.port, workers).value]
-        rows.append(
-            {
-                "setting": f"threading.max_workers {workers}",
-                "open, s": statistics.median(one[0] for one in seconds),
-                "series, s": statistics.median(one[1] for one in seconds),
-                "the same again, s": statistics.median(one[2] for one in seconds),
-                "requests": "-",
-                "requests again": "-",
-            }
-        )
     yield Table(
         "Settings of a remote point series",
-        f"The virtual store of {count} files behind 40 ms a request. The threads decode; each "
-        "number of them in a process of its own.",
+        f"The virtual store of {count} files behind 40 ms a request.",
         rows,
     )
-
-
-def series_with_threads(port: int, workers: int) -> tuple[float, float, float]:
-    """Zarr makes its threads once a process; imports are not what is measured."""
-    zarr.config.set({"threading.max_workers": workers})
-    open_far(FarStore(port)).t2m[:2].isel(POINT).values  # noqa: B018
-    start = time.perf_counter()
-    ds = open_far(FarStore(port))
-    opened = time.perf_counter()
-    ds.t2m.isel(POINT).values  # noqa: B018
-    first = time.perf_counter()
-    ds.t2m.isel(POINT).values  # noqa: B018
-    return opened - start, first - opened, time.perf_counter() - first

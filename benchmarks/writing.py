@@ -12,7 +12,14 @@ from pathlib import Path
 
 import icechunk
 
-from benchmarks.manifests import TILES, configuration, global_fields, size_of
+from benchmarks.manifests import (
+    MANIFESTS_A_COMMIT,
+    TILES,
+    configuration,
+    global_fields,
+    parts,
+    size_of,
+)
 from benchmarks.measuring import Floor, Measured, Table, apart, here
 
 SIZES = (10_000, 1_000_000, 5_000_000)
@@ -23,11 +30,15 @@ APART_FROM = 100_000
 """Below, imports would be most of a process's time and memory."""
 SPLIT = 600
 """Steps a manifest: 60,000 references, below the 65,535 up to which locations may stay plain."""
+FINE_SPLIT = 120
+"""Steps a manifest: 12,000 references, 84 manifests of a million."""
 
 VALIDATED, UNVALIDATED = "Icechunk", "Icechunk, containers not validated"
 SPLIT_UP, PLAIN = "Icechunk, split", "Icechunk, split, plain locations"
+FINE, IN_PARTS = "Icechunk, finely split", "Icechunk, finely split, in several commits"
 JSON, PARQUET = "kerchunk JSON", "kerchunk Parquet"
-WAYS = (VALIDATED, UNVALIDATED, SPLIT_UP, PLAIN, JSON, PARQUET)
+WAYS = (VALIDATED, UNVALIDATED, SPLIT_UP, PLAIN, FINE, IN_PARTS, JSON, PARQUET)
+SPLITS = {SPLIT_UP: SPLIT, PLAIN: SPLIT, FINE: FINE_SPLIT, IN_PARTS: FINE_SPLIT}
 LARGEST = (VALIDATED,)
 
 
@@ -49,7 +60,8 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
         "Writing references",
         "One array of chunks of one step, 100 references a file, URLs of about 100 bytes; from "
         f"{APART_FROM:,} on each in a process of its own, whose peak memory includes the "
-        f"references. Split: {SPLIT} steps a manifest. Kerchunk stops at 1 million: both of its "
+        f"references. Split: {SPLIT} steps a manifest, finely {FINE_SPLIT}; several commits of "
+        f"{MANIFESTS_A_COMMIT} manifests each. Kerchunk stops at 1 million: both of its "
         "formats grow linearly.",
         rows,
         floors,
@@ -59,28 +71,34 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
 def write(references: int, way: str, folder: Path) -> dict[str, float]:
     """Make references and write them; seconds without the making, and bytes on disk."""
     folder.mkdir()
-    vds = global_fields(references // math.prod(TILES))
+    steps, split = references // math.prod(TILES), SPLITS.get(way)
+    commits = parts(steps, split) if way == IN_PARTS else [(0, steps)]
+    datasets = [global_fields(count, first) for first, count in commits]
     start = time.perf_counter()
+    committing = 0.0
     if way in (JSON, PARQUET):
+        (vds,) = datasets
         form = "json" if way == JSON else "parquet"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas, in kerchunk
             vds.vz.to_kerchunk(folder / f"references.{form}", format=form)
-        written = time.perf_counter()
     else:
-        split = SPLIT if way in (SPLIT_UP, PLAIN) else None
         config = configuration(split=split, plain_locations=way == PLAIN)
         storage = icechunk.local_filesystem_storage(str(folder / "repository"))
-        session = icechunk.Repository.create(storage, config).writable_session("main")
-        vds.vz.to_icechunk(
-            session.store,
-            validate_containers=way != UNVALIDATED,
-            last_updated_at=datetime.now(UTC),
-        )
-        written = time.perf_counter()
-        session.commit("all")
-    end = time.perf_counter()
-    return {"seconds": end - start, "commit": end - written, "bytes": size_of(folder)}
+        repo = icechunk.Repository.create(storage, config)
+        for number, vds in enumerate(datasets):
+            session = repo.writable_session("main")
+            vds.vz.to_icechunk(
+                session.store,
+                append_dim="time" if number else None,
+                validate_containers=way != UNVALIDATED,
+                last_updated_at=datetime.now(UTC),
+            )
+            written = time.perf_counter()
+            session.commit(f"part {number}")
+            committing += time.perf_counter() - written
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "commit": committing, "bytes": size_of(folder)}
 
 
 def as_row(references: int, way: str, measured: Measured) -> dict[str, str | int | float]:
