@@ -65,7 +65,6 @@ def _pools(folder: Path, small: bool) -> Table:
     methods = ("forkserver",) if small else ("forkserver", "spawn")
     ways = {
         "serial": lambda: _open_all(urls, False),
-        "threads, 2": lambda: _open_in(urls, ThreadPoolExecutor(2)),
         "threads, 8": lambda: _open_in(urls, ThreadPoolExecutor(8)),
         **{f"{method}, 2": partial(_open_in_processes, urls, method, 2) for method in methods},
         "Dask LocalCluster, 2 processes": lambda: _open_by_dask(urls),

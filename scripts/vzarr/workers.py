@@ -28,7 +28,7 @@ FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
 """Remote files that are fetched ahead of the one that is parsed, and their bytes at most."""
 FILES_A_TASK = 16
 """Files that a worker is given at a time."""
-POOL_FROM_SECONDS = 15.0
+POOL_FROM_SECONDS = 8.0
 """Seconds of work left from which processes pay for their start (each imports for seconds)."""
 TRIAL_SECONDS = 1.5
 """Seconds after which that is judged."""

@@ -191,6 +191,18 @@ def test_fits_columns_of_varying_length(tmp_path: Path) -> None:
     assert list(built.native) == ["T/n"]
 
 
+def test_attributes_of_groups_without_variables_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["science/v"] = np.arange(4.0)
+        file["science"].attrs["kept"] = "yes"
+        file.create_group("metadata/product").attrs["id"] = "granule 7"
+        file.create_group("empty")
+    (note,) = verified(path).notes
+    assert note == "left out: attributes of groups without variables: metadata/product"
+    assert stored(path, "science").attrs["kept"] == "yes"
+
+
 def test_fits_random_groups(tmp_path: Path) -> None:
     data = fits.GroupData(
         np.zeros((3, 1, 2), "f4"), parnames=["U"], pardata=[[1, 2, 3]], bitpix=-32

@@ -231,7 +231,7 @@ class _Build:
         by_url = {source.url: source for source in self.sources}
         records = self.metadata["sources"]
         ends = [by_url[records[0]["url"]], by_url[records[-1]["url"]]]
-        first, last = parsing.parse(ends, following=len(self.sources) - len(records))
+        first, last = parsing.parse(ends)
         for result in (first, last):
             if isinstance(result, Unreadable):
                 raise InputError(result.reason)

@@ -14,7 +14,24 @@ from vzarr.native import Content, child_groups, detect_format
 def list_groups(content: Content) -> list[str]:
     if detect_format(content) == "netcdf3":
         return [""]
-    return ["", *child_groups(content)]
+    groups = ["", *child_groups(content)]
+    if bare := _only_attributes(content, groups):
+        note = f"left out: attributes of groups without variables: {', '.join(bare)}"
+        content.cache.setdefault("notes", []).append(note)
+    return groups
+
+
+def _only_attributes(content: Content, groups: list[str]) -> list[str]:
+    """Groups that hold attributes, but no dataset of their own."""
+    bare: list[str] = []
+
+    def note(name: str, item: object) -> None:
+        if isinstance(item, h5py.Group) and len(item.attrs) and name not in groups:
+            bare.append(name)
+
+    with h5py.File(content.open(), "r") as file:
+        file.visititems(note)
+    return sorted(bare)
 
 
 def manifest_group(

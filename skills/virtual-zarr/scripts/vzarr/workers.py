@@ -28,7 +28,7 @@ FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
 """Remote files that are fetched ahead of the one that is parsed, and their bytes at most."""
 FILES_A_TASK = 16
 """Files that a worker is given at a time."""
-POOL_FROM_SECONDS = 15.0
+POOL_FROM_SECONDS = 8.0
 """Seconds of work left from which processes pay for their start (each imports for seconds)."""
 TRIAL_SECONDS = 1.5
 """Seconds after which that is judged."""
@@ -107,8 +107,7 @@ class Parsing:
             yield from self._in_processes(sources)
             return
         begun = time.monotonic()
-        results = parse_in_turn(sources, self._options, others=self._following > 0)
-        for done, result in enumerate(results, 1):
+        for done, result in enumerate(parse_in_turn(sources, self._options), 1):
             yield result
             spent, left = time.monotonic() - begun, len(sources) - done + self._following
             enough = spent > TRIAL_SECONDS and spent / done * left > POOL_FROM_SECONDS
@@ -160,16 +159,11 @@ def parse_some(sources: Sequence[Source], options: Options) -> list[ParsedFile |
     return list(parse_in_turn(sources, options))
 
 
-def parse_in_turn(
-    sources: Sequence[Source], options: Options, others: bool = True
-) -> Iterator[ParsedFile | Unreadable]:
-    """Parse one after the other; remote files are fetched ahead.
-
-    ``others``: more will follow, which may be like the last of these.
-    """
+def parse_in_turn(sources: Sequence[Source], options: Options) -> Iterator[ParsedFile | Unreadable]:
+    """Parse one after the other; remote files are fetched ahead."""
     layouts = _layouts(options)
-    for number, (source, content) in enumerate(_fetch_ahead(sources, options.access), 1):
-        yield _parse(source, content, options, layouts, others or number < len(sources))
+    for source, content in _fetch_ahead(sources, options.access):
+        yield _parse(source, content, options, layouts)
 
 
 @lru_cache(maxsize=2)
@@ -179,11 +173,7 @@ def _layouts(options: Options) -> Layouts:
 
 
 def _parse(
-    source: Source,
-    content: Content | Exception,
-    options: Options,
-    layouts: Layouts,
-    remember: bool,
+    source: Source, content: Content | Exception, options: Options, layouts: Layouts
 ) -> ParsedFile | Unreadable:
     try:
         if isinstance(content, Exception):
@@ -198,9 +188,8 @@ def _parse(
             options.groups,
             content=content,
         )
-        if remember:
-            with suppress(Exception):  # a layout that nobody knows is no harm
-                layouts.remember(parsed, content)
+        with suppress(Exception):  # a layout that nobody knows is no harm
+            layouts.remember(parsed, content)
         return parsed
     except (InputError, Refused) as error:
         return Unreadable(source, str(error))
