@@ -191,6 +191,23 @@ def test_fits_columns_of_varying_length(tmp_path: Path) -> None:
     assert list(built.native) == ["T/n"]
 
 
+def test_what_netcdf_c_makes_up_or_cannot_read_is_read_by_another(tmp_path: Path) -> None:
+    """Chunks never written, without a fill value: whatever lies in memory. A scale too long."""
+    path = tmp_path / "a.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("x", 40_000)
+        file.createDimension("y", 3)
+        file.createVariable("y", "f8", ("y",))[:] = [1, 2, 3]
+        file.createVariable("never", "i4", ("x",), chunksizes=(20_000,), fill_value=False)
+        file.createVariable("short", "f8", ("y",), chunksizes=(3,))[:] = [1, 2, 3]
+    with h5py.File(path, "r+") as file:
+        del file["short"]
+        file.create_dataset("short", data=[1.0, 2.0], chunks=(2,), maxshape=(3,))
+        file["short"].dims[0].attach_scale(file["y"])
+    built = verified(path)
+    assert (built.virtual, list(built.native)) == (["never"], ["short"])
+
+
 def test_attributes_of_groups_without_variables_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
