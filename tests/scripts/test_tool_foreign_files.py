@@ -208,6 +208,22 @@ def test_what_netcdf_c_makes_up_or_cannot_read_is_read_by_another(tmp_path: Path
     assert (built.virtual, list(built.native)) == (["never"], ["short"])
 
 
+def test_scale_factor_of_zero(tmp_path: Path) -> None:
+    """Of MODIS's error fields, whose scale and offset were mixed up; HDF4 that has to be copied."""
+    path = tmp_path / "a.hdf"
+    file = SD(str(path), SDC.WRITE | SDC.CREATE | SDC.TRUNC)
+    error = file.create("error", SDC.INT16, (2, 3))
+    error.attr("scale_factor").set(SDC.FLOAT64, 0.0)
+    error.attr("add_offset").set(SDC.FLOAT64, 1e-4)
+    error.setfillvalue(-9999)
+    error[:] = np.array([[-9999, 0, 1], [2, 3, 4]], "i2")
+    error.endaccess()
+    file.end()
+    assert list(verified(path).native) == ["error"]
+    expected = [[np.nan, 1e-4, 1e-4], [1e-4, 1e-4, 1e-4]]
+    np.testing.assert_array_equal(stored(path)["error"], expected)
+
+
 def test_attributes_of_groups_without_variables_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

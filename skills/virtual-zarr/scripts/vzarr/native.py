@@ -217,7 +217,7 @@ def open_native(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if quick and file_format == "hdf5" and _is_by_netcdf(content):
+        if quick and file_format == "hdf5" and is_by_netcdf(content):
             file_format = "netcdf4"
         try:
             dataset = _open(content, file_format, group, list(drop), decode_times=True)
@@ -229,11 +229,17 @@ def open_native(
             yield dataset
 
 
-def _is_by_netcdf(content: Content) -> bool:
-    """Whether netCDF-C wrote a local file, with nothing that it reads unlike h5netcdf."""
+def is_by_netcdf(content: Content) -> bool:
+    """Whether netCDF-C wrote a local file, of types that it reads as h5netcdf does."""
     if not isinstance(content.handle, Path):
         return False
-    with h5py.File(content.handle, "r") as file:
+    if "by netcdf" not in content.cache:
+        content.cache["by netcdf"] = _is_by_netcdf(content.handle)
+    return content.cache["by netcdf"]
+
+
+def _is_by_netcdf(path: Path) -> bool:
+    with h5py.File(path, "r") as file:
         items: list[h5py.Dataset] = []
         file.visititems(lambda name, item: items.append(item))
         datasets = [item for item in items if isinstance(item, h5py.Dataset)]

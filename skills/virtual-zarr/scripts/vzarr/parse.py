@@ -535,7 +535,8 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     keys = {*CF_ENCODING, "dtype"} - {"_Unsigned"}
     encoding = {key: variable.encoding[key] for key in keys if key in variable.encoding}
     text = variable.dtype.kind in "OSU" and "calendar" not in encoding
-    if text or variable.encoding.get("_Unsigned"):
+    no_way_back = np.any(np.equal(encoding.get("scale_factor", 1), 0))
+    if text or no_way_back or variable.encoding.get("_Unsigned"):
         return {}
     for key in ("_FillValue", "missing_value"):
         if np.size(encoding.get(key)) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from vzarr.native import (
     detect_format,
     fetch,
     hdf5_unwritten,
+    is_by_netcdf,
     list_groups,
     mismatch,
     open_native,
@@ -253,6 +255,24 @@ def spread(total: int, count: int | None) -> list[int]:
 
 
 def _compare_file(content: Content, pair: _Stored, number: int, report: Report) -> None:
+    """By netCDF-C where that is quicker and agrees; what counts as a failure is h5netcdf's to say.
+
+    netCDF-C fails where a dimension is longer than the variable, and gives memory as it finds it
+    for what was never written and has no fill value.
+    """
+    if detect_format(content) == "hdf5" and is_by_netcdf(content):
+        found = Report()
+        with suppress(Exception):
+            _compare_group(content, pair, number, found, quick=True)
+            if found.passed:
+                report.values += found.values
+                return
+    _compare_group(content, pair, number, report, quick=False)
+
+
+def _compare_group(
+    content: Content, pair: _Stored, number: int, report: Report, quick: bool
+) -> None:
     group, dataset = pair.group, pair.dataset
     dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
     span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
@@ -264,7 +284,7 @@ def _compare_file(content: Content, pair: _Stored, number: int, report: Report) 
         return
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
-    with open_native(content, file_format, group, dropped, quick=True) as native:
+    with open_native(content, file_format, group, dropped, quick=quick) as native:
         expected = {str(name) for name in native.variables} - dropped.keys()
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
