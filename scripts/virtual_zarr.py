@@ -79,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--message", help="of the commit")
     add_workers(build)
     build.add_argument(
-        "--batch", type=positive, metavar="FILES", help="files in a commit (default: 500)"
+        "--batch", type=positive, metavar="FILES", help="files in a commit at most (default: 500)"
     )
 
     verify = commands.add_parser(

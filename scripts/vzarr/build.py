@@ -7,7 +7,7 @@ are there. A build that was stopped goes on where it stood when it is run again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -44,7 +44,10 @@ from vzarr.write import (
 )
 
 BATCH = 500
-"""Files in a commit of a build."""
+"""Files in a commit of a build, at most."""
+REFERENCES = 500_000
+"""References in a commit of a build, about: each takes 1 kB of memory, and the time of a commit
+grows with its references times its manifests (``benchmarks``, writing)."""
 SAMPLE, SAMPLE_OF_BATCH = 3, 2
 """Files that are compared with the store, of all or of each batch: verify compares more."""
 Progress = Callable[[str], Callable[[int, int], None]]
@@ -128,7 +131,7 @@ def build(
             except _AllAtOnce:
                 # Names do not tell the order of the records: all have to be known to find it.
                 run.start_anew()
-                run.write(parsing, len(sources))
+                run.write(parsing, len(sources), in_parts=False)
         return run.built()
 
 
@@ -185,15 +188,18 @@ class _Build:
         self.tip, self.resumed = "", 0
         self.notes, self.left_out = [], {}
 
-    def write(self, parsing: Parsing, batch: int) -> None:
-        """Write what is not written yet, and let main show all of it."""
+    def write(self, parsing: Parsing, batch: int, in_parts: bool = True) -> None:
+        """Write what is not written yet, and let main show all of it.
+
+        ``in_parts``: batches of very many references in several commits.
+        """
         total = len(self.sources)
         done = 0
         if self.metadata is not None:
             done = len(self.metadata["sources"]) + len(self.left_out)
             self._recall(parsing)
         size = total if self.dimension is None else batch
-        self.sample = SAMPLE if total - done <= size else SAMPLE_OF_BATCH
+        sample = SAMPLE if total - done <= size else SAMPLE_OF_BATCH
         show = self.progress("parsed")
         written = done
         try:
@@ -205,9 +211,14 @@ class _Build:
                     lambda n, begun=done: show(begun + n, total),
                     following=total - done - len(files),
                 )
-                done += len(files)
-                self._write_batch(results, started, more_follow=done < total)
-                written = done
+                in_parts = in_parts and self.dimension is not None
+                parts = list(_parts(results)) if in_parts else [results]
+                for number, part in enumerate(parts, 1):
+                    at_an_end = number in (1, len(parts))
+                    self.sample = sample if len(parts) == 1 else int(at_an_end)
+                    done += len(part)
+                    self._write_batch(part, started, more_follow=done < total)
+                    written = done
         except (InputError, Refused) as error:
             if not written:
                 remove(self.location, self.access)
@@ -349,6 +360,8 @@ class _Build:
         self, store: icechunk.IcechunkStore, metadata: dict[str, Any], numbers: range
     ) -> None:
         """A sample of the files that are new, as they read in the store."""
+        if not self.sample:
+            return
         report = compare_store(
             store,
             metadata,
@@ -410,6 +423,20 @@ def _path(group: str, name: object) -> str:
 
 def _by_path(stored: list[tuple[str, dict[str, Any]]], key: str) -> dict[str, str]:
     return {_path(group, name): why for group, kept in stored for name, why in kept[key].items()}
+
+
+def _parts(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile | Unreadable]]:
+    """Files that follow one another, in parts of about ``REFERENCES``."""
+    part: list[ParsedFile | Unreadable] = []
+    held = 0
+    for result in results:
+        count = result.references if isinstance(result, ParsedFile) else 0
+        if held and held + count > REFERENCES:
+            yield part
+            part, held = [], 0
+        part.append(result)
+        held += count
+    yield part
 
 
 def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[str]:

@@ -98,6 +98,14 @@ class ParsedFile:
     def virtual(self) -> list[str]:
         return [str(name) for name, v in self.dataset.variables.items() if is_virtual(v)]
 
+    @property
+    def references(self) -> int:
+        """Chunks of its virtual variables, in all groups."""
+        own = (
+            math.prod(self.dataset[name].data.manifest.shape_chunk_grid) for name in self.virtual
+        )
+        return sum(own) + sum(part.references for part in self.children.values())
+
 
 @dataclass(frozen=True)
 class Unreadable:

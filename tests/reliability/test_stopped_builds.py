@@ -126,8 +126,10 @@ def few(tmp_path: Path) -> list[str]:
     return [str(Recipe(start=2 * n).write(folder / f"f{n}.nc")) for n in range(7)]
 
 
-def leave_off(few: list[str], repository: str, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Build in batches of two and stop after ``at`` commits, as a kill does: nothing cleans up."""
+def leave_off(
+    few: list[str], repository: str, monkeypatch: pytest.MonkeyPatch, at: int, batch: int = 2
+) -> None:
+    """Build in batches and stop after ``at`` commits, as a kill does: nothing cleans up."""
     import vzarr.build as building
 
     commit, count = building._Build._commit, 0
@@ -143,7 +145,7 @@ def leave_off(few: list[str], repository: str, monkeypatch: pytest.MonkeyPatch, 
         patch.setattr(building._Build, "_commit", stop)
         patch.setattr(building, "remove", lambda *arguments: None)
         with pytest.raises(Stop):
-            build(few, repository, Access(), batch=2)
+            build(few, repository, Access(), batch=batch)
 
 
 def test_main_is_empty_until_the_end(
@@ -316,6 +318,28 @@ def test_remains_of_a_creation_are_no_hindrance(few: list[str], tmp_path: Path) 
             (place / "snapshots").mkdir(parents=True)
             (place / "snapshots" / "1CECHNKREP0F1RSTCMT0").write_bytes(b"ICE")
         assert build(few, str(place), Access()).sizes["time"] == 14
+
+
+def test_batch_of_very_many_references_is_written_in_parts(
+    few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on after a stop between two of them."""
+    import vzarr.build as building
+
+    data = tmp_path / "data"
+    whole = build(few, str(tmp_path / "whole"), Access())
+    monkeypatch.setattr(building, "REFERENCES", 8)  # two files: v has 2, crs and mask one each
+    parts = build(few, str(tmp_path / "parts"), Access())
+    assert parts.references == whole.references
+    leave_off(few, str(tmp_path / "stopped"), monkeypatch, at=2, batch=500)
+    resumed = build(few, str(tmp_path / "stopped"), Access())
+    assert resumed.resumed == 4
+    expected = content(tmp_path / "whole", data)
+    for name in ("parts", "stopped"):
+        found = content(tmp_path / name, data)
+        assert len(found.pop("messages")) == 1 + 4
+        assert found == {key: expected[key] for key in found}
+        assert verify_repository(str(tmp_path / name), Access(), sample=None).passed
 
 
 def test_what_others_made_is_not_touched(few: list[str], tmp_path: Path) -> None:
