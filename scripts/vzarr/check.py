@@ -33,9 +33,14 @@ class Difference:
     advice: str = SEPARATE
 
     def __str__(self) -> str:
+        return f"{self.reason}. {self.advice}."
+
+    @property
+    def reason(self) -> str:
+        """Without what to do about it."""
         return (
             f"{self.url}: {self.variable}: {self.what} is {_show(self.value)}, but "
-            f"{_show(self.expected)} in {self.first_url}. {self.advice}."
+            f"{_show(self.expected)} in {self.first_url}"
         )
 
 
@@ -203,7 +208,7 @@ def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -
             dimension,
             "the first value",
             str(index[0]),
-            f"later than {before[-1]}, the last",
+            f"has to be later than {before[-1]}, the last",
             previous.source.url,
             "Files must not overlap: leave one of them out",
         )

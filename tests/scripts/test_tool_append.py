@@ -64,6 +64,17 @@ def repository(tmp_path: Path, data: Path) -> Path:
     return tmp_path / "repo"
 
 
+def test_places_that_readers_authorize_are_named(
+    repository: Path, data: Path, tmp_path: Path
+) -> None:
+    """Files from elsewhere bring a container, without which old readers fail at these files."""
+    assert append(days(data, 4), str(repository), Access()).containers == []
+    done = append(days(tmp_path / "elsewhere", 6), str(repository), Access())
+    assert done.containers == [f"file://{tmp_path}/elsewhere/"]
+    built = build(days(data, 0), str(tmp_path / "another"), Access())
+    assert built.containers == [f"file://{data}/"]
+
+
 def test_new_files_are_appended_in_order_and_once(repository: Path, data: Path) -> None:
     days(data, 6, 4)
     before = len(commits(repository))

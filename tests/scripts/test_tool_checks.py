@@ -43,6 +43,23 @@ REFUSED = {
 }
 
 
+def test_dimension_that_no_file_has_is_said(tmp_path: Path) -> None:
+    """A typing error, or what is meant: the tool cannot know."""
+    paths = make(tmp_path / "data", [FIRST])
+    built = build(paths, str(tmp_path / "new"), Access(), concat_dim="tme")
+    assert [note for note in built.notes if "tme: it is a new dimension" in note]
+    built = build(paths, str(tmp_path / "old"), Access(), concat_dim="time")
+    assert built.notes == []
+
+
+def test_file_that_is_left_out_is_not_told_to_be_left_out(tmp_path: Path) -> None:
+    paths = make(tmp_path / "data", [FIRST, replace(SECOND, units="degC")])
+    built = build(paths, str(tmp_path / "repo"), Access(), skip_bad=True)
+    (sentence,) = built.left_out
+    assert "units is degC, but K" in sentence
+    assert "--skip-bad" not in sentence
+
+
 def make(folder: Path, recipes: list[Recipe]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     return [str(recipe.write(folder / f"f{number}.nc")) for number, recipe in enumerate(recipes)]

@@ -52,7 +52,7 @@ GUARDS = {
     "T12": "mask: the value is 2.0, but 1.0 in",
     "T13": "q: the variable is absent, but present in",
     "T14-disorder": RIGHT,
-    "T14-overlap": "time: the first value is 2000-01-02 00:00:00, but later than 2000-01-02",
+    "T14-overlap": "time: the first value is 2000-01-02 00:00:00, but has to be later than 2000",
     "T15": RIGHT,
     "T16": RIGHT,
     "T17": "lat: the value is 1e-09, but 0.0 in",

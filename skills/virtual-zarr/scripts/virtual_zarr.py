@@ -12,7 +12,7 @@
 #     "zarr>=3.4.2",
 # ]
 # ///
-"""Build and verify virtual Zarr stores: one dataset over many NetCDF or HDF5 files, not copied."""
+"""Build and verify virtual Zarr stores: one dataset over many files, not copied."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
         "build",
         parents=[shared, remote],
         help="make a repository of references to files",
-        description="Make a new Icechunk repository of references to NetCDF or HDF5 files. Refuses "
+        description="Make a new Icechunk repository of references to NetCDF, HDF5, GRIB, FITS, "
+        "TIFF, HDF4, Zarr, Kerchunk or ENVI files. Refuses "
         "files that would read wrong side by side; compares a sample before it commits. After a "
         "stop the same command goes on where it stood.",
     )
@@ -226,6 +227,7 @@ def run_build(options: argparse.Namespace) -> int:
         *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
+        *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
         *reasons("stored natively", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
@@ -257,6 +259,7 @@ def run_append(options: argparse.Namespace) -> int:
         f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
         f"{len(done.known)} known already, {done.references} references; {result}",
         *reasons("known", renamed),
+        *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),
     ]
     print_result(done.as_json(), lines, options.json)

@@ -46,7 +46,8 @@ class Appended:
     """What ``append`` did. ``snapshot`` is None where there was nothing to commit.
 
     ``known`` says of files that are in the repository already under which URL; ``left_out`` the
-    sentence for each file that does not fit.
+    sentence for each file that does not fit; ``containers`` the prefixes that are new, which
+    readers have to authorize.
     """
 
     repository: str
@@ -57,6 +58,7 @@ class Appended:
     references: int = 0
     length: int = 0
     snapshot: str | None = None
+    containers: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -127,8 +129,10 @@ class _Run:
             return found
         files = [*again.values(), *new]
         checksum = last_updated(started, [file.source for file in files])
+        held = set(repository.config.virtual_chunk_containers or {})
         config = with_containers(repository.config, [file.data_url for file in files], self.access)
         keys = authorization(list(config.virtual_chunk_containers or {}), self.access)
+        found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
         repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
         tip = session.snapshot_id
         session = repository.writable_session("main")

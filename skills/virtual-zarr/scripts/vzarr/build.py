@@ -60,7 +60,8 @@ class Built:
 
     ``loaded`` are coordinates, kept as numbers by design; ``native`` gives the reason for each
     variable that had to be copied; ``left_out`` the sentence for each file that is not in it;
-    ``resumed`` the number of files that an earlier run had written.
+    ``resumed`` the number of files that an earlier run had written; ``containers`` the prefixes
+    that readers have to authorize.
     """
 
     repository: str
@@ -76,6 +77,7 @@ class Built:
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     resumed: int = 0
+    containers: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -264,10 +266,15 @@ class _Build:
         refer = any(FORMATS[file.file_format].references for file in good)
         if self._is_out_of_order(good) or (refer and more_follow):
             raise _AllAtOnce
+        if self.metadata is None and self.dimension and not _has(good[0], self.dimension):
+            self.notes.append(
+                f"no file has a dimension or variable {self.dimension}: it is a new dimension, "
+                "along which each file is one step"
+            )
         datasets, files, differing = combine_groups(
             good, self.dimension, self.access, self.skip_bad, self.before, more_follow
         )
-        self.left_out |= {problem.url: str(problem) for problem in differing}
+        self.left_out |= {problem.url: problem.reason for problem in differing}
         if not files:
             return
         self.notes += [note for file in files for g in datasets for note in part_of(file, g).notes]
@@ -394,7 +401,8 @@ class _Build:
     def built(self) -> Built:
         metadata = self.metadata
         stored = list(stored_groups(metadata).items())
-        store = open_any_repository(self.location, self.access).readonly_session("main").store
+        repository = open_any_repository(self.location, self.access)
+        store = repository.readonly_session("main").store
         sizes = {
             _path(group, name): size
             for group, _ in stored
@@ -414,6 +422,7 @@ class _Build:
             notes=list(dict.fromkeys(self.notes)),
             left_out=list(self.left_out.values()),
             resumed=self.resumed,
+            containers=sorted(repository.config.virtual_chunk_containers or {}),
         )
 
 
@@ -437,6 +446,12 @@ def _parts(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile |
         part.append(result)
         held += count
     yield part
+
+
+def _has(file: ParsedFile, dimension: str) -> bool:
+    """A dimension of that name, or a variable, in any group."""
+    names = {*file.dataset.sizes, *file.dataset.variables}
+    return dimension in names or any(_has(part, dimension) for part in file.children.values())
 
 
 def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[str]:

@@ -410,7 +410,9 @@ def _combine_call(found: FileSet) -> str | None:
     loaded = [path for path, v in found.variables.items() if v.storage == "loaded"]
     unwanted = [*dropped, *copied, *found.placeholders]
     arguments = f"{option}={unwanted}" if unwanted else ""
-    remark = f"  # {', '.join(copied)}: add what xarray.open_dataset reads" if copied else ""
+    remark = "  # these files only: for others combine_attrs=strict_cf of skill.md"
+    if copied:
+        remark += f"; add {', '.join(copied)} as xarray.open_dataset reads them"
     return (
         f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
         f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "

@@ -79,8 +79,9 @@ def find_unfinished(location: str, access: Access) -> Unfinished | None:
         remove(location, access)
         return None
     raise InputError(
-        f"{location}: something is there already. Name a new place with --repo, or check the "
-        f"repository that is there with: virtual_zarr.py verify --repo {location}"
+        f"{location}: something is there already. Name a new place with --repo; to put more files "
+        f"into the repository that is there: virtual_zarr.py append FILE --repo {location}; to "
+        f"check it: virtual_zarr.py verify --repo {location}"
     )
 
 
