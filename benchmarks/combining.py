@@ -36,7 +36,7 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
     sizes = (20, 40, 80) if small else (100, 1000, 5000)
     (path,) = write_days(folder, 1, GRID)
     yield _arguments(path, sizes, rounds=1 if small else 2)
-    yield _loaded(path, sizes[1], rounds=1 if small else 2)
+    yield _loaded(path, sizes[1], rounds=1)
 
 
 def _arguments(path: Path, sizes: Sequence[int], rounds: int) -> Table:
@@ -58,10 +58,10 @@ def _arguments(path: Path, sizes: Sequence[int], rounds: int) -> Table:
         }
 
     in_turns(_quietly(ways(10)), rounds=1)  # imports
-    taken = {number: in_turns(_quietly(ways(number)), rounds, patience=2.0) for number in sizes}
+    taken = {number: in_turns(_quietly(ways(number)), rounds, patience=1.0) for number in sizes}
     table = Table(
         "Combine datasets",
-        f"Seconds, medians of {rounds}, once what takes more than 2 s. Each dataset has 4 steps, "
+        f"Seconds, medians of {rounds}, once what takes more than 1 s. Each dataset has 4 steps, "
         f"6 references and {', '.join(LOADED)} loaded; the tool also compares what xarray does "
         "not. kerchunk combines the same references; it would need minutes for the largest number.",
     )

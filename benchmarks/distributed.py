@@ -28,7 +28,7 @@ from benchmarks.measuring import Table
 from benchmarks.samples import SMALL, STEPS_PER_DAY, TINY, write_days
 
 REFERENCES, SMALL_REFERENCES = 600, 6
-COPIES, SMALL_COPIES = 120, 4
+COPIES, SMALL_COPIES = 60, 4
 ALONE = "this process, no pool"
 
 Write = Callable[[icechunk.Session, list[Path], int, datetime], icechunk.Session]
