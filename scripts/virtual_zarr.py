@@ -418,7 +418,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Prints one sentence instead of a traceback."""
     options = make_parser().parse_args(arguments)
-    from vzarr.errors import InputError, Refused, is_failure
+    from vzarr.errors import AccessDenied, EnvironmentFault, InputError, Refused, is_failure
     from vzarr.report import print_error
 
     commands = {
@@ -433,9 +433,12 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands[options.command]
     try:
         return run(options)
-    except (InputError, Refused) as error:
+    except (InputError, Refused, AccessDenied) as error:
         print_error(str(error))
         status = 2
+    except EnvironmentFault as error:
+        print_error(str(error))
+        status = 3
     except KeyboardInterrupt:
         print_error("interrupted; main is as it was. The same command goes on where this stopped.")
         status = 3

@@ -19,7 +19,7 @@ from virtualizarr.manifests.utils import manifest_chunk_shape
 from virtualizarr.parsers.hdf.filters import codecs_from_dataset
 from zarr.registry import get_codec_class
 
-from vzarr.errors import InputError
+from vzarr.errors import InputError, raise_fault
 from vzarr.find import Source
 from vzarr.native import (
     VLEN_STRINGS,
@@ -106,7 +106,8 @@ def describe(source: Source, content: Content) -> Description:
             found = _describe_hdf5(source, content)
         except InputError:
             raise
-        except Exception:
+        except Exception as error:
+            raise_fault(content.url, error)
             found = None  # what h5netcdf refuses
         if found:
             return found

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
 
 class InputError(Exception):
     """What was asked for cannot be done: a missing file, a bad URL, an existing repository."""
@@ -11,6 +16,93 @@ class Refused(Exception):
     """The files cannot become one store without reading wrong. The message says what differs."""
 
 
+class EnvironmentFault(Exception):
+    """This machine, or the way to the storage, fails: it says nothing about the files."""
+
+
+class AccessDenied(EnvironmentFault):
+    """One file may not be read: others may, so it can be left out."""
+
+
+_DENIED = (errno.EACCES, errno.EPERM)
+_ADVICE = {
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n 4096) and run it again",
+    errno.ENFILE: "too many open files on this machine: close some and run it again",
+    errno.ENOMEM: "no memory is left: run it with fewer --workers or a smaller --batch",
+    errno.ENOSPC: "no space is left on the disk: make room and run it again",
+    errno.EDQUOT: "the disk quota is used up: make room and run it again",
+    errno.EFBIG: "the file would be longer than the limit of this process (ulimit -f)",
+    errno.EROFS: "the file system is read-only: name another place",
+    errno.EACCES: "permission was denied: allow this user to read it, or use other credentials",
+    errno.EPERM: "permission was denied: allow this user to read it, or use other credentials",
+    errno.EIO: "the disk or the network file system failed: look into it and run it again",
+}
+_WORDS = {
+    "too many open files": errno.EMFILE,
+    "no file descriptors available": errno.EMFILE,
+    "cannot allocate memory": errno.ENOMEM,
+    "unable to allocate": errno.ENOMEM,
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "file too large": errno.EFBIG,
+    "read-only file system": errno.EROFS,
+    "permission denied": errno.EACCES,
+    "accessdenied": errno.EACCES,
+    "access denied": errno.EACCES,
+}
+"""How libraries that hide the number say it: HDF5, Rust, NumPy."""
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether something failed, and nobody asked to stop. A panic of Rust is no ``Exception``."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def environment_fault(place: str, error: BaseException) -> EnvironmentFault | None:
+    """What this machine lacks or denies, where that is why ``error`` was raised; else None.
+
+    ``place`` is the file or repository that was in use.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, EnvironmentFault):
+            return cause
+        if isinstance(cause, MemoryError):
+            return EnvironmentFault(f"{place}: {_ADVICE[errno.ENOMEM]}.")
+        if isinstance(cause, PermissionDeniedError | UnauthenticatedError):
+            return AccessDenied(
+                f"{place}: the storage denies access: check the credentials and what they may "
+                "read, or use --anonymous for a public bucket."
+            )
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number not in _ADVICE:
+            text = str(cause).lower()
+            number = next((code for words, code in _WORDS.items() if words in text), None)
+        if number is not None:
+            kind = AccessDenied if number in _DENIED else EnvironmentFault
+            return kind(f"{place}: {_ADVICE[number]}.")
+    return None
+
+
+def raise_fault(place: str, error: BaseException) -> None:
+    """Raise what ``environment_fault`` finds, so that it is never taken for a fault of the file.
+
+    Raises
+    ------
+    EnvironmentFault
+        If this machine, or the way to the storage, is why ``error`` was raised.
+    """
+    if fault := environment_fault(place, error):
+        raise fault from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]

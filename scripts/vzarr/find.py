@@ -16,6 +16,7 @@ from typing import Any
 import obstore
 
 from vzarr.errors import InputError
+from vzarr.paths import local_path
 from vzarr.storage import Access, as_url, object_store, root_of
 
 RAW_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".envi", ".bsq", ".bil", ".bip", "")
@@ -177,7 +178,7 @@ def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
 def _find_local(url: str) -> list[Source]:
     pattern = url.removeprefix("file://")
     names = [pattern] if os.path.lexists(pattern) else glob.glob(pattern)
-    paths = [Path(name.rstrip("/")) for name in names]
+    paths = [local_path(name) for name in names]
     return [_found_source(path) for path in paths if not path.is_dir() or _is_zarr(path, pattern)]
 
 

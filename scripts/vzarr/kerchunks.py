@@ -117,7 +117,10 @@ def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> An
     if place is None:
         if "://" not in url and not url.startswith("/"):
             url = f"{content.url.rpartition('/')[0]}/{url}"
-        url = as_url(url)
+        places = content.cache.setdefault("places", {})
+        if url not in places:  # resolving a local path asks the file system for each folder
+            places[url] = as_url(url)
+        url = places[url]
         place = _moved(content.access, url)
     if place is not None:
         content.cache["moved"] = True

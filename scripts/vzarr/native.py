@@ -429,11 +429,6 @@ def rounding(variable: xr.DataArray | xr.Variable) -> float | None:
     return None
 
 
-def values_equal(left: np.ndarray, right: np.ndarray, rounded: float | None) -> bool:
-    """Equal shape and values, NaN equal to NaN. ``rounded`` as from ``rounding``."""
-    return left.shape == right.shape and not mismatch(left, right, rounded).any()
-
-
 def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:
     """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``rounding``."""
     if left.dtype.kind in "fc" and right.dtype.kind in "fc":

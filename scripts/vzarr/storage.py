@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import icechunk
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from vzarr.errors import InputError
+from vzarr.paths import local_path
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def as_url(location: str) -> str:
     InputError
         For a scheme that is not in ``SCHEMES``.
     """
-    if "://" not in location:
-        return f"file://{Path(location).expanduser().absolute()}"
+    if "://" not in location or location.startswith("file://"):
+        return f"file://{local_path(location)}"
     scheme, _, rest = location.partition("://")
     if scheme in ("abfs", "azure"):
         return f"az://{rest}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from vzarr.check import Difference, same
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
-from vzarr.errors import InputError, Refused, is_failure
+from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
 from vzarr.parse import unreadable
@@ -133,6 +133,10 @@ def _describe_all(
         except BaseException as error:
             if not is_failure(error):
                 raise
+            try:
+                raise_fault(source.url, error)
+            except AccessDenied as denied:
+                return str(denied)
             return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 
 from vzarr.check import same
-from vzarr.errors import is_failure
+from vzarr.errors import is_failure, raise_fault
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
 from vzarr.named import describe_named
@@ -150,6 +150,7 @@ def compare_store(
             for pair in pairs:
                 _compare_file(content, pair, number, report)
         except Exception as error:
+            raise_fault(url, error)
             report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
         report.compared += 1
         progress(done, len(picked))
@@ -177,6 +178,7 @@ def _open_group(
     try:
         dataset = open_store(store, group)
     except Exception as error:
+        raise_fault("the store", error)
         names = [*metadata["virtual"], *metadata["loaded"]]
         what = f"group {group} with {', '.join(names)}" if group else "the store"
         url = metadata["sources"][0]["url"]
@@ -335,6 +337,7 @@ def compare_variable(
         except BaseException as error:
             if not is_failure(error):
                 raise
+            raise_fault(url, error)
             report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
             return
         right = np.asarray(truth[block].values)

@@ -18,7 +18,14 @@ from types import TracebackType
 from typing import Any
 
 from vzarr.alike import Layouts
-from vzarr.errors import InputError, Refused, is_failure
+from vzarr.errors import (
+    AccessDenied,
+    EnvironmentFault,
+    InputError,
+    Refused,
+    is_failure,
+    raise_fault,
+)
 from vzarr.find import Source
 from vzarr.native import Content, fetch
 from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
@@ -191,11 +198,17 @@ def _parse(
         with suppress(Exception):  # a layout that nobody knows is no harm
             layouts.remember(parsed, content)
         return parsed
-    except (InputError, Refused) as error:
+    except (InputError, Refused, AccessDenied) as error:
         return Unreadable(source, str(error))
+    except EnvironmentFault:
+        raise
     except BaseException as error:
         if not is_failure(error):
             raise
+        try:
+            raise_fault(source.url, error)
+        except AccessDenied as denied:
+            return Unreadable(source, str(denied))
         return Unreadable(source, unreadable(source.url, error))
 
 
