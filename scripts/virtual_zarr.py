@@ -109,17 +109,27 @@ def make_parser() -> argparse.ArgumentParser:
     append = commands.add_parser(
         "append",
         parents=[shared, remote],
-        help="append new files to a repository that build made",
+        help="append new files to a repository",
         description="Append files that the repository does not hold yet, behind the last one, in "
         "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
-        "there; compares before it commits. Safe to run from cron, also twice at once.",
+        "there; compares before it commits. Files that were written again with the same content "
+        "get a new checksum. Safe to run from cron, also twice at once.",
     )
     append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     append.add_argument("--repo", required=True, help="path or URL of the repository")
     append.add_argument(
-        "--replace", action="store_true", help="write files that were issued again over the old"
+        "--replace",
+        action="store_true",
+        help="write files that were issued again over the old; a last file may have grown",
     )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    append.add_argument(
+        "--source",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="what a repository of others was made of: take it over if it reads as these do",
+    )
     append.add_argument("--message", help="of the commit")
     add_workers(append)
 
@@ -238,7 +248,7 @@ def run_build(options: argparse.Namespace) -> int:
 
 
 def run_append(options: argparse.Namespace) -> int:
-    from vzarr.append import append
+    from vzarr.append import REPLACED, append
     from vzarr.report import print_result, progress_printer, reasons
     from vzarr.storage import Access
 
@@ -248,17 +258,24 @@ def run_append(options: argparse.Namespace) -> int:
         Access(options.anonymous, options.region, options.account),
         replace_known=options.replace,
         skip_bad=options.skip_bad,
+        made_of=tuple(options.source),
         message=options.message,
         workers=options.workers,
         dask=options.dask,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
-    renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
+    renamed = {
+        url: held if held.startswith(REPLACED) else f"is there as {held}"
+        for url, held in done.known.items()
+        if url != held
+    }
+    renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
     lines = [
         f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
-        f"{len(done.known)} known already, {done.references} references; {result}",
+        f"{renewed}{len(done.known)} known already, {done.references} references; {result}",
         *reasons("known", renamed),
+        *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),
     ]
@@ -289,6 +306,7 @@ def run_verify(options: argparse.Namespace) -> int:
     else:
         report = verify_repository(options.repo, access, **amount)
     lines = [
+        *report.notes,
         *(f"FAILED {failure}" for failure in report.failures),
         f"{'passed' if report.passed else 'failed'}: compared {report.values} values of "
         f"{report.compared} of {report.sources} files; virtual: {', '.join(report.virtual)}",

@@ -18,13 +18,20 @@ import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine import Before, find_record_dimension, finer_unit
+from vzarr.combine import (
+    Before,
+    find_record_dimension,
+    finer_unit,
+    has_no_records,
+    no_records,
+)
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
+from vzarr.history import commit_metadata, read_held, what_changed, with_more
+from vzarr.ledger import write_ledger
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
 from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
@@ -167,11 +174,11 @@ class _Build:
 
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
-        ancestry = unfinished.repository.ancestry(branch=BUILDING)
-        history = read_history(ancestry, self.location)
-        if history is None or history[0].get("plan") != self.plan:
+        session = unfinished.repository.readonly_session(BUILDING)
+        held = read_held(unfinished.repository, session, self.location)
+        if held is None or held.metadata.get("plan") != self.plan:
             return False
-        metadata = history[0]
+        metadata = held.metadata
         left_out = metadata.get("left_out", {})
         done = len(metadata["sources"]) + len(left_out)
         records = {record["url"]: record for record in metadata["sources"]}
@@ -261,6 +268,11 @@ class _Build:
             more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
             raise InputError(next(iter(unreadable.values())) + more)
         self.left_out |= unreadable
+        is_empty = {file.source.url: has_no_records(file, self.dimension) for file in good}
+        for file in good:
+            if is_empty[file.source.url]:
+                self.left_out[file.source.url] = no_records(file, self.dimension)
+        good = [file for file in good if not is_empty[file.source.url]]
         if not good:
             return
         refer = any(FORMATS[file.file_format].references for file in good)
@@ -320,7 +332,7 @@ class _Build:
             )
             metadata |= followed.metadata
             self.notes += followed.notes
-        self._commit(session, metadata, metadata)
+        self._commit(session, metadata, len(files))
 
     def _write_more(
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
@@ -332,21 +344,13 @@ class _Build:
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         self._check_times(session.store, files, growing)
         references = extend_store(session.store, datasets, growing, self.dimension, checksum)
-        described = {group: describe(files, group, self.dimension) for group in kept}
-        first = described.get("") or next(iter(described.values()))
-        known = self.metadata["left_out"]
-        more = {
-            "version": vzarr.__version__,
-            "appended": True,
-            "sources": _records(files, first["lengths"]),
-            "groups": {g: {"lengths": d["lengths"]} for g, d in described.items() if g},
-            "references": references,
-            "left_out": {url: why for url, why in self.left_out.items() if url not in known},
-        }
-        joined = continue_metadata(self.metadata, more)
+        lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
+        metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
+        metadata["left_out"] = dict(self.left_out)
+        metadata["references"] += references
         begin = len(self.metadata["sources"])
-        self._compare(session.store, joined, range(begin, begin + len(files)))
-        self._commit(session, more, joined)
+        self._compare(session.store, metadata, range(begin, begin + len(files)))
+        self._commit(session, metadata, len(files))
 
     def _check_times(
         self, store: icechunk.IcechunkStore, files: list[ParsedFile], growing: list[str]
@@ -382,21 +386,20 @@ class _Build:
                 "Nothing was committed; leave it out with --drop."
             )
 
-    def _commit(
-        self, session: icechunk.Session, own: dict[str, Any], joined: dict[str, Any]
-    ) -> None:
-        done, total = len(joined["sources"]), len(self.sources)
+    def _commit(self, session: icechunk.Session, metadata: dict[str, Any], added: int) -> None:
+        done, total = len(metadata["sources"]), len(self.sources)
         message = self.message or f"{total - len(self.left_out)} files"
-        if done < total - len(self.left_out) or own is not joined:
+        if done < total - len(self.left_out) or self.metadata is not None:
             message += f" ({done} of {total})"
+        write_ledger(session.store, metadata)
         try:
-            self.tip = session.commit(message, metadata={METADATA_KEY: own})
+            self.tip = session.commit(message, metadata=commit_metadata("build", added=added))
         except icechunk.ConflictError as error:
             raise Refused(
                 f"{self.location}: another build writes there. Let it end, or name another place "
                 "with --repo."
             ) from error
-        self.metadata = joined
+        self.metadata = metadata
 
     def built(self) -> Built:
         metadata = self.metadata
@@ -505,23 +508,13 @@ def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
 def _metadata(
     files: list[ParsedFile], concat_dim: str | None, datasets: dict[str, xr.Dataset]
 ) -> dict[str, Any]:
-    """What a commit keeps, for ``verify`` and for appends to come."""
-    root = describe(files, "", concat_dim)
-    records = _records(files, root.pop("lengths"))
-    metadata = {
+    """What the ledger keeps, for ``verify`` and for appends to come."""
+    root_is_empty = len(datasets) > 1 and not datasets[""].variables
+    paths = [path for path in datasets if path or not root_is_empty]
+    return {
         "version": vzarr.__version__,
-        **root,
         "concat_dim": concat_dim,
-        "sources": records,
+        "sources": [file.as_record() for file in files],
+        "replaced": [],
+        "groups": {path: describe(files, path, concat_dim) for path in paths},
     }
-    below = {path: describe(files, path, concat_dim) for path in datasets if path}
-    if below:
-        metadata |= {"root": bool(datasets[""].variables), "groups": below}
-    return metadata
-
-
-def _records(files: list[ParsedFile], lengths: list[int]) -> list[dict[str, Any]]:
-    """What is kept of each file."""
-    return [
-        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
-    ]

@@ -46,6 +46,19 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
 
 
+def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:
+    """Whether a file has the record dimension, in any group, and nothing along it."""
+    parts = [parsed, *parsed.children.values()]
+    lengths = [part.dataset.sizes.get(dimension) for part in parts]
+    found = [length for length in lengths if length is not None]
+    return bool(found) and not any(found)
+
+
+def no_records(parsed: ParsedFile, dimension: str) -> str:
+    """The sentence for such a file."""
+    return f"{parsed.source.url}: has no records along {dimension}"
+
+
 def is_time(variable: xr.Variable) -> bool:
     if is_virtual(variable):
         return False

@@ -36,6 +36,7 @@ def extend_store(
         more.attrs = common_attributes([dict(held.attrs), dict(dataset.attrs)])
         gone = held.attrs.keys() - more.attrs.keys()
         room = zarr.open_group(store, path=group, mode="r+")
+        coordinates = room.attrs.get("coordinates")
         if gone:
             room.attrs.put({key: value for key, value in room.attrs.items() if key not in gone})
         for variable in more.variables.values():
@@ -52,6 +53,11 @@ def extend_store(
                 append_dim=dimension,
                 last_updated_at=last_updated_at,
             )
+        # The append has named the coordinates among its own variables only; the static ones and
+        # scalars would be data from then on.
+        room = zarr.open_group(store, path=group, mode="r+")
+        if coordinates is not None and room.attrs.get("coordinates") != coordinates:
+            room.attrs["coordinates"] = coordinates
     return references
 
 

@@ -178,14 +178,14 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict
 
 
 def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """A commit's metadata by group, each in the form that it has for a store of one group."""
-    found: dict[str, dict[str, Any]] = {}
-    if metadata.get("root", True):
-        found[""] = metadata
-    for path, kept in metadata.get("groups", {}).items():
-        records = [
-            {**record, "length": length}
-            for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
-        ]
-        found[path] = {**kept, "sources": records}
-    return found
+    """What a store holds by group; in ``sources`` each record with its ``length`` in the group."""
+    return {
+        path: {
+            **kept,
+            "sources": [
+                {**record, "length": length}
+                for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
+            ],
+        }
+        for path, kept in metadata["groups"].items()
+    }

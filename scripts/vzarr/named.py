@@ -7,9 +7,10 @@ from typing import Any
 import icechunk
 import zarr
 
+import vzarr
 from vzarr.errors import InputError
 from vzarr.find import Source, find_sources
-from vzarr.native import detect_format, fetch, list_groups, open_native
+from vzarr.native import detect_format, fetch, fingerprint, list_groups, open_native
 from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
 
@@ -59,9 +60,35 @@ def describe_named(
         }
         for path in below
     }
-    records: list[dict[str, Any]] = [{**source.as_record(), "length": 1} for source in order]
-    empty = {"virtual": [], "loaded": [], "native": {}, "dropped": {}, "concat_dim": concat_dim}
-    return {**empty, "sources": records, "root": False, "groups": described}
+    records = [source.as_record() for source in order]
+    return {"concat_dim": concat_dim, "sources": records, "replaced": [], "groups": described}
+
+
+def complete_named(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], access: Access
+) -> dict[str, Any]:
+    """What ``describe_named`` found, with all that the ledger keeps for appends to come."""
+    groups = {
+        path: {
+            **kept,
+            "loaded": [
+                name.rpartition("/")[2]
+                for name in array_paths(store)
+                if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
+            ],
+        }
+        for path, kept in metadata["groups"].items()
+    }
+    sources = [
+        {
+            **record,
+            "fingerprint": fingerprint(
+                fetch(record["url"], access, record["size"]), record["size"]
+            ),
+        }
+        for record in metadata["sources"]
+    ]
+    return {"version": vzarr.__version__, **metadata, "sources": sources, "groups": groups}
 
 
 def _look_into(source: Source, access: Access, group: str | None) -> dict[str, dict[str, Any]]:

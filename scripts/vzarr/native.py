@@ -10,11 +10,11 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters that h5py lacks)
@@ -28,6 +28,9 @@ from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
+
+if TYPE_CHECKING:
+    from vzarr.parse import ParsedFile
 
 wide.patch_readers()
 
@@ -177,6 +180,19 @@ def fingerprint(content: Content, size: int) -> str | None:
                 digest.update(file.read(FINGERPRINT_PART))
     # Half of it tells files apart; every commit keeps one for each of its files.
     return digest.hexdigest()[:32]
+
+
+def is_same_content(record: Mapping[str, Any], now: ParsedFile) -> bool:
+    """Whether a file that was written again surely holds what its record is of.
+
+    By its ETag, or by a fingerprint of all its bytes: that of a large file is of parts only.
+    """
+    if now.source.size != record["size"]:
+        return False
+    if record["etag"] and record["etag"] == now.source.etag:
+        return True
+    is_whole = now.source.size <= FINGERPRINT_PARTS * FINGERPRINT_PART
+    return is_whole and now.fingerprint is not None and now.fingerprint == record.get("fingerprint")
 
 
 def detect_format(content: Content) -> str:

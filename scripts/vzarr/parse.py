@@ -513,15 +513,15 @@ def _complete(attributes: dict[str, Any], known: Mapping[Any, Any]) -> dict[str,
     for key, value in known.items():
         if str(plain(attributes.get(key))) != str(plain(value)):
             attributes[str(key)] = value
-    return {key: value for key, value in attributes.items() if not _is_reference(value)}
+    return {key: value for key, value in attributes.items() if not is_reference(value)}
 
 
-def _is_reference(value: Any) -> bool:
+def is_reference(value: Any) -> bool:
     """HDF5 references, of which nothing outside of their file can make use."""
     if isinstance(value, np.ndarray):
-        return value.dtype == object and any(map(_is_reference, value.flat))
+        return value.dtype == object and any(map(is_reference, value.flat))
     if isinstance(value, list | tuple):
-        return any(map(_is_reference, value))
+        return any(map(is_reference, value))
     return isinstance(value, h5py.Reference | h5py.RegionReference)
 
 
@@ -799,7 +799,7 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
         for key, value in list(attributes.items()):
             if key == "_FillValue":
                 continue  # VirtualiZarr encodes it
-            clean = _clean(value)
+            clean = storable(value)
             attributes[key] = clean
             if isinstance(clean, str) and not isinstance(plain(value), str):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
@@ -815,7 +815,8 @@ def plain(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _clean(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """The form in which an attribute is stored."""
     value = plain(value)
     try:
         json.dumps(value, allow_nan=False)

@@ -20,14 +20,14 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 from zarr.core.sync import sync
 
-import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
 from vzarr.groups import part_of, stored_groups
-from vzarr.history import METADATA_KEY, what_changed
+from vzarr.history import commit_metadata, what_changed
+from vzarr.ledger import write_ledger
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.references import ends, read_references, rewrite_urls
 from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
@@ -37,6 +37,7 @@ from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
 ADVICE = "Nothing was committed: put the old file back, or build a new repository"
+OVERTAKEN = f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
 NO_DIMENSION = "\0"
 """Stands for the dimension of a store of one file, in which nothing grows."""
 
@@ -78,10 +79,11 @@ def refresh(
     Refused
         If a source vanished, or does not fit any more.
     """
-    repository, metadata, _ = open_repository(location, access)
+    repository, session, held = open_repository(location, access)
+    metadata = held.metadata
     records = metadata["sources"]
     started = datetime.now(UTC)
-    found = Refreshed(as_url(location), len(records))
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
     now = look_up_all([record["url"] for record in records], access, progress("looked up"))
     for record in records:
         state = now[record["url"]]
@@ -90,7 +92,7 @@ def refresh(
         elif what := what_changed(record, state):
             found.changed[record["url"]] = what
     if content:
-        for number, what in _differing(repository, metadata, found, access, progress):
+        for number, what in _differing(session.store, metadata, found, access, progress):
             found.changed[records[number]["url"]] = what
     if dry_run:
         return found
@@ -109,15 +111,29 @@ def refresh(
     parsed = _parse([now[records[n]["url"]] for n in numbers], metadata, access, progress)
     new = dict(zip(numbers, parsed, strict=True))
     checksum = last_updated(started, [file.source for file in parsed])
-    session = repository.writable_session("main")
+    session = _writable(repository, session)
     found.references, renewed = replace_files(
         session.store, found.repository, metadata, new, checksum, access
     )
     others = [n for n in range(len(records)) if n not in new]
     picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
     _compare(session.store, renewed, access, picked, progress("compared"))
-    found.snapshot = commit_metadata(session, message or f"{len(numbers)} changed files", renewed)
+    found.snapshot = _commit(session, message or f"{len(numbers)} changed files", renewed, numbers)
     return found
+
+
+def _writable(repository: icechunk.Repository, seen: icechunk.Session) -> icechunk.Session:
+    """A session that writes on the snapshot that was looked at.
+
+    Raises
+    ------
+    Refused
+        If main is another by now.
+    """
+    session = repository.writable_session("main")
+    if session.snapshot_id != seen.snapshot_id:
+        raise Refused(OVERTAKEN)
+    return session
 
 
 def replace_files(
@@ -148,11 +164,7 @@ def replace_files(
             references += _write_part(store, part, kept, number, checksum)
         if len(new) == len(records):
             _write_values(store, part, kept, None)
-    replaced = [
-        {"was": records[n], "now": {**file.as_record(), "length": records[n]["length"]}}
-        for n, file in new.items()
-    ]
-    return references, refreshed_metadata(metadata, replaced)
+    return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
 
 
 def repoint(
@@ -180,9 +192,10 @@ def repoint(
         If a file is missing at the new place, or differs.
     """
     old, new = as_folder(old), as_folder(new)
-    repository, metadata, _ = open_repository(location, access)
+    repository, seen, held = open_repository(location, access)
+    metadata = held.metadata
     started = datetime.now(UTC)
-    session = repository.writable_session("main")
+    session = _writable(repository, seen)
     needed = ends(session.store)
     records = metadata["sources"]
     known = {record["url"]: record for record in records}
@@ -194,7 +207,7 @@ def repoint(
     def moved(url: str) -> str:
         return new + url.removeprefix(old) if url.startswith(old) else url
 
-    found = Refreshed(as_url(location), len(records))
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
     found.changed = {url: f"moves to {moved(url)}" for url in moving}
     now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
     for url in moving:
@@ -205,15 +218,12 @@ def repoint(
     if found.vanished:
         more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
         raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
-    replaced = [
-        {
-            "was": record,
-            "now": {**now[moved(url)].as_record(), "length": record["length"]},
-        }
-        for url, record in known.items()
-        if url.startswith(old)
-    ]
-    renewed = refreshed_metadata(metadata, replaced)
+    there = {
+        number: {**record, **now[moved(record["url"])].as_record()}
+        for number, record in enumerate(records)
+        if record["url"].startswith(old)
+    }
+    renewed = with_sources(metadata, there)
     picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
     picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
     before = look_up_all([records[n]["url"] for n in picked], access)
@@ -228,12 +238,12 @@ def repoint(
     repository = repository.reopen(
         config=config, authorize_virtual_chunk_access=_keys(config, access)
     )
-    session = repository.writable_session("main")
+    session = _writable(repository, seen)
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
     _compare(session.store, renewed, access, picked, progress("compared"))
     repository.save_config()  # first: a container without references harms nobody
-    found.snapshot = commit_metadata(session, message or f"{old} is now {new}", renewed)
+    found.snapshot = _commit(session, message or f"{old} is now {new}", renewed, list(there))
     return found
 
 
@@ -242,20 +252,21 @@ def as_folder(place: str) -> str:
     return as_url(place).rstrip("/") + "/"
 
 
-def refreshed_metadata(
-    metadata: dict[str, Any], replaced: list[dict[str, dict[str, Any]]]
-) -> dict[str, Any]:
-    """The metadata of a commit that replaces sources: those of all sources, and which they were.
+def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """The metadata with other records of some sources, by number.
 
-    The only place here that knows how a commit keeps its sources.
+    A source whose place another file took goes to ``replaced``, and one that came back leaves it.
     """
-    now = {pair["was"]["url"]: {**pair["was"], **pair["now"]} for pair in replaced}
-    return {
-        **metadata,
-        "version": vzarr.__version__,
-        "sources": [now.get(record["url"], record) for record in metadata["sources"]],
-        "replaced": replaced,
-    }
+    sources = list(metadata["sources"])
+    replaced = list(metadata["replaced"])
+    for number, record in records.items():
+        was = sources[number]
+        if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
+            replaced.append({**was, "by": record["url"]})
+        sources[number] = record
+    held = {record["url"] for record in sources}
+    replaced = [record for record in replaced if record["url"] not in held]
+    return {**metadata, "sources": sources, "replaced": replaced}
 
 
 def with_containers(
@@ -410,31 +421,55 @@ def _write_part(
     """Write what belongs to one file: its references, and its part of what is kept as numbers."""
     dimension, records = metadata["concat_dim"], metadata["sources"]
     start = sum(record["length"] for record in records[:number])
-    old = {records[number]["url"], part.data_url or part.source.url}
+    count = 0
+    for name in part.virtual:
+        variable = part.dataset[name].variable
+        if dimension in variable.dims:
+            axis = variable.dims.index(dimension)
+            at = [0] * variable.ndim
+            at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
+            count += _write_references(store, part, name, at, checksum)
+    count += write_static(store, part, metadata, number, checksum)
+    _write_values(store, part, metadata, start)
+    return count
+
+
+def write_static(
+    store: icechunk.IcechunkStore,
+    part: ParsedFile,
+    metadata: dict[str, Any],
+    number: int,
+    checksum: datetime,
+) -> int:
+    """Write the references of what is stored once, if they lead to this file; returns how many."""
+    dimension = metadata["concat_dim"]
+    old = {metadata["sources"][number]["url"], part.data_url or part.source.url}
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable
         path = f"{part.group}/{name}".lstrip("/")
-        manifest = variable.data.manifest
-        offset = [0] * variable.ndim
-        if dimension in variable.dims:
-            axis = variable.dims.index(dimension)
-            offset[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
-        elif not _leads_to(store, path, old):
-            continue
-        _forget(store, path, manifest.shape_chunk_grid, offset)
-        store.set_virtual_refs_arr(
-            f"/{path}",
-            manifest.shape_chunk_grid,
-            manifest._paths.ravel().tolist(),
-            manifest._offsets.ravel(),
-            manifest._lengths.ravel(),
-            arr_offset=tuple(offset) if any(offset) else None,
-            checksum=checksum,
-        )
-        count += int((manifest._paths != "").sum())
-    _write_values(store, part, metadata, start)
+        if dimension not in variable.dims and _leads_to(store, path, old):
+            count += _write_references(store, part, name, [0] * variable.ndim, checksum)
     return count
+
+
+def _write_references(
+    store: icechunk.IcechunkStore, part: ParsedFile, name: str, at: list[int], checksum: datetime
+) -> int:
+    """Write a variable's references from chunk ``at`` on, in place of what is there."""
+    path = f"{part.group}/{name}".lstrip("/")
+    manifest = part.dataset[name].variable.data.manifest
+    _forget(store, path, manifest.shape_chunk_grid, at)
+    store.set_virtual_refs_arr(
+        f"/{path}",
+        manifest.shape_chunk_grid,
+        manifest._paths.ravel().tolist(),
+        manifest._offsets.ravel(),
+        manifest._lengths.ravel(),
+        arr_offset=tuple(at) if any(at) else None,
+        checksum=checksum,
+    )
+    return int((manifest._paths != "").sum())
 
 
 def _leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:
@@ -500,7 +535,7 @@ def _keys(config: icechunk.RepositoryConfig, access: Access) -> dict[str, Any]:
 
 
 def _differing(
-    repository: icechunk.Repository,
+    store: icechunk.IcechunkStore,
     metadata: dict[str, Any],
     found: Refreshed,
     access: Access,
@@ -513,7 +548,6 @@ def _differing(
         for n, record in enumerate(records)
         if record["url"] not in {*found.changed, *found.vanished}
     ]
-    store = repository.readonly_session("main").store
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []
     for number in numbers:
@@ -538,10 +572,11 @@ def _compare(
         )
 
 
-def commit_metadata(session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
+def _commit(
+    session: icechunk.Session, message: str, metadata: dict[str, Any], changed: list[int]
+) -> str:
+    write_ledger(session.store, metadata)
     try:
-        return session.commit(message, metadata={METADATA_KEY: metadata})
+        return session.commit(message, metadata=commit_metadata("refresh", replaced=len(changed)))
     except icechunk.ConflictError as error:
-        raise Refused(
-            f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
-        ) from error
+        raise Refused(OVERTAKEN) from error

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import icechunk
 import obstore
@@ -20,7 +19,7 @@ import xarray as xr
 
 from vzarr import formats
 from vzarr.errors import InputError
-from vzarr.history import read_history
+from vzarr.history import Held, read_held
 from vzarr.storage import (
     Access,
     as_url,
@@ -236,8 +235,8 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
 
 def open_repository(
     location: str, access: Access
-) -> tuple[icechunk.Repository, dict[str, Any], str]:
-    """A repository made by this tool, the metadata of all its sources, and the snapshot's id.
+) -> tuple[icechunk.Repository, icechunk.Session, Held]:
+    """A repository made by this tool, a session that shows main, and what it holds.
 
     Raises
     ------
@@ -245,9 +244,10 @@ def open_repository(
         If there is no repository, or none that this tool built.
     """
     repository = open_any_repository(location, access)
-    found = read_history(repository.ancestry(branch="main"), location)
-    if found is not None:
-        return repository, *found
+    session = repository.readonly_session("main")
+    held = read_held(repository, session, location)
+    if held is not None:
+        return repository, session, held
     if BUILDING in repository.list_branches():
         raise InputError(
             f"{location}: its build was stopped before its end: run the same build command again."

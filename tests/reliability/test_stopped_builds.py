@@ -17,7 +17,7 @@ from making import Recipe
 from vzarr.append import append
 from vzarr.build import BUILDING, build
 from vzarr.errors import InputError, Refused
-from vzarr.history import METADATA_KEY
+from vzarr.ledger import read_ledger
 from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
 from vzarr.verify import verify_repository
@@ -59,11 +59,7 @@ def content(repository: Path, data: Path) -> dict[str, object]:
         for path in array_paths(session.store)
     }
     snapshots = list(repo.ancestry(branch="main"))
-    sources = [
-        record
-        for snapshot in reversed(snapshots)
-        for record in snapshot.metadata.get(METADATA_KEY, {}).get("sources", [])
-    ]
+    sources = read_ledger(session.store)["sources"]
     with xr.open_zarr(session.store, consolidated=False) as dataset:
         values = dataset.load().to_dict()
     return {

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,7 @@ import numpy as np
 import obstore
 import pytest
 import xarray as xr
+import zarr
 from making import Recipe
 from obstore.store import S3Store
 from vzarr.append import append
@@ -25,6 +27,7 @@ from vzarr.build import build
 from vzarr.errors import InputError, Refused
 from vzarr.storage import Access
 from vzarr.verify import verify_repository
+from vzarr.write import open_repository
 from worlds.s3 import STORES_BUCKET
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
@@ -50,6 +53,10 @@ def stored(repository: Path, folder: Path) -> xr.Dataset:
 def commits(repository: Path) -> list[icechunk.SnapshotInfo]:
     repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
     return list(repo.ancestry(branch="main"))
+
+
+def ledger(repository: Path) -> dict:
+    return open_repository(str(repository), Access())[2].metadata
 
 
 @pytest.fixture
@@ -97,11 +104,12 @@ def test_nothing_new_commits_nothing(repository: Path, data: Path) -> None:
     assert commits(repository)[0].id == before
 
 
-def test_commit_holds_its_own_sources_only(repository: Path, data: Path) -> None:
-    for start in (4, 6):
-        append(days(data, start), str(repository), Access())
+def test_commit_says_how_many_files_it_added(repository: Path, data: Path) -> None:
+    """The files themselves are listed in the store, so that commits stay small."""
+    append(days(data, 4, 6), str(repository), Access())
     kept = commits(repository)[0].metadata["virtual_zarr"]
-    assert [record["url"].rpartition("/")[2] for record in kept["sources"]] == ["d006.nc"]
+    assert (kept["command"], kept["added"]) == ("append", 2)
+    assert ledger(repository)["sources"][-1]["url"] == f"file://{data}/d006.nc"
 
 
 def test_same_content_under_another_name_is_known(repository: Path, data: Path) -> None:
@@ -195,12 +203,37 @@ def test_files_of_another_folder(repository: Path, tmp_path: Path) -> None:
     assert verify_repository(str(repository), Access(), sample=None).passed
 
 
-def test_expired_history_is_said(repository: Path, data: Path) -> None:
+@pytest.mark.parametrize("how", ["expired", "amended"])
+def test_the_list_of_sources_outlives_the_history(repository: Path, data: Path, how: str) -> None:
     append(days(data, 4), str(repository), Access())
     repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
-    repo.expire_snapshots(older_than=commits(repository)[0].written_at)
-    with pytest.raises(InputError, match="has expired"):
-        append(days(data, 6), str(repository), Access())
+    if how == "expired":
+        now = datetime.now(UTC)
+        assert repo.expire_snapshots(older_than=now)
+        assert repo.garbage_collect(now).snapshots_deleted
+    else:
+        repo.rewrite_manifests("again", branch="main", commit_method="amend")
+        assert "virtual_zarr" not in commits(repository)[0].metadata
+    done = append([f"{data}/*.nc", *days(data, 6)], str(repository), Access())
+    assert done.appended == [f"file://{data}/d006.nc"]
+    assert len(done.known) == 3
+    report = verify_repository(str(repository), Access(), sample=None)
+    assert report.passed
+    assert report.sources == 4
+    np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=8).values)
+
+
+def test_history_of_older_releases_that_has_expired_is_said(repository: Path, data: Path) -> None:
+    """They kept the list in their commits; whoever names the files again goes on."""
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
+    session = repo.writable_session("main")
+    del zarr.open_group(session.store, mode="r+")["_virtual_zarr"]
+    session.commit("expired", metadata={"virtual_zarr": {"appended": True, "sources": []}})
+    with pytest.raises(InputError, match=r"has expired.*append FILES --source FILES"):
+        append(days(data, 4), str(repository), Access())
+    append(days(data, 4), str(repository), Access(), made_of=tuple(days(data, 0, 2)))
+    np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=6).values)
+    assert verify_repository(str(repository), Access(), sample=None).sources == 3
 
 
 def test_foreign_repository_is_refused(tmp_path: Path, data: Path) -> None:
@@ -265,7 +298,7 @@ def test_large_files_with_one_fingerprint(tmp_path: Path, data: Path) -> None:
     build(files[:1], str(tmp_path / "repo"), Access())
     done = append(files[1:], str(tmp_path / "repo"), Access())
     assert len(done.appended) == 2
-    sources = commits(tmp_path / "repo")[0].metadata["virtual_zarr"]["sources"]
+    sources = ledger(tmp_path / "repo")["sources"]
     assert len({record["fingerprint"] for record in sources}) == 1
 
 

@@ -27,7 +27,8 @@ def write_step(path: Path, number: int) -> str:
 def test_each_array_is_cut_by_its_own_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four references: four steps of ``few``, one of the others; ``time`` is one chunk."""
+    """Four references: four steps of ``few``, one of the others; ``time`` is one chunk, and so is
+    the list of sources."""
     monkeypatch.setattr(splitting, "MANIFEST_REFERENCES", 4)
     first, *others = [write_step(tmp_path / f"{number}.nc", number) for number in range(8)]
     location = str(tmp_path / "repo")
@@ -36,4 +37,4 @@ def test_each_array_is_cut_by_its_own_chunks(
     repository = icechunk.Repository.open(icechunk.local_filesystem_storage(location))
     manifests = repository.list_manifest_files(repository.lookup_branch("main"))
     counts = sorted(file.num_chunk_refs for file in manifests)
-    assert counts == [1, *[4] * (2 + 3 * 8)]
+    assert counts == [1, 1, *[4] * (2 + 3 * 8)]

@@ -82,7 +82,7 @@ def test_native_chunks(built) -> None:
         array[:] = array[:]
 
     rewrite(built[0], change)
-    assert failures(built[0]) == "v is no longer virtual: it has chunks of its own"
+    assert failures(built[0]) == "v is no longer virtual: it has chunks of its own (4 found)"
 
 
 def test_lost_and_invented_variables(built) -> None:
