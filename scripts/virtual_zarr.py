@@ -77,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--group", action="append", default=[], help="take this group only (default: all)"
     )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    add_allow_copy(build)
     build.add_argument("--message", help="of the commit")
     add_workers(build)
     build.add_argument(
@@ -151,6 +152,24 @@ def positive(text: str) -> int:
     return number
 
 
+def number_of_bytes(text: str) -> int:
+    from vzarr.copying import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_allow_copy(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow-copy",
+        type=number_of_bytes,
+        metavar="BYTES",
+        help="copy so much of what cannot be virtual, as 500MB (default: 10MB, or half of all)",
+    )
+
+
 def add_workers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workers", type=positive, help="processes that parse (default: as many as pay)"
@@ -208,12 +227,14 @@ def add_migrate(commands, shared, remote) -> None:
     migrate.add_argument("--to", dest="new", metavar="PREFIX", help="where the files are now")
     migrate.add_argument("--drop", action="append", default=[], help="leave out a variable")
     migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
+    add_allow_copy(migrate)
     migrate.add_argument("--message", help="of the commit")
 
 
 def run_build(options: argparse.Namespace) -> int:
     from vzarr.build import build
-    from vzarr.report import print_result, progress_printer, reasons
+    from vzarr.copying import show_bytes
+    from vzarr.report import mostly_copy, print_result, progress_printer, reasons
     from vzarr.storage import Access
 
     built = build(
@@ -228,17 +249,19 @@ def run_build(options: argparse.Namespace) -> int:
         workers=options.workers,
         batch=options.batch,
         dask=options.dask,
+        allow_copy=options.allow_copy,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     along = f" along {built.concat_dim}" if built.concat_dim else ""
     lines = [
+        *mostly_copy(built.share),
         f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
         f"snapshot {built.snapshot}",
         *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
-        *reasons("stored natively", built.native),
+        *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
         *(f"left out: {sentence}" for sentence in built.left_out),
@@ -364,9 +387,10 @@ def run_refresh(options: argparse.Namespace) -> int:
 
 
 def run_migrate(options: argparse.Namespace) -> int:
+    from vzarr.copying import show_bytes
     from vzarr.errors import InputError
     from vzarr.migrate import migrate
-    from vzarr.report import print_result, progress_printer, reasons
+    from vzarr.report import mostly_copy, print_result, progress_printer, reasons
     from vzarr.storage import Access
 
     if (options.old is None) != (options.new is None):
@@ -379,15 +403,17 @@ def run_migrate(options: argparse.Namespace) -> int:
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         everything=options.all,
+        allow_copy=options.allow_copy,
         message=options.message,
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     lines = [
+        *mostly_copy(built.share),
         f"{built.repository}: {built.references} references to {len(built.sources)} files, "
         f"snapshot {built.snapshot}",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
-        *reasons("stored natively", built.native),
+        *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
     ]

@@ -7,6 +7,7 @@ are there. A build that was stopped goes on where it stood when it is run again.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from vzarr.combine import (
     has_no_records,
     no_records,
 )
+from vzarr.copying import Share, show_bytes, weigh
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
@@ -66,7 +68,8 @@ class Built:
     """What ``build`` made.
 
     ``loaded`` are coordinates, kept as numbers by design; ``native`` gives the reason for each
-    variable that had to be copied; ``left_out`` the sentence for each file that is not in it;
+    variable that had to be copied; ``share`` how much is virtual and how much was copied;
+    ``left_out`` the sentence for each file that is not in it;
     ``resumed`` the number of files that an earlier run had written; ``containers`` the prefixes
     that readers have to authorize.
     """
@@ -85,9 +88,12 @@ class Built:
     left_out: list[str] = field(default_factory=list)
     resumed: int = 0
     containers: list[str] = field(default_factory=list)
+    share: Share = field(default_factory=Share)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        found.pop("share")
+        return {**found, "bytes": self.share.as_json()}
 
 
 def silent(phase: str) -> Callable[[int, int], None]:
@@ -108,11 +114,13 @@ def build(
     batch: int | None = None,
     dask: str | None = None,
     everything: bool = False,
+    allow_copy: int | None = None,
     progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
-    ``workers`` and ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit.
+    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``workers`` and
+    ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit.
     ``everything``: of Kerchunk references, compare all files that they lead to.
 
     Raises
@@ -126,7 +134,16 @@ def build(
         unfinished = find_unfinished(repository, access)
         sources = find_sources(patterns, access)
         run = _Build(
-            repository, access, sources, drop, groups, skip_bad, message, everything, progress
+            repository,
+            access,
+            sources,
+            drop,
+            groups,
+            skip_bad,
+            message,
+            everything,
+            progress,
+            allow_copy,
         )
         run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
         if unfinished is not None and not run.take_up(unfinished):
@@ -161,6 +178,7 @@ class _Build:
     message: str | None
     everything: bool
     progress: Progress
+    allow_copy: int | None
     plan: dict[str, Any] = field(default_factory=dict)
     dimension: str | None = None
     repository: icechunk.Repository | None = None
@@ -171,6 +189,7 @@ class _Build:
     before: Before | None = None
     resumed: int = 0
     sample: int = SAMPLE
+    share: Share = field(default_factory=Share)
 
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
@@ -189,13 +208,14 @@ class _Build:
         self.repository, self.tip, self.metadata = unfinished.repository, unfinished.tip, metadata
         self.dimension, self.left_out = metadata["concat_dim"], dict(left_out)
         self.resumed = len(metadata["sources"])
+        self.share = Share(**metadata["bytes"])
         return True
 
     def start_anew(self) -> None:
         remove(self.location, self.access)
         self.repository = self.metadata = self.before = None
         self.tip, self.resumed = "", 0
-        self.notes, self.left_out = [], {}
+        self.notes, self.left_out, self.share = [], {}, Share()
 
     def write(self, parsing: Parsing, batch: int, in_parts: bool = True) -> None:
         """Write what is not written yet, and let main show all of it.
@@ -290,12 +310,36 @@ class _Build:
         if not files:
             return
         self.notes += [note for file in files for g in datasets for note in part_of(file, g).notes]
+        self._weigh(datasets, files)
         checksum = last_updated(started, [file.source for file in files])
         if self.metadata is None:
             self._write_first(datasets, files, checksum)
         else:
             self._write_more(datasets, files, checksum)
         self.before = Before(self.before.first if self.before else files[0], files[-1])
+
+    def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
+        """Refuse a copy that nobody asked for."""
+        native = {group: describe(files, group, self.dimension)["native"] for group in datasets}
+        only = None if self.metadata is None else self.dimension
+        self.share += weigh(datasets, native, only)
+        if self.allow_copy is None:
+            if not self.share.needs_a_word:
+                return
+        elif self.share.native <= self.allow_copy:
+            return
+        done = len(files) + (len(self.metadata["sources"]) if self.metadata else 0)
+        needed = self.share.native * max(1.0, (len(self.sources) - len(self.left_out)) / done)
+        path = max(sorted(self.share.names), key=self.share.names.__getitem__)
+        group, _, name = path.rpartition("/")
+        others = len(self.share.names) - 1
+        more = f", and {others} more" if others else ""
+        raise Refused(
+            f"{self.location}: about {show_bytes(int(needed))} would be copied, "
+            f"{show_bytes(self.share.virtual)} of these files would be virtual ({path}: "
+            f"{native[group][name]}{more}). Copy with --allow-copy {show_bytes(int(needed))}, or "
+            f"leave variables out, as with --drop {shlex.quote(path)}."
+        )
 
     def _is_out_of_order(self, files: list[ParsedFile]) -> bool:
         if self.before is None or self.dimension is None:
@@ -313,7 +357,11 @@ class _Build:
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
         metadata = _metadata(files, self.dimension, datasets)
-        metadata |= {"plan": self.plan, "left_out": dict(self.left_out)}
+        metadata |= {
+            "plan": self.plan,
+            "left_out": dict(self.left_out),
+            "bytes": self.share.as_json(),
+        }
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})
@@ -347,6 +395,7 @@ class _Build:
         lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
         metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
         metadata["left_out"] = dict(self.left_out)
+        metadata["bytes"] = self.share.as_json()
         metadata["references"] += references
         begin = len(self.metadata["sources"])
         self._compare(session.store, metadata, range(begin, begin + len(files)))
@@ -426,6 +475,7 @@ class _Build:
             left_out=list(self.left_out.values()),
             resumed=self.resumed,
             containers=sorted(repository.config.virtual_chunk_containers or {}),
+            share=self.share,
         )
 
 

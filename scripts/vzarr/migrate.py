@@ -20,6 +20,7 @@ def migrate(
     concat_dim: str | None = None,
     drop: tuple[str, ...] = (),
     everything: bool = False,
+    allow_copy: int | None = None,
     message: str | None = None,
     progress: Progress = silent,
 ) -> Built:
@@ -46,5 +47,6 @@ def migrate(
         drop=drop,
         message=message or "from Kerchunk references",
         everything=everything,
+        allow_copy=allow_copy,
         progress=progress,
     )

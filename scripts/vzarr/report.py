@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from vzarr.copying import Share, show_bytes
+
 
 def progress_printer(what: str, quiet: bool) -> Callable[[int, int], None]:
     """A callback that prints ``what: done/total, rate, time left`` to stderr.
@@ -58,6 +60,14 @@ def print_result(result: dict[str, Any], lines: list[str], as_json: bool) -> Non
 
 def print_error(message: str) -> None:
     print(f"virtual_zarr.py: {message}", file=sys.stderr)
+
+
+def mostly_copy(share: Share) -> list[str]:
+    """The first line of a build that copied more than it refers to; nothing of any other."""
+    if not share.is_mostly_copy:
+        return []
+    native, virtual = show_bytes(share.native), show_bytes(share.virtual)
+    return [f"mostly a copy: {native} were copied, {virtual} are virtual; the reasons are below"]
 
 
 def reasons(title: str, names: dict[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vzarr.check import Difference, same
+from vzarr.copying import Share, show_bytes
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
 from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source, find_sources
@@ -391,7 +393,27 @@ def _build_command(
         parts.append(f"--concat-dim {shlex.quote(found.along)}")
     drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
     parts += [f"--drop {shlex.quote(path)}" for path in drops]
+    share = _share(found)
+    if share.needs_a_word:
+        parts.append(f"--allow-copy {show_bytes(share.native)}")
     return " ".join([*parts, "--repo NAME.icechunk"])
+
+
+def _share(found: FileSet) -> Share:
+    """What build would copy of these files, at most: decoded values take up to 8 bytes."""
+    sizes = {"virtual": 0, "native": 0}
+    for variable in found.variables.values():
+        if variable.storage not in sizes:
+            continue
+        width = 8 if variable.storage == "native" else np.dtype(variable.dtype).itemsize
+        elements = math.prod(variable.shape)
+        if found.along in variable.dims:
+            length = variable.shape[variable.dims.index(found.along)]
+            elements = elements // max(1, length) * sum(found.lengths)
+        elif found.along is not None and len(found.files) > 1 and variable.dims:
+            elements *= len(found.files)  # where no variable has it, each file is a step along it
+        sizes[variable.storage] += elements * width
+    return Share(**sizes)
 
 
 def _tool() -> str:
