@@ -399,13 +399,23 @@ def _build_command(
     return " ".join([*parts, "--repo NAME.icechunk"])
 
 
+def _width(variable: Variable) -> int:
+    """Bytes of an element: of a copy those of the widest decoded number."""
+    if variable.storage == "native":
+        return 8
+    try:
+        return np.dtype(variable.dtype).itemsize
+    except TypeError:  # text of a compound type
+        return 8
+
+
 def _share(found: FileSet) -> Share:
     """What build would copy of these files, at most: decoded values take up to 8 bytes."""
     sizes = {"virtual": 0, "native": 0}
     for variable in found.variables.values():
         if variable.storage not in sizes:
             continue
-        width = 8 if variable.storage == "native" else np.dtype(variable.dtype).itemsize
+        width = _width(variable)
         elements = math.prod(variable.shape)
         if found.along in variable.dims:
             length = variable.shape[variable.dims.index(found.along)]
