@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import vzarr
 from distributed import Client, LocalCluster
 from making import Recipe
 from vzarr import workers
@@ -38,8 +39,12 @@ def files(tmp_path: Path) -> list[str]:
 def scheduler() -> Iterator[str]:
     """The address of a cluster of two worker processes."""
     options = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 40}
+    own, paths = dict(vars(vzarr)), list(sys.path)
     with LocalCluster(2, threads_per_worker=1, processes=True, **options) as cluster:
         yield cluster.scheduler_address
+    # The scheduler lives in this process, and takes the package from the archive it was sent.
+    vars(vzarr).update(own)
+    sys.path[:] = paths
 
 
 def summary(results: list[ParsedFile | Unreadable]) -> list[tuple]:
