@@ -20,10 +20,11 @@ from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated, look_up
 from vzarr.groups import combine_groups, describe, stored_groups
 from vzarr.history import Held, commit_metadata, read_held, what_changed, with_more
-from vzarr.ledger import write_ledger
+from vzarr.ledger import read_ledger, write_ledger
 from vzarr.named import complete_named, describe_named
 from vzarr.native import fetch, is_same_content, mismatch, open_native, rounding
 from vzarr.parse import ParsedFile, Unreadable, digest, look_at
+from vzarr.references import array_paths
 from vzarr.refresh import (
     beside,
     parsing_options,
@@ -186,6 +187,8 @@ class _Run:
             found.appended = [url for url in found.appended if url not in found.replaced]
         self._compare(session.store, metadata, list(todo.again), old, held, found)
         repository.save_config()
+        # What the build counted is of the build.
+        metadata = {key: metadata[key] for key in metadata if key not in ("references", "bytes")}
         write_ledger(session.store, metadata)
         counts = {
             "added": len(found.appended),
@@ -218,13 +221,24 @@ class _Run:
         return held
 
     def _taken_over(self, session: icechunk.Session) -> Held:
-        """A repository of others, once it reads as the files do that it was made of."""
+        """A repository of others, once it reads as the files do that it was made of.
+
+        What the files have and the store has not stays out of it.
+        """
         named = list(self.options.made_of)
-        of_one = find_sources(named, self.access)
+        sources = find_sources(named, self.access)
+        parts = look_at(sources[0], self.access)
         dimension = None
-        if len(of_one) == 1:  # the names of several tell it
-            dimension = find_record_dimension(look_at(of_one[0], self.access)[0])
-        metadata = describe_named(session.store, named, self.access, concat_dim=dimension)
+        if len(sources) == 1:  # the names of several tell it
+            dimension = find_record_dimension(parts[0])
+        held = set(array_paths(session.store))
+        paths = (
+            f"{part.group}/{name}".lstrip("/") for part in parts for name in part.dataset.variables
+        )
+        left_out = tuple(sorted(path for path in paths if path not in held))
+        metadata = describe_named(
+            session.store, named, self.access, concat_dim=dimension, skip=left_out
+        )
         report = compare_store(
             session.store, metadata, self.access, progress=self.progress("compared")
         )
@@ -233,7 +247,9 @@ class _Run:
                 f"{self.options.location}: does not read as the files of --source do: "
                 f"{report.failures[0]}. Nothing was committed."
             )
-        return Held(complete_named(session.store, metadata, self.access), None)
+        metadata = complete_named(session.store, metadata, self.access)
+        known = read_ledger(session.store) or {"replaced": []}
+        return Held({**metadata, "replaced": known["replaced"]}, None)
 
     def _with_containers(
         self, repository: icechunk.Repository, files: list[ParsedFile], found: Appended
@@ -406,8 +422,6 @@ class _Run:
         found.references += extend_store(store, datasets, growing, dimension, checksum)
         found.appended = [file.source.url for file in order]
         found.length = max(sum(lengths[group]) for group in growing)
-        if "references" in metadata:
-            metadata = {**metadata, "references": metadata["references"] + found.references}
         return with_more(metadata, [file.as_record() for file in order], lengths)
 
     def _compare(

@@ -11,6 +11,7 @@ import vzarr
 from vzarr.errors import InputError
 from vzarr.find import Source, find_sources
 from vzarr.native import detect_format, fetch, fingerprint, list_groups, open_native
+from vzarr.parse import NAMED
 from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
 
@@ -76,6 +77,7 @@ def complete_named(
                 for name in array_paths(store)
                 if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
             ],
+            "dropped": dict.fromkeys(kept["dropped"], NAMED),
         }
         for path, kept in metadata["groups"].items()
     }

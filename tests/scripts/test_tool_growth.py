@@ -304,8 +304,8 @@ def test_a_file_without_records(tmp_path: Path, repository: Path, data: Path) ->
         build([str(data / "d2.nc")], str(tmp_path / "third"), Access(), concat_dim="time")
 
 
-def by_hand(place: Path, file: str) -> None:
-    """A repository that somebody wrote without the tool."""
+def by_hand(place: Path, file: str, without: list[str]) -> None:
+    """A repository that somebody wrote without the tool, and ``without`` some variables."""
     from obspec_utils.registry import ObjectStoreRegistry
     from obstore.store import LocalStore
     from virtualizarr import open_virtual_dataset
@@ -322,12 +322,15 @@ def by_hand(place: Path, file: str) -> None:
     registry = ObjectStoreRegistry({"file://": LocalStore()})
     vds = open_virtual_dataset(f"file://{file}", registry=registry, parser=HDFParser())
     with repo.transaction("main", message="by hand") as store:
-        vds.vz.to_icechunk(store)
+        vds.drop_vars(without).vz.to_icechunk(store)
 
 
-def test_a_repository_of_others_is_taken_over(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("without", [[], ["mask"]], ids=["whole", "part"])
+def test_a_repository_of_others_is_taken_over(
+    tmp_path: Path, data: Path, without: list[str]
+) -> None:
     files = [day(data / f"d{n}.nc", 2 * n) for n in range(2)]
-    by_hand(tmp_path / "repo", files[0])
+    by_hand(tmp_path / "repo", files[0], without)
     with pytest.raises(InputError, match=r"append FILE --repo .* --source OLD_FILES"):
         append(files, str(tmp_path / "repo"), Access())
     with pytest.raises(Refused, match="does not read as the files of --source do"):
