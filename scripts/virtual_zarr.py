@@ -17,12 +17,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
 import os
 import sys
 import traceback
 import warnings
 from pathlib import Path
+from typing import Any, NoReturn
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
@@ -44,18 +46,76 @@ VZARR_DEBUG=1 shows tracebacks.
 """
 
 
+PACKAGES = (
+    *("virtualizarr", "icechunk", "zarr", "xarray", "obstore", "obspec-utils", "h5netcdf"),
+    *("netcdf4", "h5py", "numpy"),
+)
+"""What ``--version`` names: what decides how a store is written and read."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole name, with a value, once; says in one sentence what is wrong.
+
+    An abbreviation would make ``--skip`` of build into ``--skip-bad``, and an empty value is that
+    of a variable that is not set.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+        self.register("action", None, Once)
+        self.register("type", None, not_empty)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"virtual_zarr.py: {message}. See {self.prog} --help.\n")
+
+
+class Once(argparse.Action):
+    """Keep a value; refuse a second one, which would silently take the first one's place."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", [])
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given more than once")
+        given.append(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class Version(argparse.Action):
+    """Print the tool's version and those of its packages, one on each line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        import vzarr
+
+        lines = [f"virtual_zarr.py {vzarr.__version__}", f"python {sys.version.split()[0]}"]
+        for name in PACKAGES:
+            try:
+                lines.append(f"{name} {importlib.metadata.version(name)}")
+            except importlib.metadata.PackageNotFoundError:
+                lines.append(f"{name} is missing")
+        print("\n".join(lines))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="virtual_zarr.py",
         description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version, nargs=0, help="of this tool and its packages")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    commands.type = str  # the values behind a command are for its own parser to check
+    shared = Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    remote = argparse.ArgumentParser(add_help=False)
+    remote = Parser(add_help=False)
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
     remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
@@ -79,6 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     add_allow_copy(build)
     build.add_argument("--message", help="of the commit")
+    add_prefix(build)
     add_workers(build)
     build.add_argument(
         "--batch", type=positive, metavar="FILES", help="files in a commit at most (default: 500)"
@@ -95,9 +156,12 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument("--repo", required=True, help="path or URL of the repository")
     amount = verify.add_mutually_exclusive_group()
     amount.add_argument("--all", action="store_true", help="compare every file")
-    amount.add_argument("--sample", type=int, default=5, help="number of files (default: 5)")
-
-    verify.add_argument("--source", nargs="+", metavar="FILE", help="what it was made of")
+    amount.add_argument(
+        "--sample", type=positive, default=5, metavar="FILES", help="compare so many (default: 5)"
+    )
+    verify.add_argument(
+        "--source", nargs="+", action="extend", metavar="FILE", help="what it was made of"
+    )
     verify.add_argument("--concat-dim", help="with --source: dimension along which files lie")
     verify.add_argument("--group", help="with --source: the files' group that is the store's root")
     verify.add_argument(
@@ -127,11 +191,13 @@ def make_parser() -> argparse.ArgumentParser:
     append.add_argument(
         "--source",
         nargs="+",
+        action="extend",
         default=[],
         metavar="FILE",
         help="what a repository of others was made of: take it over if it reads as these do",
     )
     append.add_argument("--message", help="of the commit")
+    add_prefix(append)
     add_workers(append)
 
     demo = commands.add_parser(
@@ -145,8 +211,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("its value is empty")
+    return text
+
+
 def positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1") from None
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
     return number
@@ -171,11 +246,23 @@ def add_allow_copy(command: argparse.ArgumentParser) -> None:
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
         "--workers", type=positive, help="processes that parse (default: as many as pay)"
     )
-    command.add_argument(
+    where.add_argument(
         "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+    )
+
+
+def add_prefix(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="what readers authorize: a prefix of the sources "
+        "(default: their common folder, above folders of dates)",
     )
 
 
@@ -229,6 +316,15 @@ def add_migrate(commands, shared, remote) -> None:
     migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
     add_allow_copy(migrate)
     migrate.add_argument("--message", help="of the commit")
+    add_prefix(migrate)
+
+
+def check_applies(option: str, given: bool, when: str) -> None:
+    """Refuse an option that this call would ignore."""
+    from vzarr.errors import InputError
+
+    if given:
+        raise InputError(f"{option} has a meaning only {when}.")
 
 
 def run_build(options: argparse.Namespace) -> int:
@@ -250,6 +346,7 @@ def run_build(options: argparse.Namespace) -> int:
         batch=options.batch,
         dask=options.dask,
         allow_copy=options.allow_copy,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     along = f" along {built.concat_dim}" if built.concat_dim else ""
@@ -285,6 +382,7 @@ def run_append(options: argparse.Namespace) -> int:
         message=options.message,
         workers=options.workers,
         dask=options.dask,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     renamed = {
@@ -311,6 +409,13 @@ def run_verify(options: argparse.Namespace) -> int:
     from vzarr.storage import Access
     from vzarr.verify import verify_named, verify_repository
 
+    if not options.source:
+        for option, given in (
+            ("--concat-dim", options.concat_dim),
+            ("--group", options.group),
+            ("--skip", options.skip),
+        ):
+            check_applies(option, bool(given), "with --source, which names the files")
     access = Access(options.anonymous, options.region, options.account)
     amount = {
         "sample": None if options.all else options.sample,
@@ -363,13 +468,16 @@ def run_refresh(options: argparse.Namespace) -> int:
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
+    moves = options.old is not None
+    check_applies("--all", options.all and not moves, "with --from and --to")
+    check_applies("--content", options.content and moves, "without --from and --to")
     access = Access(options.anonymous, options.region, options.account)
     common = {
         "dry_run": options.dry_run,
         "message": options.message,
         "progress": lambda phase: progress_printer(phase, options.quiet),
     }
-    if options.old is None:
+    if not moves:
         found = refresh(options.repo, access, content=options.content, **common)
     else:
         found = repoint(
@@ -405,6 +513,7 @@ def run_migrate(options: argparse.Namespace) -> int:
         everything=options.all,
         allow_copy=options.allow_copy,
         message=options.message,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     lines = [
@@ -413,6 +522,7 @@ def run_migrate(options: argparse.Namespace) -> int:
         f"snapshot {built.snapshot}",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
+        *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
         *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
         *built.notes,
@@ -440,6 +550,7 @@ def run_demo(options: argparse.Namespace) -> int:
         repository,
         access,
         message="January 2024",
+        prefixes=(str(folder / "data"),),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     report = verify_repository(
@@ -452,7 +563,7 @@ def run_demo(options: argparse.Namespace) -> int:
         "",
         "Open it:",
         "",
-        opening_code(repository, f"file://{folder / 'data'}/"),
+        opening_code(repository, built.containers[0]),
     ]
     result = {"built": built.as_json(), "verified": report.as_json()}
     print_result(result, lines, options.json)

@@ -24,6 +24,7 @@ from vzarr.ledger import read_ledger, write_ledger
 from vzarr.named import complete_named, describe_named
 from vzarr.native import fetch, is_same_content, mismatch, open_native, rounding
 from vzarr.parse import ParsedFile, Unreadable, digest, look_at
+from vzarr.places import as_prefix
 from vzarr.references import array_paths
 from vzarr.refresh import (
     beside,
@@ -56,8 +57,9 @@ class Appended:
 
     ``known`` says of files that are in the repository already under which URL, or what took their
     place; ``renewed`` names files that were written again with the same content; ``left_out`` gives
-    the sentence for each file that does not fit; ``length`` the number of records of the new files;
-    ``containers`` the prefixes that are new, which readers have to authorize.
+    the sentence for each file that does not fit; ``containers`` the prefixes that are new, which
+    readers have to authorize. ``lengths`` are the steps that were appended, by group (the root is
+    "/"), of groups that grow; ``length`` is their number where all have the same, else None.
     """
 
     repository: str
@@ -68,7 +70,8 @@ class Appended:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     references: int = 0
-    length: int = 0
+    length: int | None = 0
+    lengths: dict[str, int] = field(default_factory=dict)
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
 
@@ -87,6 +90,7 @@ def append(
     message: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
     """Append those files that the repository does not hold yet, in the order of their records.
@@ -95,8 +99,8 @@ def append(
     that was written again with the same content gets a new checksum. ``replace_known`` writes a
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. ``made_of`` names the files of a repository
-    that this tool did not build: it is taken over if it reads as they do. Safe to run twice, also
-    at the same time.
+    that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
+    ``build``. Safe to run twice, also at the same time.
 
     Raises
     ------
@@ -105,10 +109,12 @@ def append(
     Refused
         For files that do not fit behind what is there.
     """
+    prefixes = tuple(map(as_prefix, prefixes))
     sources = find_sources(patterns, access)
     options = _Options(
         location, access, replace_known, skip_bad, made_of, message, workers, dask, progress
     )
+    options = replace(options, patterns=tuple(patterns), prefixes=prefixes)
     for _ in range(ATTEMPTS):
         repository = open_any_repository(location, access)
         try:
@@ -133,6 +139,8 @@ class _Options:
     workers: int | None
     dask: str | None
     progress: Progress
+    patterns: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -255,7 +263,11 @@ class _Run:
         self, repository: icechunk.Repository, files: list[ParsedFile], found: Appended
     ) -> icechunk.Repository:
         held = set(repository.config.virtual_chunk_containers or {})
-        config = with_containers(repository.config, [file.data_url for file in files], self.access)
+        urls = [file.data_url for file in files]
+        options = self.options
+        config = with_containers(
+            repository.config, urls, self.access, options.patterns, options.prefixes
+        )
         keys = authorization(list(config.virtual_chunk_containers or {}), self.access)
         found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
         return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
@@ -421,7 +433,9 @@ class _Run:
         lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
         found.references += extend_store(store, datasets, growing, dimension, checksum)
         found.appended = [file.source.url for file in order]
-        found.length = max(sum(lengths[group]) for group in growing)
+        found.lengths = {group or "/": sum(lengths[group]) for group in growing}
+        steps = sorted({*found.lengths.values()})
+        found.length = steps[0] if len(steps) == 1 else None
         return with_more(metadata, [file.as_record() for file in order], lengths)
 
     def _compare(

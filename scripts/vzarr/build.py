@@ -34,7 +34,9 @@ from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.history import commit_metadata, read_held, what_changed, with_more
 from vzarr.ledger import write_ledger
+from vzarr.names import check_names
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
+from vzarr.places import as_prefix, container_prefixes
 from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
@@ -115,24 +117,30 @@ def build(
     dask: str | None = None,
     everything: bool = False,
     allow_copy: int | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
     ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``workers`` and
-    ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit.
-    ``everything``: of Kerchunk references, compare all files that they lead to.
+    ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit. ``everything``: of
+    Kerchunk references, compare all files that they lead to. ``prefixes`` are what readers
+    authorize, one for each place; by default as in ``vzarr.places``.
 
     Raises
     ------
     InputError
-        For patterns without a match, an unreadable file, a place that is taken.
+        For patterns without a match, an unreadable file, a place that is taken, a name of ``drop``
+        or ``groups`` that no file has.
     Refused
         For files that differ, and if the store does not read as its sources do.
     """
+    prefixes = tuple(map(as_prefix, prefixes))
     with alone(repository):
         unfinished = find_unfinished(repository, access)
         sources = find_sources(patterns, access)
+        drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
+        check_names(sources, access, drop, groups)
         run = _Build(
             repository,
             access,
@@ -145,7 +153,9 @@ def build(
             progress,
             allow_copy,
         )
+        run.patterns, run.prefixes = tuple(patterns), prefixes
         run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
+        run.plan["prefixes"] = sorted(prefixes)
         if unfinished is not None and not run.take_up(unfinished):
             remove(repository, access)
         if run.repository is None:
@@ -190,6 +200,8 @@ class _Build:
     resumed: int = 0
     sample: int = SAMPLE
     share: Share = field(default_factory=Share)
+    patterns: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
@@ -365,12 +377,14 @@ class _Build:
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})
+        refer = any(FORMATS[file.file_format].references for file in files)
+        prefixes = container_prefixes(places, () if refer else self.patterns, self.prefixes)
         manifest = manifest_config(datasets, metadata["concat_dim"])
-        self.repository = create_repository(self.location, places, self.access, manifest)
+        self.repository = create_repository(self.location, prefixes, self.access, manifest)
         session = self.repository.writable_session(BUILDING)
         metadata["references"] = write_datasets(session.store, datasets, checksum)
         self._compare(session.store, metadata, range(len(files)))
-        if any(FORMATS[file.file_format].references for file in files):
+        if refer:
             followed = follow(
                 session.store,
                 metadata,
@@ -458,7 +472,7 @@ class _Build:
         sizes = {
             _path(group, name): size
             for group, _ in stored
-            for name, size in open_store(store, group).sizes.items()
+            for name, size in sorted(open_store(store, group).sizes.items())
         }
         return Built(
             repository=as_url(self.location),

@@ -178,7 +178,10 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict
 
 
 def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a store holds by group; in ``sources`` each record with its ``length`` in the group."""
+    """What a store holds by group; in ``sources`` each record with its ``length`` in the group.
+
+    In the order of paths: Icechunk returns the keys of what it keeps in an order of chance.
+    """
     return {
         path: {
             **kept,
@@ -187,5 +190,5 @@ def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
             ],
         }
-        for path, kept in metadata["groups"].items()
+        for path, kept in sorted(metadata["groups"].items())
     }

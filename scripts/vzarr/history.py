@@ -86,6 +86,15 @@ def commit_metadata(command: str, **counts: int) -> dict[str, Any]:
     }
 
 
+def _in_order(value: Any) -> Any:
+    """With sorted keys at every level: Icechunk returns them in an order of chance."""
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    return (
+        {key: _in_order(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+    )
+
+
 def what_changed(record: dict[str, Any], now: Source) -> str:
     """How a source differs from its record, or an empty string."""
     if now.size != record["size"]:
@@ -115,7 +124,7 @@ def _from_commits(
     """All sources, as releases before 0.2 kept them: from the newest commit to the oldest."""
     appended: list[dict[str, Any]] = []
     for snapshot in snapshots:
-        metadata = dict(snapshot.metadata.get(METADATA_KEY, {}))
+        metadata = _in_order(snapshot.metadata.get(METADATA_KEY, {}))
         if "sources" not in metadata:
             continue
         if not metadata.get("appended"):

@@ -22,6 +22,7 @@ def migrate(
     everything: bool = False,
     allow_copy: int | None = None,
     message: str | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository of Kerchunk references; raise before anything is written if it is wrong.
@@ -48,5 +49,6 @@ def migrate(
         message=message or "from Kerchunk references",
         everything=everything,
         allow_copy=allow_copy,
+        prefixes=prefixes,
         progress=progress,
     )

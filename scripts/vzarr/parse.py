@@ -385,14 +385,14 @@ def _assemble(
         copied = {name: reason for name, reason in copied.items() if name in native.variables}
         placeholders = hdf5_placeholders(content, native, group)
     loaded = _loaded_names(native, record_dimension)
-    unwanted = list({*drop, *copied, *placeholders, *empty})
+    unwanted = sorted({*drop, *copied, *placeholders, *empty})
     manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
     _check_end(source, content, group, manifests)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
-    for name in variables.keys() - empty.keys() - loaded:
+    for name in sorted(variables.keys() - empty.keys() - loaded):
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
             copied[name] = VLEN_STRINGS if text else "kept in the references"

@@ -7,7 +7,7 @@ question is written anew. Compared with the sources before the commit, as ``buil
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,8 +29,9 @@ from vzarr.groups import part_of, stored_groups
 from vzarr.history import commit_metadata, what_changed
 from vzarr.ledger import write_ledger
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
+from vzarr.places import container_prefixes, new_prefixes
 from vzarr.references import ends, read_references, rewrite_urls
-from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
+from vzarr.storage import Access, as_url, authorization, scheme_of
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
 from vzarr.write import open_repository
@@ -234,7 +235,11 @@ def repoint(
             "the repository holds itself"
         )
     _compare(session.store, renewed, access, still, progress("compared with the old"))
-    config = with_containers(repository.config, [moved(url) for url in moving], access)
+    urls = [moved(url) for url in moving]
+    held = set(repository.config.virtual_chunk_containers or {})
+    config = with_containers(repository.config, urls, access, [f"{new}*"])
+    more = sorted({*(config.virtual_chunk_containers or {})} - held)
+    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in more]
     repository = repository.reopen(
         config=config, authorize_virtual_chunk_access=_keys(config, access)
     )
@@ -270,12 +275,18 @@ def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -
 
 
 def with_containers(
-    config: icechunk.RepositoryConfig, urls: list[str], access: Access
+    config: icechunk.RepositoryConfig,
+    urls: list[str],
+    access: Access,
+    patterns: Sequence[str] = (),
+    chosen: Sequence[str] = (),
 ) -> icechunk.RepositoryConfig:
-    """The configuration with a container for each place that none covers yet."""
+    """The configuration with a container for each place that none covers yet.
+
+    ``patterns`` and ``chosen`` as in ``vzarr.places.container_prefixes``.
+    """
     held = list(config.virtual_chunk_containers or {})
-    uncovered = [url for url in urls if not any(url.startswith(prefix) for prefix in held)]
-    for prefix in container_prefixes(uncovered):
+    for prefix in new_prefixes(held, urls, patterns, chosen):
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
     return config

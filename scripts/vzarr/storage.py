@@ -181,18 +181,6 @@ def repository_storage(location: str, access: Access) -> icechunk.Storage:
     return scheme_of(url).repository(root.partition("://")[2], path, access)
 
 
-def container_prefixes(urls: list[str]) -> list[str]:
-    """For each host the longest common folder of its URLs, with the trailing slash it must have."""
-    folders: dict[str, list[str]] = {}
-    for url in urls:
-        root = root_of(url)
-        path = url.removeprefix(root).rpartition("/")[0]
-        folders.setdefault(root, []).append(path or "/")
-    return [
-        f"{root}{os.path.commonpath(paths).rstrip('/')}/" for root, paths in sorted(folders.items())
-    ]
-
-
 def authorization(prefixes: list[str], access: Access) -> dict[str, Any]:
     """What ``Repository.open(authorize_virtual_chunk_access=)`` takes for these containers."""
     return {prefix: scheme_of(prefix).credentials(access) for prefix in prefixes}

@@ -288,6 +288,11 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
         found.notes.append(
             f"no coordinate along {along}: the files lie in the order of their names"
         )
+    if along and not _is_held(first, along):
+        found.notes.append(
+            f"no file has a dimension or variable {along}: it is a new dimension, along which each "
+            "file is one step"
+        )
     if along:
         _note_partial_chunks(found, group, along)
     elif len(group) > 1:
@@ -295,6 +300,14 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
             "no single dimension along which these files continue: name it with --concat-dim"
         )
     return found
+
+
+def _is_held(found: Description, name: str) -> bool:
+    """Whether a file has a dimension or variable of a name, in any group."""
+    return any(
+        name in (path.rpartition("/")[2], *variable.dims)
+        for path, variable in found.variables.items()
+    )
 
 
 def _record_coordinate(found: Description, along: str | None) -> str | None:

@@ -24,7 +24,6 @@ from vzarr.storage import (
     Access,
     as_url,
     authorization,
-    container_prefixes,
     object_store,
     repository_storage,
     scheme_of,
@@ -110,12 +109,11 @@ def _is_begun(location: str, access: Access) -> bool:
 
 def create_repository(
     location: str,
-    source_urls: list[str],
+    prefixes: list[str],
     access: Access,
     manifest: icechunk.ManifestConfig | None,
 ) -> icechunk.Repository:
-    """A new repository with its containers, and the branch that a build writes to."""
-    prefixes = container_prefixes(source_urls)
+    """A new repository with containers for ``prefixes``, and the branch that a build writes to."""
     config = icechunk.RepositoryConfig.default()
     config.manifest = manifest
     config.storage = icechunk.StorageSettings(concurrency=ONE_REQUEST_A_CHUNK)

@@ -307,7 +307,7 @@ def test_remains_of_a_creation_are_no_hindrance(few: list[str], tmp_path: Path) 
     for name, steps in (("nothing", 0), ("begun", 1), ("branched", 2)):
         place = tmp_path / name
         if steps:
-            writing.create_repository(str(place), [f"file://{few[0]}"], Access(), None)
+            writing.create_repository(str(place), [f"file://{tmp_path}/"], Access(), None)
         if steps == 1:
             opened(place, tmp_path / "data").delete_branch(BUILDING)
         if steps == 0:

@@ -66,7 +66,8 @@ def test_every_spelling_of_a_path_is_virtual(
     assert built.virtual == ["crs", "mask", "v"]
     assert built.native == {}
     assert built.sources == [f"file://{data}/d{number}.nc" for number in range(3)]
-    assert built.containers == [f"file://{data}/"]
+    folder = tmp_path if spelling == "pattern" else data  # what stands before the pattern
+    assert built.containers == [f"file://{folder}/"]
     assert (work / "repo").is_dir()
     assert verify_repository("repo/", Access(), sample=None).passed
 
