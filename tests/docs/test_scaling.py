@@ -8,9 +8,11 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 SCALING = Path(__file__).parents[2] / "references" / "scaling.md"
 
@@ -25,7 +27,7 @@ def batches(tmp_path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location("batches", path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    module.LOADED = ["time"]
+    module.LOADED = ["time", "crs"]
     return module
 
 
@@ -35,7 +37,8 @@ def write_days(folder: Path, first_days: list[int]) -> list[str]:
     for number, first in enumerate(first_days):
         path = folder / f"{number}.nc"
         time = ("time", [first, first + 1], {"units": "days since 2024-01-01"})
-        dataset = xr.Dataset({"v": ("time", np.arange(2.0) + first)}, {"time": time})
+        dataset = xr.Dataset({"v": ("time", np.arange(2.0) + first), "crs": 7}, {"time": time})
+        dataset.attrs["coordinates"] = "crs"  # as xarray writes what no variable names
         dataset.to_netcdf(path, engine="h5netcdf")
         os.utime(path, (1.7e9, 1.7e9))  # older than the references to it
         urls.append(f"file://{path}")
@@ -58,10 +61,69 @@ def test_what_is_out_of_order_is_refused(
 
 
 def test_what_is_in_order_is_written(batches: ModuleType, tmp_path: Path) -> None:
+    """Coordinates that the group names, and no variable, stay coordinates."""
     urls = write_days(tmp_path, [0, 2, 4, 6, 8])
     repo = batches.create(str(tmp_path / "repo"), tmp_path)
     batches.build(repo, urls, batches.one_by_one, size=2)
-    batches.compare(repo, [url.removeprefix("file://") for url in urls])
+    store = repo.readonly_session("main").store
+    batches.compare(store, urls)
+    assert set(xr.open_zarr(store, consolidated=False).coords) == {"time", "crs"}
+
+
+def test_second_job_between_check_and_commit_is_noticed(
+    batches: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs write the same batch: one of them commits it, and nothing is there twice."""
+    urls = write_days(tmp_path, [0, 2, 4, 6])
+    repo = batches.create(str(tmp_path / "repo"), tmp_path)
+    another = batches.create(str(tmp_path / "repo"), tmp_path)
+    others = []
+
+    def open_before_another(*args: object, **options: object) -> xr.Dataset:
+        """The check of the second batch reads the archive: the other job commits right then."""
+        opened = xr.open_zarr(*args, **options)
+        if not others:
+            others.append("commits once")
+            more = batches.combine(batches.parse(urls[0]), batches.one_by_one(urls[2:]))
+            names = {"files": urls[2:]}
+            with another.transaction("build", message="another", metadata=names) as store:
+                more.drop_vars("crs").vz.to_icechunk(store, append_dim="time")
+        return opened
+
+    module = ModuleType("xarray")
+    vars(module).update(vars(xr), open_zarr=open_before_another)
+    monkeypatch.setattr(batches, "xr", module)
+    with pytest.raises(icechunk.ConflictError):
+        batches.build(repo, urls, batches.one_by_one, size=2)
+    held = xr.open_zarr(repo.readonly_session("build").store, consolidated=False)
+    assert held.v.values.tolist() == list(range(8))
+    assert len(list(repo.ancestry(branch="main"))) == 1
+
+
+def test_archive_that_differs_from_its_files_is_not_published(
+    batches: ModuleType, tmp_path: Path
+) -> None:
+    urls = write_days(tmp_path, [0, 2, 4, 6])
+    repo = batches.create(str(tmp_path / "repo"), tmp_path)
+
+    def parse_wrong(names: list[str]) -> list[xr.Dataset]:
+        parts = batches.one_by_one(names)
+        return [part.assign_coords(time=part.time + np.timedelta64(1, "h")) for part in parts]
+
+    with pytest.raises(AssertionError):
+        batches.build(repo, urls, parse_wrong, size=2)
+    assert len(list(repo.ancestry(branch="main"))) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_amended_rewrite_keeps_metadata_only_if_given(again: bool) -> None:
+    repo = icechunk.Repository.create(icechunk.in_memory_storage())
+    with repo.transaction("main", message="a", metadata={"files": ["a.nc"]}) as store:
+        zarr.create_array(store, name="v", shape=4, chunks=1, dtype="i4")[:] = 1
+    metadata = next(repo.ancestry(branch="main")).metadata if again else None
+    repo.rewrite_manifests("split", branch="main", commit_method="amend", metadata=metadata)
+    kept = next(repo.ancestry(branch="main")).metadata
+    assert kept.get("files") == (["a.nc"] if again else None)
 
 
 def test_name_that_no_file_has_is_named(batches: ModuleType, tmp_path: Path) -> None:
