@@ -224,6 +224,8 @@ def _s3_environment(world: str, server: S3, folder: Path) -> dict[str, str]:
         return {**server.user_keys, "AWS_SECRET_ACCESS_KEY": "wrong" * 8}
     if world == "s3-lambda-role":
         return server.session_keys()
+    if world == "s3-profile":
+        return _write_profile(folder / "home" / ".aws", server.user_keys)
     if world == "s3-irsa":
         token = folder / "web-identity-token"
         token.write_text("eyJhbGciOiJub25lIn0.eyJzdWIiOiJwb2QifQ.")
@@ -248,6 +250,14 @@ def _s3_environment(world: str, server: S3, folder: Path) -> dict[str, str]:
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
         }
     return {}
+
+
+def _write_profile(folder: Path, keys: dict[str, str]) -> dict[str, str]:
+    folder.mkdir()
+    lines = [f"{name.lower()} = {value}" for name, value in keys.items()]
+    (folder / "credentials").write_text("\n".join(["[archive]", *lines, ""]))
+    (folder / "config").write_text("[profile archive]\nregion = us-west-2\n")
+    return {"AWS_PROFILE": "archive"}
 
 
 def _check_role_was_used(server: S3) -> None:

@@ -99,8 +99,17 @@ def _cut(flow: http.HTTPFlow) -> None:
     response.headers["Connection"] = "close"
 
 
+def _is_conditional_put(request: http.Request) -> bool:
+    return request.method == "PUT" and bool({"if-match", "if-none-match"} & set(request.headers))
+
+
+def _is_not_paid_for(request: http.Request) -> bool:
+    return ".nc" in request.path and request.headers.get("x-amz-request-payer") != "requester"
+
+
 _SLOW_DOWN = _s3_error(503, "SlowDown", "Please reduce your request rate.")
 _SKEWED = "The difference between the request time and the current time is too large."
+_NOT_IMPLEMENTED = "A header you provided implies functionality that is not implemented."
 _MALFORMED = "The authorization header is malformed; the region is wrong; expecting 'us-west-2'"
 
 FAULTS: dict[str, Callable[[], Fault]] = {
@@ -119,5 +128,12 @@ FAULTS: dict[str, Callable[[], Fault]] = {
     "stalled-headers": lambda: Fault(before=_stall),
     "stalled-body": lambda: Fault(before=_stall_body),
     "cut-body": lambda: Fault(after=_cut),
+    # Not faults of a moment but of a kind of server or bucket.
+    "no-conditional-writes": lambda: Fault(
+        before=_s3_error(501, "NotImplemented", _NOT_IMPLEMENTED), matches=_is_conditional_put
+    ),
+    "requester-pays": lambda: Fault(
+        before=_s3_error(403, "AccessDenied", "Access Denied"), matches=_is_not_paid_for
+    ),
 }
 """Name of each fault, and what makes a fresh one."""
