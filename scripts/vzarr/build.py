@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
+from vzarr.claim import Claim
 from vzarr.combine import (
     Before,
     find_record_dimension,
@@ -45,12 +47,12 @@ from vzarr.workers import Options, Parsing
 from vzarr.write import (
     BUILDING,
     Unfinished,
-    alone,
+    claimed,
     create_repository,
-    find_unfinished,
+    discard,
     finish,
+    look,
     open_any_repository,
-    remove,
     write_datasets,
 )
 
@@ -136,13 +138,12 @@ def build(
         For files that differ, and if the store does not read as its sources do.
     """
     prefixes = tuple(map(as_prefix, prefixes))
-    with alone(repository):
-        unfinished = find_unfinished(repository, access)
+    with claimed(repository, access, progress("waited for another build")) as claim:
         sources = find_sources(patterns, access)
         drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
         check_names(sources, access, drop, groups)
         run = _Build(
-            repository,
+            claim,
             access,
             sources,
             drop,
@@ -156,8 +157,9 @@ def build(
         run.patterns, run.prefixes = tuple(patterns), prefixes
         run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
         run.plan["prefixes"] = sorted(prefixes)
-        if unfinished is not None and not run.take_up(unfinished):
-            remove(repository, access)
+        place = look(repository, access)
+        if place.names and not (place.unfinished and run.take_up(place.unfinished)):
+            discard(claim, access)
         if run.repository is None:
             run.dimension = concat_dim or _guess_dimension(sources, access, drop, groups)
         options = Options(access, drop, run.dimension, groups)
@@ -179,7 +181,7 @@ class _AllAtOnce(Exception):
 class _Build:
     """One run. ``metadata`` is of all files that are written, on the build's branch at ``tip``."""
 
-    location: str
+    claim: Claim
     access: Access
     sources: list[Source]
     drop: tuple[str, ...]
@@ -203,6 +205,10 @@ class _Build:
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
 
+    @property
+    def location(self) -> str:
+        return self.claim.location
+
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
         session = unfinished.repository.readonly_session(BUILDING)
@@ -224,7 +230,7 @@ class _Build:
         return True
 
     def start_anew(self) -> None:
-        remove(self.location, self.access)
+        discard(self.claim, self.access)
         self.repository = self.metadata = self.before = None
         self.tip, self.resumed = "", 0
         self.notes, self.left_out, self.share = [], {}, Share()
@@ -262,21 +268,17 @@ class _Build:
                     written = done
         except (InputError, Refused) as error:
             if not written:
-                remove(self.location, self.access)
                 raise
             raise type(error)(
                 f"{error} {written} of {total} files are written, but nothing is on main: the same "
                 "command goes on from there."
             ) from error
-        except BaseException:
-            if not written:
-                remove(self.location, self.access)
-            raise
         if self.repository is None or self.metadata is None:
             raise Refused(f"No file is left to build from: {next(iter(self.left_out.values()))}")
-        finish(self.repository, self.tip)
+        finish(self.repository, self.tip, self.claim)
         if self.resumed:  # what a stopped run wrote and never committed
-            self.repository.garbage_collect(datetime.now(UTC))
+            with suppress(icechunk.IcechunkError):  # harmless where it may not be deleted
+                self.repository.garbage_collect(self.claim.since)
 
     def _recall(self, parsing: Parsing) -> None:
         """The first and the last file that are written, to compare others with."""
@@ -380,7 +382,7 @@ class _Build:
         refer = any(FORMATS[file.file_format].references for file in files)
         prefixes = container_prefixes(places, () if refer else self.patterns, self.prefixes)
         manifest = manifest_config(datasets, metadata["concat_dim"])
-        self.repository = create_repository(self.location, prefixes, self.access, manifest)
+        self.repository = create_repository(self.claim, prefixes, self.access, manifest)
         session = self.repository.writable_session(BUILDING)
         metadata["references"] = write_datasets(session.store, datasets, checksum)
         self._compare(session.store, metadata, range(len(files)))
@@ -455,6 +457,7 @@ class _Build:
         if done < total - len(self.left_out) or self.metadata is not None:
             message += f" ({done} of {total})"
         write_ledger(session.store, metadata)
+        self.claim.check()
         try:
             self.tip = session.commit(message, metadata=commit_metadata("build", added=added))
         except icechunk.ConflictError as error:
@@ -462,6 +465,7 @@ class _Build:
                 f"{self.location}: another build writes there. Let it end, or name another place "
                 "with --repo."
             ) from error
+        self.claim.keeps = True
         self.metadata = metadata
 
     def built(self) -> Built:

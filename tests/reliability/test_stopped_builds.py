@@ -14,11 +14,10 @@ import icechunk
 import pytest
 import xarray as xr
 from making import Recipe
+from reliability.states import content, opened
 from vzarr.append import append
 from vzarr.build import BUILDING, build
 from vzarr.errors import InputError, Refused
-from vzarr.ledger import read_ledger
-from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
 from vzarr.verify import verify_repository
 
@@ -39,36 +38,6 @@ def command(data: Path, repository: Path) -> list[str]:
         *[sys.executable, str(TOOL), "build", f"{data}/*.nc", "--repo", str(repository)],
         *["--batch", str(BATCH), "--quiet", "--json"],
     ]
-
-
-def opened(repository: Path, data: Path) -> icechunk.Repository:
-    access = {f"file://{data}/": icechunk.credentials.LocalFileSystemAccess}
-    storage = icechunk.local_filesystem_storage(str(repository))
-    return icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
-
-
-def content(repository: Path, data: Path) -> dict[str, object]:
-    """All that a repository holds: each reference, each value, what commits say of sources."""
-    repo = opened(repository, data)
-    session = repo.readonly_session("main")
-    references = {
-        path: [
-            (batch.index.tolist(), batch.urls, batch.offsets.tolist(), batch.lengths.tolist())
-            for batch in read_references(session.store, path)
-        ]
-        for path in array_paths(session.store)
-    }
-    snapshots = list(repo.ancestry(branch="main"))
-    sources = read_ledger(session.store)["sources"]
-    with xr.open_zarr(session.store, consolidated=False) as dataset:
-        values = dataset.load().to_dict()
-    return {
-        "references": references,
-        "values": values,
-        "sources": sources,
-        "messages": [snapshot.message for snapshot in snapshots],
-        "branches": repo.list_branches(),
-    }
 
 
 def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
@@ -127,6 +96,7 @@ def leave_off(
 ) -> None:
     """Build in batches and stop after ``at`` commits, as a kill does: nothing cleans up."""
     import vzarr.build as building
+    import vzarr.write as writing
 
     commit, count = building._Build._commit, 0
 
@@ -139,7 +109,7 @@ def leave_off(
 
     with monkeypatch.context() as patch:
         patch.setattr(building._Build, "_commit", stop)
-        patch.setattr(building, "remove", lambda *arguments: None)
+        patch.setattr(writing, "_leave", lambda *arguments: None)
         with pytest.raises(Stop):
             build(few, repository, Access(), batch=batch)
 
@@ -298,22 +268,6 @@ def test_attributes_that_differ_between_batches_go(tmp_path: Path) -> None:
         dataset = xr.open_zarr(session.store, consolidated=False)
         assert dataset.v.attrs == {"units": "K", "shared": "the same"}
         assert dataset.attrs == {"title": "all alike"}
-
-
-def test_remains_of_a_creation_are_no_hindrance(few: list[str], tmp_path: Path) -> None:
-    """A build may be killed before its repository is whole; it holds no data then."""
-    import vzarr.write as writing
-
-    for name, steps in (("nothing", 0), ("begun", 1), ("branched", 2)):
-        place = tmp_path / name
-        if steps:
-            writing.create_repository(str(place), [f"file://{tmp_path}/"], Access(), None)
-        if steps == 1:
-            opened(place, tmp_path / "data").delete_branch(BUILDING)
-        if steps == 0:
-            (place / "snapshots").mkdir(parents=True)
-            (place / "snapshots" / "1CECHNKREP0F1RSTCMT0").write_bytes(b"ICE")
-        assert build(few, str(place), Access()).sizes["time"] == 14
 
 
 def test_batch_of_very_many_references_is_written_in_parts(
