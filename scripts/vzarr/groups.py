@@ -112,8 +112,9 @@ def _note_order(
 ) -> None:
     if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
         order[0].notes.append(
-            f"no coordinate says in which order the files lie along {dimension}: it is that of "
-            "their names"
+            f"no coordinate says in which order the files lie along {dimension}: they lie in the "
+            f"order of their names or as given, from {order[0].source.name} to "
+            f"{order[-1].source.name}"
         )
 
 

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,7 +242,39 @@ def open_native(
                 raise
             dataset = _open(content, file_format, group, list(drop), decode_times=False)
         with dataset:
-            yield dataset
+            yield with_distinct_dimensions(dataset, content.cache.setdefault("notes", []))
+
+
+def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
+    """Rename the second of two equal dimensions of a variable: ``layer, layer`` to ``layer_2``.
+
+    Says so in ``notes``.
+
+    xarray can neither combine nor index a variable that has one dimension twice.
+    """
+    renamed = {}
+    for name, variable in dataset.variables.items():
+        if len(set(variable.dims)) < len(variable.dims):
+            dims = distinct(variable.dims)
+            renamed[name] = xr.Variable(dims, variable._data, variable.attrs, variable.encoding)
+            notes.append(f"{name} has the dimensions {', '.join(dims)}: one name stood there twice")
+    if not renamed:
+        return dataset
+    found = dataset.drop_vars(list(renamed)).assign(renamed)
+    found = found.set_coords([name for name in renamed if name in dataset.coords])
+    found.encoding = dataset.encoding
+    return found
+
+
+def distinct(dims: Sequence[Hashable]) -> tuple[str, ...]:
+    """Names of dimensions, each once."""
+    found: list[str] = []
+    for dim in map(str, dims):
+        count = 1
+        while (name := dim if count == 1 else f"{dim}_{count}") in found:
+            count += 1
+        found.append(name)
+    return tuple(found)
 
 
 def is_by_netcdf(content: Content) -> bool:

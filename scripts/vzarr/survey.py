@@ -286,7 +286,7 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
         _note_order(found, [(url, values[url]) for url in found.files])
     elif along and len(group) > 1:
         found.notes.append(
-            f"no coordinate along {along}: the files lie in the order of their names"
+            f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
     if along and not _is_held(first, along):
         found.notes.append(
@@ -450,7 +450,10 @@ def _combine_call(found: FileSet) -> str | None:
     dims = {dim for variable in found.variables.values() for dim in variable.dims}
     grouped = any("/" in path for path in found.variables)
     renamed = any(name.startswith("_nc4_non_coord_") for name in found.placeholders)
-    if found.file_format not in PARSERS or grouped or renamed or found.along not in dims:
+    repeated = any(len(set(v.dims)) < len(v.dims) for v in found.variables.values())
+    if found.file_format not in PARSERS or grouped or renamed or repeated:
+        return None
+    if found.along not in dims:
         return None
     _, parser, option = PARSERS[found.file_format]
     # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.
