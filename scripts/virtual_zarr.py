@@ -24,7 +24,10 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from vzarr.storage import Access
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
@@ -119,6 +122,17 @@ def make_parser() -> argparse.ArgumentParser:
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
     remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
+    remote.add_argument(
+        "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
+    )
+    remote.add_argument("--repo-endpoint", metavar="URL", help="the same, of the repository alone")
+    remote.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="a place beside those of the files that may be read, with credentials; remembered",
+    )
 
     build = commands.add_parser(
         "build",
@@ -327,16 +341,29 @@ def check_applies(option: str, given: bool, when: str) -> None:
         raise InputError(f"{option} has a meaning only {when}.")
 
 
+def access_of(options: argparse.Namespace) -> Access:
+    """How the options of a command say that remote objects are reached."""
+    from vzarr.storage import Access
+
+    return Access(
+        anonymous=options.anonymous,
+        region=options.region,
+        account=options.account,
+        endpoint=options.endpoint,
+        repo_endpoint=options.repo_endpoint,
+        trust=tuple(options.trust),
+    )
+
+
 def run_build(options: argparse.Namespace) -> int:
     from vzarr.build import build
     from vzarr.copying import show_bytes
     from vzarr.report import mostly_copy, print_result, progress_printer, reasons
-    from vzarr.storage import Access
 
     built = build(
         options.files,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
@@ -370,12 +397,11 @@ def run_build(options: argparse.Namespace) -> int:
 def run_append(options: argparse.Namespace) -> int:
     from vzarr.append import REPLACED, append
     from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
 
     done = append(
         options.files,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         replace_known=options.replace,
         skip_bad=options.skip_bad,
         made_of=tuple(options.source),
@@ -406,7 +432,6 @@ def run_append(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
     from vzarr.verify import verify_named, verify_repository
 
     if not options.source:
@@ -416,7 +441,7 @@ def run_verify(options: argparse.Namespace) -> int:
             ("--skip", options.skip),
         ):
             check_applies(option, bool(given), "with --source, which names the files")
-    access = Access(options.anonymous, options.region, options.account)
+    access = access_of(options)
     amount = {
         "sample": None if options.all else options.sample,
         "progress": progress_printer("compared", options.quiet),
@@ -447,12 +472,11 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def run_inspect(options: argparse.Namespace) -> int:
     from vzarr.report import print_result, progress_printer
-    from vzarr.storage import Access
     from vzarr.survey import as_lines, inspect_files
 
     inspected = inspect_files(
         options.files,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         concat_dim=options.concat_dim,
         progress=progress_printer("inspected", options.quiet),
     )
@@ -464,14 +488,13 @@ def run_refresh(options: argparse.Namespace) -> int:
     from vzarr.errors import InputError
     from vzarr.refresh import refresh, repoint
     from vzarr.report import print_result, progress_printer
-    from vzarr.storage import Access
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
     moves = options.old is not None
     check_applies("--all", options.all and not moves, "with --from and --to")
     check_applies("--content", options.content and moves, "without --from and --to")
-    access = Access(options.anonymous, options.region, options.account)
+    access = access_of(options)
     common = {
         "dry_run": options.dry_run,
         "message": options.message,
@@ -499,14 +522,13 @@ def run_migrate(options: argparse.Namespace) -> int:
     from vzarr.errors import InputError
     from vzarr.migrate import migrate
     from vzarr.report import mostly_copy, print_result, progress_printer, reasons
-    from vzarr.storage import Access
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
     built = migrate(
         options.references,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         moved=None if options.old is None else (options.old, options.new),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),

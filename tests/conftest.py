@@ -29,6 +29,15 @@ CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "GCS_", "ICECHUNK_")
 network_guard.install()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the tool records of trusted places stays in this run, and out of the user's home."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of ``worlds.samples``, written once for each worker. Copy before changing any."""

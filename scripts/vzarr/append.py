@@ -35,7 +35,8 @@ from vzarr.refresh import (
     with_containers,
     write_static,
 )
-from vzarr.storage import Access, as_url, authorization
+from vzarr.storage import Access, as_url
+from vzarr.trust import authorization, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
 from vzarr.write import alone, open_any_repository
@@ -110,18 +111,21 @@ def append(
         For files that do not fit behind what is there.
     """
     prefixes = tuple(map(as_prefix, prefixes))
+    access = naming(access, [*patterns, *made_of], location)
+    repository = open_any_repository(location, access)
+    access = reaching(access, repository.config, location)
     sources = find_sources(patterns, access)
     options = _Options(
         location, access, replace_known, skip_bad, made_of, message, workers, dask, progress
     )
     options = replace(options, patterns=tuple(patterns), prefixes=prefixes)
     for _ in range(ATTEMPTS):
-        repository = open_any_repository(location, access)
         try:
             with alone(location):
                 return _Run(options, access).append(repository, sources)
         except icechunk.ConflictError:
-            continue  # someone else committed: what is new has to be found out again
+            # Someone else committed: what is new has to be found out again.
+            repository = open_any_repository(location, access)
     raise Refused(
         f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
         "it again when fewer write."
@@ -211,7 +215,7 @@ class _Run:
         location = self.options.location
         if self.options.made_of:
             return self._taken_over(session)
-        held = read_held(repository, session, location)
+        held = read_held(repository, session, location, self.access)
         if held is None:
             raise InputError(
                 f"{location}: no commit of this tool is on main, so what it holds is unknown. Name "
@@ -268,8 +272,8 @@ class _Run:
         config = with_containers(
             repository.config, urls, self.access, options.patterns, options.prefixes
         )
-        keys = authorization(list(config.virtual_chunk_containers or {}), self.access)
         found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
+        keys = authorization(config, self.options.location, self.access, found.containers)
         return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
 
     def _refuse(self, sentence: str, found: Appended) -> None:

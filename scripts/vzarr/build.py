@@ -42,6 +42,7 @@ from vzarr.places import as_prefix, container_prefixes
 from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
+from vzarr.trust import naming
 from vzarr.verify import compare_store, open_store, spread
 from vzarr.workers import Options, Parsing
 from vzarr.write import (
@@ -140,6 +141,7 @@ def build(
     prefixes = tuple(map(as_prefix, prefixes))
     with claimed(repository, access, progress("waited for another build")) as claim:
         sources = find_sources(patterns, access)
+        access = naming(access, patterns)
         drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
         check_names(sources, access, drop, groups)
         run = _Build(
@@ -212,7 +214,7 @@ class _Build:
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
         session = unfinished.repository.readonly_session(BUILDING)
-        held = read_held(unfinished.repository, session, self.location)
+        held = read_held(unfinished.repository, session, self.location, self.access)
         if held is None or held.metadata.get("plan") != self.plan:
             return False
         metadata = held.metadata

@@ -23,7 +23,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
 from vzarr.errors import InputError
-from vzarr.storage import Access, as_url, object_store
+from vzarr.storage import Access, as_url, repository_store
 
 MARKER = "virtual-zarr-build.json"
 BEAT = 5.0
@@ -227,7 +227,7 @@ class _Prefix:
     """The marker in an object store, whose writes are conditional."""
 
     def __init__(self, url: str, access: Access) -> None:
-        self._store, path = object_store(url, access)
+        self._store, path = repository_store(url, access)
         self._path = f"{path.rstrip('/')}/{MARKER}"
 
     def read(self) -> Stored | None:

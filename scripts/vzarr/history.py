@@ -18,6 +18,8 @@ import vzarr
 from vzarr.errors import InputError
 from vzarr.find import Source
 from vzarr.ledger import SCHEMA, read_ledger
+from vzarr.storage import Access
+from vzarr.trust import check_sources
 
 METADATA_KEY = "virtual_zarr"
 """Key of the commit metadata by which the tool knows its own commits."""
@@ -49,14 +51,15 @@ class Held:
 
 
 def read_held(
-    repository: icechunk.Repository, session: icechunk.Session, location: str
+    repository: icechunk.Repository, session: icechunk.Session, location: str, access: Access
 ) -> Held | None:
     """What a session's snapshot holds; None if no commit is of this tool.
 
     Raises
     ------
     InputError
-        If there is no ledger, and the commits that the newest one continues are gone.
+        If there is no ledger, and the commits that the newest one continues are gone; if sources
+        lie in places that the user did not name.
     """
     ledger = read_ledger(session.store)
     others = []
@@ -67,11 +70,15 @@ def read_held(
             break
         if snapshot.parent_id is not None:  # the first one is Icechunk's own
             others.append(snapshot)
-    if ledger is not None:
-        return Held(ledger, own, others)
-    snapshots = repository.ancestry(snapshot_id=session.snapshot_id)
-    metadata = _from_commits(snapshots, location)
-    return metadata and Held(_in_today_s_form(metadata, session.store), own, others)
+    metadata = ledger
+    if metadata is None:
+        snapshots = repository.ancestry(snapshot_id=session.snapshot_id)
+        metadata = _from_commits(snapshots, location)
+        metadata = metadata and _in_today_s_form(metadata, session.store)
+    if metadata is None:
+        return None
+    check_sources((record["url"] for record in metadata["sources"]), location, access)
+    return Held(metadata, own, others)
 
 
 def commit_metadata(command: str, **counts: int) -> dict[str, Any]:

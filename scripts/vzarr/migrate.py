@@ -37,13 +37,15 @@ def migrate(
     Refused
         If the store does not read as the source files do.
     """
+    if moved is not None:
+        access = replace(access, trust=(*access.trust, moved[1]), moved=moved)
     for source in find_sources(patterns, access):
         if not detect_format(fetch(source.url, access, source.size)).startswith("kerchunk"):
             raise InputError(f"{source.url}: no Kerchunk references; build takes it as it is.")
     return build(
         patterns,
         repository,
-        replace(access, moved=moved),
+        access,
         concat_dim=concat_dim,
         drop=drop,
         message=message or "from Kerchunk references",

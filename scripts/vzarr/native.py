@@ -24,6 +24,7 @@ import obstore
 import xarray as xr
 
 from vzarr import formats, hdf5_raw, wide
+from vzarr.elsewhere import check_folder, closed
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
@@ -89,7 +90,12 @@ class Content:
         return bytes(obstore.get(self.handle.store, f"{self.handle.path}/{name}").bytes())
 
     def open(self) -> Any:
-        """A path or a seekable file object."""
+        """A path or a seekable file object.
+
+        HDF5 follows links to other files from a path only; some may not be followed.
+        """
+        if self.cache.get("closed") and isinstance(self.handle, Path):
+            return self.handle.open("rb")
         return io.BytesIO(self.handle) if isinstance(self.handle, bytes) else self.handle
 
     def head(self, length: int = 4096) -> bytes:
@@ -129,7 +135,11 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
-    if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
+    if content.is_folder:
+        if isinstance(content.handle, Path):
+            check_folder(content.handle, content)
+        return content
+    if b"opendap.org/dap/dmrpp" not in content.head():
         return content
     data_url = url.removesuffix(".dmrpp")
     try:
@@ -282,7 +292,7 @@ def is_by_netcdf(content: Content) -> bool:
     if not isinstance(content.handle, Path):
         return False
     if "by netcdf" not in content.cache:
-        content.cache["by netcdf"] = _is_by_netcdf(content.handle)
+        content.cache["by netcdf"] = not closed(content) and _is_by_netcdf(content.handle)
     return content.cache["by netcdf"]
 
 
@@ -322,6 +332,8 @@ def _open(
 def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
     """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
     try:
+        if closed(content):
+            raise ValueError("links that are not followed")
         with h5py.File(content.open(), "r") as file:
             if not hdf5_raw.is_plain(file, group):
                 raise ValueError("a type that NetCDF does not have")
@@ -333,7 +345,7 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
             raise
         try:
             file = h5py.File(content.open(), "r")
-            found = hdf5_raw.open_raw(file, group)
+            found = hdf5_raw.open_raw(file, group, closed(content))
             decoded = xr.decode_cf(
                 found.dataset,
                 decode_times=options["decode_times"],
@@ -369,7 +381,7 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     hazards: dict[str, str] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in room:
+        for name in _followed(room, group, content):
             kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
@@ -379,6 +391,11 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if reason:
                 hazards[name] = reason
     return hazards
+
+
+def _followed(room: h5py.Group, group: str, content: Content) -> list[str]:
+    """Names in a group without those of links that may not be followed."""
+    return [name for name in room if f"{group}/{name}".lstrip("/") not in closed(content)]
 
 
 @dataclass(frozen=True)
@@ -397,7 +414,7 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     found: dict[str, Unwritten] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in room:
+        for name in _followed(room, group, content):
             if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
@@ -436,7 +453,9 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        datasets = [name for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset]
+        followed = _followed(room, group, content)
+        datasets = [name for name in followed if hdf5_raw.kind_of(room, name) is h5py.Dataset]
+        datasets += [name for name in room if name not in followed]
     return [name for name in datasets if name not in native.variables]
 
 

@@ -31,7 +31,8 @@ from vzarr.ledger import write_ledger
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.places import container_prefixes, new_prefixes
 from vzarr.references import ends, read_references, rewrite_urls
-from vzarr.storage import Access, as_url, authorization, scheme_of
+from vzarr.storage import Access, as_url, scheme_of
+from vzarr.trust import authorization, check_sources, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
 from vzarr.write import open_repository
@@ -80,7 +81,9 @@ def refresh(
     Refused
         If a source vanished, or does not fit any more.
     """
+    access = naming(access, location=location)
     repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
     metadata = held.metadata
     records = metadata["sources"]
     started = datetime.now(UTC)
@@ -193,7 +196,9 @@ def repoint(
         If a file is missing at the new place, or differs.
     """
     old, new = as_folder(old), as_folder(new)
+    access = naming(access, [f"{old}*", f"{new}*"], location)
     repository, seen, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
     metadata = held.metadata
     started = datetime.now(UTC)
     session = _writable(repository, seen)
@@ -208,6 +213,7 @@ def repoint(
     def moved(url: str) -> str:
         return new + url.removeprefix(old) if url.startswith(old) else url
 
+    check_sources(map(moved, moving), location, access)
     found = Refreshed(as_url(location), len(records), notes=held.notes)
     found.changed = {url: f"moves to {moved(url)}" for url in moving}
     now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
@@ -236,13 +242,12 @@ def repoint(
         )
     _compare(session.store, renewed, access, still, progress("compared with the old"))
     urls = [moved(url) for url in moving]
-    held = set(repository.config.virtual_chunk_containers or {})
+    before_it = set(repository.config.virtual_chunk_containers or {})
     config = with_containers(repository.config, urls, access, [f"{new}*"])
-    more = sorted({*(config.virtual_chunk_containers or {})} - held)
+    more = sorted({*(config.virtual_chunk_containers or {})} - before_it)
     found.notes += [f"readers have to authorize, too: {prefix}" for prefix in more]
-    repository = repository.reopen(
-        config=config, authorize_virtual_chunk_access=_keys(config, access)
-    )
+    keys = authorization(config, location, access, more)
+    repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
     session = _writable(repository, seen)
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
@@ -539,10 +544,6 @@ def _problem_there(
 
 def _is_unchanged(now: Source | Exception, record: dict[str, Any]) -> bool:
     return isinstance(now, Source) and not what_changed(record, now)
-
-
-def _keys(config: icechunk.RepositoryConfig, access: Access) -> dict[str, Any]:
-    return authorization(list(config.virtual_chunk_containers or {}), access)
 
 
 def _differing(

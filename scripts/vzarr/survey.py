@@ -23,6 +23,7 @@ from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
 from vzarr.parse import unreadable
 from vzarr.storage import Access
+from vzarr.trust import naming
 
 THREADS = 16
 """Files that are fetched at a time; they are described one by one, for HDF5 has a single lock."""
@@ -99,6 +100,7 @@ def inspect_files(
         If a pattern matches nothing.
     """
     sources = find_sources(patterns, access)
+    access = naming(access, patterns)
     described: list[Description] = []
     unreadable: dict[str, str] = {}
     for source, result in _describe_all(sources, access):

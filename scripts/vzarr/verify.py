@@ -36,6 +36,7 @@ from vzarr.native import (
 from vzarr.parse import MEANING, plain
 from vzarr.references import count_native
 from vzarr.storage import Access
+from vzarr.trust import naming, reaching
 from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
@@ -81,7 +82,9 @@ def verify_repository(
     InputError
         If there is no such repository.
     """
+    access = naming(access, location=location)
     repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
     metadata = held.metadata
     numbers = None
     if sample is not None:
@@ -138,7 +141,9 @@ def verify_named(
     InputError
         If there is no such repository, or no such file.
     """
+    access = naming(access, patterns, location)
     repository = open_any_repository(location, access)
+    access = reaching(access, repository.config, location)
     session = repository.readonly_session("main")
     metadata = describe_named(
         session.store,

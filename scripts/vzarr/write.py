@@ -24,11 +24,11 @@ from vzarr.history import Held, read_held
 from vzarr.storage import (
     Access,
     as_url,
-    authorization,
-    object_store,
     repository_storage,
+    repository_store,
     scheme_of,
 )
+from vzarr.trust import authorization
 
 HAS_LOCKS = importlib.util.find_spec("fcntl") is not None
 """Windows has none."""
@@ -140,7 +140,7 @@ def look(location: str, access: Access) -> Place:
         if names and not has_marker:
             raise _taken(location)
         return Place(names, has_marker)
-    repository = open_any_repository(location, access)
+    repository = icechunk.Repository.open(repository_storage(location, access))
     shown = list(repository.ancestry(branch="main"))
     if not _is_discarded(shown[0]) and BUILDING in repository.list_branches():
         tip = repository.lookup_branch(BUILDING)
@@ -168,7 +168,7 @@ def _objects(location: str, access: Access) -> set[str]:
     """Names below a location."""
     url = as_url(location)
     repository_storage(location, access)
-    store, path = object_store(url, access)
+    store, path = repository_store(url, access)
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://"))
         if folder.exists() and not folder.is_dir():
@@ -202,7 +202,7 @@ def create_repository(
         repository = icechunk.Repository.create(
             repository_storage(claim.location, access),
             config=config,
-            authorize_virtual_chunk_access=authorization(prefixes, access),
+            authorize_virtual_chunk_access=authorization(config, claim.location, access, prefixes),
             check_clean_root=False,  # the marker is there
         )
     except icechunk.ConflictError as error:
@@ -339,7 +339,7 @@ def _delete(location: str, access: Access, names: set[str]) -> None:
             with suppress(OSError):  # holds what no build has put there
                 (folder / room).rmdir()
         return
-    store, path = object_store(url, access)
+    store, path = repository_store(url, access)
     if names:
         obstore.delete(store, [f"{path.rstrip('/')}/{name}" for name in sorted(names)])
 
@@ -350,7 +350,7 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or if a container leads to what the user did not name.
     """
     storage = repository_storage(location, access)
     try:
@@ -360,11 +360,9 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
     if not icechunk.Repository.exists(storage):
         raise InputError(f"{location}: no Icechunk repository is here.")
-    prefixes = list((config and config.virtual_chunk_containers) or {})
+    keys = authorization(config, location, access)
     formats.register_codecs()
-    return icechunk.Repository.open(
-        storage, authorize_virtual_chunk_access=authorization(prefixes, access)
-    )
+    return icechunk.Repository.open(storage, authorize_virtual_chunk_access=keys)
 
 
 def open_repository(
@@ -379,7 +377,7 @@ def open_repository(
     """
     repository = open_any_repository(location, access)
     session = repository.readonly_session("main")
-    held = read_held(repository, session, location)
+    held = read_held(repository, session, location, access)
     if held is not None:
         return repository, session, held
     if BUILDING in repository.list_branches():

@@ -135,7 +135,8 @@ def test_verify_finds_what_was_written_wrong(name: str, place: Path) -> None:
     """By the commit's metadata, and beside named files as for a store that a user wrote."""
     case = TRAPS[name](place)
     repository = str(inject(case, place))
-    by_metadata = verify_repository(repository, Access(), sample=None)
+    trusting = Access(trust=(str(place.parent),))  # nothing says that this user made it
+    by_metadata = verify_repository(repository, trusting, sample=None)
     named = [str(file) for file in case.files]
     by_names = verify_named(repository, named, Access(), sample=None)
     for report in (by_metadata, by_names):
