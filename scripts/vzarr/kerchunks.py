@@ -25,7 +25,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from vzarr.errors import InputError
 from vzarr.find import look_up, look_up_all
 from vzarr.native import Content, detect_format, fetch
-from vzarr.storage import Access, as_url, object_store, without_secrets
+from vzarr.storage import Access, as_url, object_store, refuse_secrets, without_secrets
 from vzarr.trust import folder_of, is_below, options_for, places_of
 
 
@@ -114,6 +114,7 @@ def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> An
         url = url.replace("{{" + name + "}}", value).replace("{{ " + name + " }}", value)
     if "{{" in url:
         raise InputError(f"{content.url}: a template that is not defined: {url}.")
+    refuse_secrets(url)
     place = _moved(content.access, url)
     if place is None:
         if "://" not in url and not url.startswith("/"):

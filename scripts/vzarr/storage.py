@@ -237,23 +237,32 @@ def as_url(location: str) -> str:
     if "://" not in location or location.startswith("file://"):
         return f"file://{local_path(location)}"
     scheme, _, rest = location.partition("://")
-    shown = without_secrets(location)
     scheme = {"abfs": "az", "azure": "az"}.get(scheme, scheme)
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
+        shown = without_secrets(location)
         raise InputError(f"{shown}: {scheme}:// is not supported; use a path or {known}.")
-    if shown != location:
-        raise InputError(
-            f"{shown}: a URL with a user, a password or a token in it, which is not sent, but "
-            f"would be kept in the repository for all to read. Leave it out: {HOW_TO_SIGN[scheme]}."
-        )
+    refuse_secrets(location)
     return f"{scheme}://{rest}"
 
 
-HOW_TO_SIGN = dict.fromkeys(
-    ("s3", "gs", "az"), "keys come from the environment or the role (references/storage.md)"
-)
-HOW_TO_SIGN["https"] = "a token is sent in a header, by hand (references/storage.md, HTTPS)"
+def refuse_secrets(url: str) -> None:
+    """Refuse a URL that holds a password or a token.
+
+    Raises
+    ------
+    InputError
+        Without them, with how to give them.
+    """
+    shown = without_secrets(url)
+    if shown != url:
+        web = url.startswith("http")
+        how = "a token is sent in a header, by hand" if web else "keys come from the environment"
+        raise InputError(
+            f"{shown}: a URL with a user, a password or a token in it, which is not sent, but "
+            f"would be kept in the repository for all to read. Leave it out: {how} "
+            "(references/storage.md)."
+        )
 
 
 def without_secrets(url: str) -> str:

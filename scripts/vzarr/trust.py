@@ -96,14 +96,19 @@ def is_below(url: str, folders: tuple[str, ...], *, resolve: bool = False) -> bo
     home directory does not name what lies in ``.aws``. ``resolve``: follow symbolic links first.
     """
     place = _plain(url, resolve)
+    if place is None:
+        return False
     named = _all_plain(folders, resolve)
-    above = place
-    while above is not None and above not in named:
-        above, _, name = above.rstrip("/").rpartition("/")
-        if above.endswith("/") or (name.startswith(".") and above.startswith("file:")):
-            return False  # nothing is above a host; hidden names have to be named
-        above += "/"
-    return above is not None
+    local = place.startswith("file:///")
+    host, *names = place.removeprefix("file:///" if local else "").rstrip("/").split("/")
+    if local:
+        root, names = "file:///", [name for name in (host, *names) if name]
+    else:
+        root, names = "/".join([host, *names[:2], ""]), names[2:]
+    while root + "".join(f"{name}/" for name in names) not in named:
+        if not names or (names.pop().startswith(".") and local):
+            return False
+    return True
 
 
 @lru_cache(maxsize=64)
@@ -355,4 +360,5 @@ def _remember(key: str, more: Record) -> None:
 
 
 def _as_folder(place: str) -> str:
-    return as_url(place).rstrip("/") + "/"
+    url = as_url(place)
+    return url if url.endswith("/") else f"{url}/"
