@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -508,6 +509,40 @@ def test_kerchunk_references_of_a_server(secret: Path, run, put) -> None:
     url = refer(f"{private}/a.bin")
     assert run("build", url, "--repo", "repo", "--trust", private)[0] == 0
     assert run("verify", "--repo", "repo")[0] == 0  # what was trusted is remembered
+
+
+class _Touch:
+    """What a pickle may hold: a call that is made when it is read."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("unpickled",)
+
+
+@pytest.mark.parametrize("place", ["compressor", "filters"])
+@pytest.mark.parametrize("kind", ["kerchunk", "zarr"])
+def test_pickled_data_is_not_read(kind: str, place: str, run) -> None:
+    """numcodecs 0.17 has a codec for it."""
+    data = pickle.dumps(_Touch())
+    Path("data/a.bin").write_bytes(data)
+    references = kerchunk("a.bin")["refs"]
+    array = json.loads(references["v/.zarray"]) | {"dtype": "|O"}
+    codec = {"id": "pickle"}
+    array |= {"filters": [{"id": "vlen-utf8"}, *([codec] if place == "filters" else [])]}
+    array |= {"compressor": codec if place == "compressor" else None}
+    references["v/.zarray"] = json.dumps(array)
+    references["v/0"][2] = len(data)
+    path = Path("data/refs.json")
+    if kind == "zarr":
+        path = Path("data/a.zarr")
+        (path / "v").mkdir(parents=True)
+        for name in (".zgroup", "v/.zarray", "v/.zattrs"):
+            (path / name).write_text(references[name])
+        (path / "v" / "0").write_bytes(data)
+    else:
+        path.write_text(json.dumps({"refs": references}))
+    assert run("build", path, "--repo", "repo")[0] == 2
+    assert run("inspect", path)[0] == 1
+    assert not Path("unpickled").exists()
 
 
 def test_migrate_trusts_where_the_files_are_now(secret: Path, run) -> None:
