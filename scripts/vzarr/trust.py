@@ -26,6 +26,7 @@ from urllib.parse import unquote
 import icechunk
 
 from vzarr.errors import InputError
+from vzarr.paths import local_path
 from vzarr.places import container_prefixes
 from vzarr.storage import (
     Access,
@@ -116,13 +117,13 @@ def _all_plain(folders: tuple[str, ...], resolve: bool) -> frozenset[str | None]
     return frozenset(_plain(_as_folder(folder), resolve) for folder in folders) - {None}
 
 
-@lru_cache(maxsize=65536)
 def _plain(url: str, resolve: bool) -> str | None:
     """A URL as it is compared, with a slash at its end; None if no prefix tells where it leads."""
     scheme, sign, rest = url.partition("://")
     if scheme == "file":
-        dots = {".", ".."} & {*rest.split("/")}
-        path = os.path.realpath(rest) if resolve or dots else rest
+        if not rest.startswith("/") or re.search(r"/(\.|%2e){1,2}(/|$)", rest, re.IGNORECASE):
+            return None
+        path = os.path.realpath(rest) if resolve else str(local_path(rest))
         return f"file://{path.rstrip('/')}/"
     host, *parts = re.split(r"[/\\]", rest)
     if not sign or not host or any(unquote(part) in (".", "..") for part in parts):

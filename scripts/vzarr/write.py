@@ -140,6 +140,7 @@ def look(location: str, access: Access) -> Place:
         if names and not has_marker:
             raise _taken(location)
         return Place(names, has_marker)
+    find_config(location, access)
     repository = icechunk.Repository.open(repository_storage(location, access))
     shown = list(repository.ancestry(branch="main"))
     if not _is_discarded(shown[0]) and BUILDING in repository.list_branches():
@@ -352,6 +353,21 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     InputError
         If there is none, or if a container leads to what the user did not name.
     """
+    config = find_config(location, access)
+    keys = authorization(config, location, access)
+    formats.register_codecs()
+    storage = repository_storage(location, access)
+    return icechunk.Repository.open(storage, authorize_virtual_chunk_access=keys)
+
+
+def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | None:
+    """What a repository says of itself.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     storage = repository_storage(location, access)
     try:
         config = icechunk.Repository.fetch_config(storage)
@@ -360,9 +376,7 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
     if not icechunk.Repository.exists(storage):
         raise InputError(f"{location}: no Icechunk repository is here.")
-    keys = authorization(config, location, access)
-    formats.register_codecs()
-    return icechunk.Repository.open(storage, authorize_virtual_chunk_access=keys)
+    return config
 
 
 def open_repository(

@@ -294,6 +294,6 @@ def test_an_unfinished_build_of_somebody_else(keys, recorder: Recorder, run) -> 
     repo.create_branch("virtual-zarr-build", history[0])
     repo.reset_branch("main", history[-1])
     status, said = run("build", *files, "--repo", repository, "--batch", "1")
-    assert status == 2
+    assert status == 2, said
     assert "s3://evil/" in said
     assert not recorder.requests
