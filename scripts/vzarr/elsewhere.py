@@ -41,6 +41,11 @@ def closed(content: Content) -> dict[str, str]:
     return content.cache["closed"]
 
 
+def followed(room: h5py.Group, group: str, content: Content) -> list[str]:
+    """Names in a group without those of links that are not followed."""
+    return [name for name in room if f"{group}/{name}".lstrip("/") not in closed(content)]
+
+
 def leads_elsewhere(dataset: h5py.Dataset) -> bool:
     """Whether an HDF5 dataset's values lie in other files or datasets."""
     plan = dataset.id.get_create_plist()

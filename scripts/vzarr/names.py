@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 
+from vzarr.elsewhere import followed
 from vzarr.errors import InputError, is_failure
 from vzarr.find import Source
 from vzarr.hdf5_raw import is_placeholder, kind_of
@@ -91,7 +92,8 @@ def held_names(content: Content) -> dict[str, list[str]]:
         if file_format == "hdf5":
             with h5py.File(content.open(), "r") as file:
                 room = file[group or "/"]
-                names = [name for name in room if _may_be_variable(room, name)]
+                open_names = followed(room, group, content)
+                names = [n for n in room if n not in open_names or _may_be_variable(room, n)]
             found[group] = [name.removeprefix(HIDDEN) for name in names]
         else:
             with open_native(content, file_format, group) as native:

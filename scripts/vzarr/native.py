@@ -24,7 +24,7 @@ import obstore
 import xarray as xr
 
 from vzarr import formats, hdf5_raw, wide
-from vzarr.elsewhere import check_folder, closed
+from vzarr.elsewhere import check_folder, closed, followed
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
@@ -381,7 +381,7 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     hazards: dict[str, str] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in _followed(room, group, content):
+        for name in followed(room, group, content):
             kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
@@ -391,11 +391,6 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if reason:
                 hazards[name] = reason
     return hazards
-
-
-def _followed(room: h5py.Group, group: str, content: Content) -> list[str]:
-    """Names in a group without those of links that may not be followed."""
-    return [name for name in room if f"{group}/{name}".lstrip("/") not in closed(content)]
 
 
 @dataclass(frozen=True)
@@ -414,7 +409,7 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     found: dict[str, Unwritten] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in _followed(room, group, content):
+        for name in followed(room, group, content):
             if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
@@ -453,9 +448,9 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        followed = _followed(room, group, content)
-        datasets = [name for name in followed if hdf5_raw.kind_of(room, name) is h5py.Dataset]
-        datasets += [name for name in room if name not in followed]
+        names = followed(room, group, content)
+        datasets = [name for name in names if hdf5_raw.kind_of(room, name) is h5py.Dataset]
+        datasets += [name for name in room if name not in names]
     return [name for name in datasets if name not in native.variables]
 
 

@@ -265,7 +265,21 @@ def _is_named(place: Place, location: str, access: Access) -> bool:
         return False
     if place.account is not None and place.account != access.known_account:
         return False
-    return is_below(place.prefix, access.trust) or _is_beside(place.prefix, location)
+    return (
+        is_below(place.prefix, access.trust)
+        or _is_beside(place.prefix, location)
+        or place.prefix in _archives(access.trust)
+    )
+
+
+@lru_cache(maxsize=64)
+def _archives(folders: tuple[str, ...]) -> frozenset[str]:
+    """The prefixes that the tool itself would choose for remote files in these folders.
+
+    It leaves out folders of dates, so whoever names the files of a day names the archive's.
+    """
+    remote = (folder for folder in folders if not folder.startswith("file://"))
+    return frozenset(prefix for folder in remote for prefix in container_prefixes([f"{folder}-"]))
 
 
 def _is_beside(url: str, location: str) -> bool:

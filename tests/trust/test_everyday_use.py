@@ -177,6 +177,22 @@ def test_private_buckets(run, machine, enter_world, monkeypatch: pytest.MonkeyPa
     assert run("verify", "--repo", repository)[0] == 0
 
 
+def test_files_of_a_day_name_the_archive_that_the_tool_chose(run, machine, enter_world) -> None:
+    """The container is above the folders of dates; a daily append on a new machine names that."""
+    enter_world("s3-public")
+    folder = "s3://noaa-goes16/ABI-L2-CMIPF/2024/001"
+    options = ["--anonymous", "--region", "us-east-1"]
+    assert (
+        run("build", f"{folder}/00/*.nc", *options, "--concat-dim", "t", "--repo", "goes")[0] == 0
+    )
+    machine("other")
+    status, said = run("append", f"{folder}/01/*.nc", *options, "--repo", "goes")
+    assert status == 2  # compared with the files of before, which nobody named here
+    assert said.endswith(f"add --trust {folder}/00/.\n")
+    assert run("append", f"{folder}/*/*.nc", *options, "--repo", "goes")[0] == 0
+    assert run("verify", "--repo", "goes")[0] == 0
+
+
 def test_sources_in_the_bucket_of_the_repository(
     run, machine, enter_world, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +233,7 @@ def test_an_account_needs_to_be_named_once(run, machine, enter_world) -> None:
     assert status == 0, said
     machine("other")
     status, said = run("verify", *unsigned)
-    place = "az://noaa-goes16/ABI-L2-CMIPF/2024/001/00/"
+    place = "az://noaa-goes16/ABI-L2-CMIPF/"
     assert f"{place} of the account goeseuwest" in said
     assert said.endswith(f"add --trust {place} --account goeseuwest.\n")
     assert run("verify", *unsigned, "--trust", place)[0] == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from pyhdf.SD import SD, SDC
 from vzarr.trust import is_below
 from worlds.s3 import STORES_BUCKET
 
+TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 SECRET = b"aws_secret_access_key = made-up!"
 COUNT = len(SECRET)
 
@@ -241,7 +244,7 @@ def test_hdf5_that_leads_to_a_private_file(lead, secret: Path, run) -> None:
     assert not Path("repo").exists()
     status, said = run("inspect", path)
     assert status == 1
-    drop = ["--drop", "note", "--drop", "room"]
+    drop = ["--drop", "note", *(["--drop", "room"] if "room" in said else [])]
     status, said = run("build", path, "--repo", "repo", *drop)
     assert status == 0, said
     assert set(stored().variables) == {"v", "x"}
@@ -285,6 +288,38 @@ def test_files_beside_the_named_ones_are_read(run) -> None:
     for name in ("note", "far", "joined"):
         assert stored()[name].values.tolist() == list(range(COUNT))
     assert run("verify", "--repo", "repo", "--all")[0] == 0
+
+
+@pytest.mark.parametrize("what", ["link", "soft link", "virtual dataset"])
+def test_what_is_not_followed_is_not_opened(what: str, secret: Path) -> None:
+    """Whoever opens the pipe that it leads to waits for ever."""
+    os.mkfifo(pipe := secret.with_name("pipe.h5"))
+    with h5py.File("data/a.h5", "w") as file:
+        rest(file)
+        if what == "virtual dataset":
+            layout = h5py.VirtualLayout((COUNT,), "u1", maxshape=(None,))
+            source = h5py.VirtualSource(str(pipe), "note", (COUNT,), maxshape=(None,))
+            layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+            file.create_virtual_dataset("note", layout)
+        else:
+            name = "note" if what == "link" else "other"
+            file[name] = h5py.ExternalLink(str(pipe), "/")
+            if what == "soft link":
+                file["note"] = h5py.SoftLink("/other/note")
+    drop = ["--drop", "note", *(["--drop", "other"] if what == "soft link" else [])]
+    for arguments in (
+        ["inspect", "data/a.h5"],
+        ["build", "data/a.h5", "--repo", "refused"],
+        ["build", "data/a.h5", "--repo", "repo", *drop],
+        ["verify", "--repo", "repo", "--all"],
+        ["verify", "--repo", "repo", "--source", "data/a.h5"],
+        ["refresh", "--repo", "repo", "--content"],
+    ):
+        done = subprocess.run(
+            [sys.executable, str(TOOL), *arguments], capture_output=True, text=True, timeout=60
+        )
+        expected = {"inspect": 1}.get(arguments[0], 2 if "refused" in arguments else 0)
+        assert done.returncode == expected, (arguments, done.stderr)
 
 
 @pytest.mark.parametrize("how", ["missing", "no such dataset", "no HDF5", "short", "no raw file"])
@@ -357,7 +392,7 @@ def test_hdf5_on_s3(lead, secret: Path, run, put) -> None:
     status, said = run("build", url, "--repo", "repo", "--trust", secret.parent)
     assert status == 2
     assert "which no reader of a remote file can see" in said
-    assert run("build", url, "--repo", "repo", "--drop", "note", "--drop", "room")[0] == 0
+    assert run("build", url, "--repo", "repo", "--drop", "note")[0] == 0
     assert set(stored().variables) == {"v", "x"}
     assert run("verify", "--repo", "repo", "--all")[0] == 0
 

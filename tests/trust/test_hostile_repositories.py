@@ -86,9 +86,9 @@ def make(
         "version": "0.1.0",
         "virtual": ["v"],
         **{"loaded": [], "native": {}, "dropped": {}, "concat_dim": "time", "lengths": [2]},
-        **{"references": 1, "left_out": {}},
+        **{"references": 1, "left_out": {}, "bytes": {"virtual": 32, "native": 0}},
         "sources": [{**source, "fingerprint": None, "length": 2}],
-        "plan": {"concat_dim": None, "drop": [], "groups": []},
+        "plan": {"concat_dim": None, "drop": [], "groups": [], "prefixes": []},
     }
     session.commit("1 files", metadata={"virtual_zarr": metadata})
     return repository
