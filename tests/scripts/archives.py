@@ -30,8 +30,8 @@ class Layout:
     ``record``: "time" for a coordinate of ``steps`` days a file, "scalar" for one that becomes the
     coordinate, "none" for files that are told apart by their names alone. ``groups`` hold the same
     variables; ``still`` is a root above them that does not grow. ``coordinates``: 2-D and scalar
-    ones are named by the "variables", by the "group", by "both", or there are none (""). ``cut``:
-    the archive is cut into a folder for each few days.
+    ones are named by the "variables", by the "group", by "both", or there are none (""). ``telling``:
+    attributes name the edition. ``cut``: the archive is cut into a folder for each few days.
     """
 
     record: str = "time"
@@ -45,6 +45,7 @@ class Layout:
     bounds: bool = True
     text: bool = False
     classic: bool = False
+    telling: bool = True
     cut: bool = True
 
     @property
@@ -93,7 +94,8 @@ def write(path: Path, layout: Layout, content: Edition) -> None:
     file_format = "NETCDF3_64BIT_OFFSET" if layout.classic else "NETCDF4"
     with netCDF4.Dataset(path, "w", format=file_format) as file:
         file.title = "An archive"
-        file.revision = np.int32(content.number)
+        if layout.telling:
+            file.revision = np.int32(content.number)
         file.first_day = np.int32(content.start)
         if layout.still:
             _write_static(file, layout, content)
@@ -146,7 +148,8 @@ def _write_room(room: netCDF4.Dataset, layout: Layout, content: Edition, number:
     values = np.stack([values + day / 2 for day in content.days])
     v = room.createVariable("v", "i2" if layout.packed else "f4", (*lead, "y", "x"), **chunks)
     v.units = "K"
-    v.comment = f"edition {content.number}"
+    if layout.telling:
+        v.comment = f"edition {content.number}"
     if layout.coordinates in ("variables", "both"):
         v.coordinates = "lon2d height"
     if layout.packed:

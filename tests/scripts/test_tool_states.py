@@ -43,11 +43,11 @@ from vzarr.refresh import Refreshed, refresh, repoint
 from vzarr.storage import Access
 from vzarr.verify import verify_repository
 
-LEDGER_OUTLIVES_HISTORY = False
+LEDGER_OUTLIVES_HISTORY = True
 """Whether the tool knows its sources after an expiry, or a commit that was amended."""
 ATTRIBUTES_FOLLOW_THEIR_FILES = False
 """Whether attributes are dropped that a file contradicts, which was written over another."""
-COORDINATES_ARE_KEPT = False
+COORDINATES_ARE_KEPT = True
 """Whether 2-D and scalar coordinates outlive an append."""
 TEXT_MAY_BE_LONGER = False
 """Whether text may be longer in a later file."""
@@ -74,6 +74,7 @@ def layouts(draw: st.DrawFn) -> Layout:
         bounds=draw(st.booleans()),
         text=draw(st.booleans()) and not classic,
         classic=classic,
+        telling=ATTRIBUTES_FOLLOW_THEIR_FILES and draw(st.booleans()),
         cut=draw(st.booleans()),
     )
 
@@ -368,13 +369,14 @@ class Archives(RuleBasedStateMachine):
         self, names: list[str], replacing: bool
     ) -> dict[str, tuple[Edition, float]] | None:
         """What the store has to hold after an append of these; None where that is not certain."""
-        changed = {name for name in names if name in self.held and name in self._stale()}
-        if self._stale() - changed or (changed and not replacing):
-            return None
         files = self.archive.files
-        joined = {**self.held, **{name: files[name] for name in changed}}
-        if not all(self._fits(files[name][0], self.held[name][0]) for name in changed):
+        changed = {name for name in names if name in self._stale()}
+        others = {name for name in changed if files[name][0] != self.held[name][0]}
+        if (others and not replacing) or next(iter(self.held)) in self._stale() - changed:
             return None
+        if not all(self._fits(files[name][0], self.held[name][0]) for name in others):
+            return None
+        joined = {**self.held, **{name: files[name] for name in changed}}
         new = sorted((name for name in names if name not in self.held), key=self._order)
         for name in new:
             content = files[name][0]
@@ -414,7 +416,7 @@ class Archives(RuleBasedStateMachine):
             self._hold(expected)
             return
         joined = dict(self.held)
-        for name in map(self.archive.name, done.replaced):
+        for name in map(self.archive.name, [*done.replaced, *done.renewed]):
             content, _ = self.archive.files[name]
             place = name if name in joined else self._with_records(joined, content)
             joined = {
