@@ -28,6 +28,8 @@ from vzarr.places import as_prefix
 from vzarr.references import array_paths
 from vzarr.refresh import (
     beside,
+    follow_files,
+    other_groups,
     parsing_options,
     replace_files,
     stored_file,
@@ -196,6 +198,8 @@ class _Run:
         if new.files:
             metadata = self._write(session.store, new.files, metadata, checksum, found)
         if grown is not None:
+            others = held.metadata["sources"][:-1]
+            follow_files(session.store, metadata, new.files, others, self.access)
             found.appended = [url for url in found.appended if url not in found.replaced]
         self._compare(session.store, metadata, list(todo.again), old, held, found)
         repository.save_config()
@@ -354,6 +358,8 @@ class _Run:
                 if file.fingerprint:
                     prints[file.fingerprint] = source.url
                     fresh[source.url] = file
+        written = {file.source.url for file in todo.again.values()}
+        found.renewed = [url for url in found.renewed if url in written]
         found.replaced = [
             file.source.url for file in todo.again.values() if file.source.url not in found.renewed
         ]
@@ -396,7 +402,7 @@ class _Run:
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
         for file in files:
-            problems: list[Difference] = []
+            problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
                 part = stored_part(file, group, kept)
                 dimension = kept["concat_dim"] or metadata["concat_dim"]

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from vzarr.attributes import share_attributes
 from vzarr.check import Difference, compare_files, order_problem, partial_chunks
 from vzarr.errors import InputError, Refused
 from vzarr.parse import CF_ENCODING, ParsedFile, is_virtual
@@ -162,6 +163,8 @@ def combine_files(
         join="exact",
         combine_attrs=common_attributes,
     )
+    # xarray takes those of what is stored once from the first.
+    dataset = share_attributes(dataset, [file.dataset for file in kept])
     set_time_encoding(dataset, dimension)
     return dataset, kept, left_out
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import xarray as xr
 
+from vzarr.attributes import share_attributes
 from vzarr.check import SEPARATE, Difference, compare_files
 from vzarr.combine import Before, combine_files, set_time_encoding
 from vzarr.errors import Refused
@@ -103,7 +104,8 @@ def _combine_all(
         order = [by_url[url] for url in urls]
     found = {path: datasets[path] for path in paths}
     if "" not in found:
-        found = {"": order[0].dataset, **found}  # for its attributes
+        root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
+        found = {"": root, **found}
     return found, order, []
 
 
@@ -144,7 +146,7 @@ def _take_first(
     ]
     if found and not skip_bad:
         raise Refused(str(found[0]))
-    dataset = parts[0].dataset
+    dataset = share_attributes(parts[0].dataset, [part.dataset for part in parts[1:]])
     set_time_encoding(dataset)
     return dataset, parts, found
 

@@ -472,6 +472,9 @@ def as_stored(variable: xr.Variable) -> xr.Variable:
     if variable.ndim and variable.dtype == "S1":
         # Readers take an array of single bytes for text, a letter in each.
         variable = variable.astype("U1")
+    elif variable.dtype.kind == "U":
+        # As long as the longest text of this file, while other files may have a longer one.
+        variable = variable.astype(object)
     variable.encoding = encoding
     return variable
 

@@ -20,14 +20,16 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 from zarr.core.sync import sync
 
+from vzarr.attributes import follow_attributes
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
-from vzarr.groups import part_of, stored_groups
+from vzarr.groups import group_paths, part_of, stored_groups
 from vzarr.history import commit_metadata, what_changed
 from vzarr.ledger import write_ledger
+from vzarr.native import fetch, fingerprint
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
 from vzarr.places import container_prefixes, new_prefixes
 from vzarr.references import ends, read_references, rewrite_urls
@@ -159,6 +161,9 @@ def replace_files(
     """
     references = 0
     records = metadata["sources"]
+    for file in new.values():
+        if found := other_groups(file, location, metadata):
+            raise Refused(str(found[0]))
     for group, kept in stored_groups(metadata).items():
         stored = stored_file(store, location, group, kept)
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
@@ -168,7 +173,22 @@ def replace_files(
             references += _write_part(store, part, kept, number, checksum)
         if len(new) == len(records):
             _write_values(store, part, kept, None)
+    others = [record for number, record in enumerate(records) if number not in new]
+    follow_files(store, metadata, list(new.values()), others, access)
     return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
+
+
+def follow_files(
+    store: icechunk.IcechunkStore,
+    metadata: dict[str, Any],
+    files: list[ParsedFile],
+    others: list[dict[str, Any]],
+    access: Access,
+) -> None:
+    """Let attributes follow ``files`` that took the place of old ones, beside ``others``."""
+    for group in sorted({"", *metadata["groups"]}):
+        parts = [part_of(file, group).dataset for file in files]
+        follow_attributes(store, group, parts, others, access)
 
 
 def repoint(
@@ -206,6 +226,10 @@ def repoint(
     records = metadata["sources"]
     known = {record["url"]: record for record in records}
     moving = sorted(url for url in {*needed, *known} if url.startswith(old))
+    if not moving and any(url.startswith(new) for url in {*needed, *known}):
+        found = Refreshed(as_url(location), len(records))
+        found.notes.append(f"no reference begins with {old}, and others begin with {new} already")
+        return found
     if not moving:
         places = ", ".join(container_prefixes(sorted({*needed, *known}))) or "nowhere"
         raise InputError(f"{old}: no reference begins with it; they lead to {places}.")
@@ -233,12 +257,15 @@ def repoint(
     renewed = with_sources(metadata, there)
     picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
     picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
+    for number in picked:
+        if problem := _other_content(renewed["sources"][number], access):
+            raise Refused(f"{problem} {NOTHING_DONE}.")
     before = look_up_all([records[n]["url"] for n in picked], access)
     still = [n for n in picked if _is_unchanged(before[records[n]["url"]], records[n])]
     if len(still) < len(picked):
         found.notes.append(
-            "the old files are gone or changed: the new ones were compared by size, form and what "
-            "the repository holds itself"
+            "the old files are gone or changed: the new ones were compared by size, fingerprint, "
+            "form and what the repository holds itself"
         )
     _compare(session.store, renewed, access, still, progress("compared with the old"))
     urls = [moved(url) for url in moving]
@@ -255,6 +282,19 @@ def repoint(
     repository.save_config()  # first: a container without references harms nobody
     found.snapshot = _commit(session, message or f"{old} is now {new}", renewed, list(there))
     return found
+
+
+def _other_content(record: dict[str, Any], access: Access) -> str:
+    """Why a file at the new place is not that of its record, or an empty string."""
+    expected = record.get("fingerprint")
+    if expected is None:
+        return ""
+    if fingerprint(fetch(record["url"], access, record["size"]), record["size"]) == expected:
+        return ""
+    return (
+        f"{record['url']}: holds other bytes than the file at the old place did: copy it again, or "
+        "put the old one back and refresh before it moves."
+    )
 
 
 def as_folder(place: str) -> str:
@@ -325,17 +365,37 @@ def stored_file(
 def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
     """How ``parse_files`` has to look at a file so that it fits into the store."""
     groups = stored_groups(metadata)
-    drop = tuple(
+    drop = {
         f"{group}/{name}".lstrip("/")
         for group, kept in groups.items()
         for name, why in kept["dropped"].items()
         if why == NAMED
-    )
-    return {
-        "drop": drop,
-        "record_dimension": metadata["concat_dim"],
-        "groups": () if "" in groups else tuple(groups),
     }
+    chosen = () if "" in groups else tuple(groups)
+    if _holds_all(metadata):
+        drop |= {*metadata["plan"]["drop"]}
+        chosen = tuple(metadata["plan"]["groups"])
+    return {
+        "drop": tuple(sorted(drop)),
+        "record_dimension": metadata["concat_dim"],
+        "groups": chosen,
+    }
+
+
+def _holds_all(metadata: dict[str, Any]) -> bool:
+    """Whether the store holds whatever its files hold, but for what ``build`` was told."""
+    groups = metadata["groups"].values()
+    return "plan" in metadata and not any("without_source" in kept for kept in groups)
+
+
+def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> list[Difference]:
+    """Groups of a file that the store does not have: nothing would be said of their data."""
+    more = sorted({*group_paths(file)} - {*metadata["groups"]}) if _holds_all(metadata) else []
+    url = file.source.url
+    return [
+        Difference(url, f"/{group}", "the group", "present", "absent", location, ADVICE)
+        for group in more
+    ]
 
 
 def _parse(

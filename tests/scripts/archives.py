@@ -30,8 +30,8 @@ class Layout:
     ``record``: "time" for a coordinate of ``steps`` days a file, "scalar" for one that becomes the
     coordinate, "none" for files that are told apart by their names alone. ``groups`` hold the same
     variables; ``still`` is a root above them that does not grow. ``coordinates``: 2-D and scalar
-    ones are named by the "variables", by the "group", by "both", or there are none (""). ``telling``:
-    attributes name the edition. ``cut``: the archive is cut into a folder for each few days.
+    ones are named by the "variables", by the "group", by "both", or there are none ("").
+    ``telling``: attributes name the edition. ``cut``: a folder for each few days.
     """
 
     record: str = "time"
@@ -109,6 +109,9 @@ def _write_static(room: netCDF4.Dataset, layout: Layout, content: Edition) -> No
     room.createVariable("x", "f8", ("x",))[:] = [0.0, 0.5, 1.0]
     room.createVariable("crs", "i4", ())[...] = 4326
     room["crs"].grid_mapping_name = "latitude_longitude"
+    if layout.telling:
+        room["crs"].edition = np.int32(content.number)
+        room["x"].first_day = np.int32(content.start)
     if layout.static:
         room.createVariable("mask", "i4", ("y", "x"))[:] = content.mask * np.arange(6).reshape(2, 3)
     if layout.coordinates:
@@ -141,8 +144,8 @@ def _write_room(room: netCDF4.Dataset, layout: Layout, content: Edition, number:
             day + 1000 * content.number for day in content.days
         ]
         if layout.text and not layout.classic:
-            room.createVariable("status", str, ("time",))[:] = np.array(
-                [f"day {day:03d} of {content.number}" for day in content.days], object
+            room.createVariable("status", str, ("time",))[:] = np.array(  # of several lengths
+                [f"day {day} of {content.number}" for day in content.days], object
             )
     values = 20.0 + np.arange(6).reshape(2, 3) + 100 * number + 32 * content.number
     values = np.stack([values + day / 2 for day in content.days])

@@ -45,11 +45,11 @@ from vzarr.verify import verify_repository
 
 LEDGER_OUTLIVES_HISTORY = True
 """Whether the tool knows its sources after an expiry, or a commit that was amended."""
-ATTRIBUTES_FOLLOW_THEIR_FILES = False
+ATTRIBUTES_FOLLOW_THEIR_FILES = True
 """Whether attributes are dropped that a file contradicts, which was written over another."""
 COORDINATES_ARE_KEPT = True
 """Whether 2-D and scalar coordinates outlive an append."""
-TEXT_MAY_BE_LONGER = False
+TEXT_MAY_BE_LONGER = True
 """Whether text may be longer in a later file."""
 STILL_ROOTS_ARE_APPENDED = False
 """Whether a root that does not grow may stand above groups that do."""
@@ -323,7 +323,7 @@ class Archives(RuleBasedStateMachine):
             except icechunk.IcechunkError:
                 assert may_fail, f"{name} cannot be read, though its file did not change"
                 continue
-            assert values.dtype.kind == truth_here.dtype.kind, name
+            assert _kind(values) == _kind(truth_here), name
             if values.dtype.kind == "f":
                 np.testing.assert_allclose(values, truth_here, rtol=1e-6, err_msg=name)
             else:
@@ -359,7 +359,7 @@ class Archives(RuleBasedStateMachine):
             note(f"{run.__name__}: {done}")
             assert expected is None, f"refused without need: {done}"
             assert self._tip() == tip
-            assert str(done).endswith(".")
+            assert str(done).endswith((".", ".)"))
             assert "\n" not in str(done)
         else:
             event(f"{run.__name__} done" + ("" if expected is None else " as expected"))
@@ -474,6 +474,10 @@ class Archives(RuleBasedStateMachine):
             self._hold(dict(self.archive.files))
             self.store_reads_as_its_sources()
             self.held = {}
+
+
+def _kind(values: np.ndarray) -> str:
+    return "text" if values.dtype.kind in "OTU" else values.dtype.kind
 
 
 def _done_or_refused(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
