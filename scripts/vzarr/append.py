@@ -441,7 +441,7 @@ class _Run:
         kept = stored_groups(metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
-        found.references += extend_store(store, datasets, growing, dimension, checksum)
+        found.references += extend_store(store, datasets, growing, dimension, checksum, order)
         found.appended = [file.source.url for file in order]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
         steps = sorted({*found.lengths.values()})

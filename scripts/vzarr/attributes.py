@@ -47,15 +47,19 @@ def _common(attributes: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def drop_contradicted(store: icechunk.IcechunkStore, group: str, said: Attributes) -> None:
-    """Take out of a stored group what a file says otherwise; of the group, also what it lacks."""
-    for name, item in _owners(store, group, said).items():
+def drop_contradicted(
+    store: icechunk.IcechunkStore, group: str, parts: Iterable[xr.Dataset]
+) -> None:
+    """Take out of a stored group what one of several files says otherwise."""
+    said = [found for found in map(said_by, parts) if any(found.values())]
+    if not said:
+        return  # the root of files of which it was not asked for
+    for name, item in _owners(store, group, said[0]).items():
         kept = {
             key: value
             for key, value in item.attrs.items()
             if key in READERS_OWN
-            or (key in said[name] and same(value, said[name][key]))
-            or (key not in said[name] and name != OWNER)
+            or all(key not in each[name] or same(value, each[name][key]) for each in said)
         }
         if len(kept) < len(item.attrs):
             item.attrs.put(kept)
@@ -78,14 +82,15 @@ def follow_attributes(
     What the parts share and the store lacks comes back if all ``others``, the records of the other
     files, have it too. They are read, the last first, until one has it not.
     """
-    for part in parts:
-        drop_contradicted(store, group, said_by(part))
-    first = share_attributes(parts[0], parts[1:])
-    owners = _owners(store, group, said_by(first))
+    drop_contradicted(store, group, parts)
+    said = said_by(share_attributes(parts[0], parts[1:]))
+    if not any(said.values()):
+        return
+    owners = _owners(store, group, said)
     missing = {
         name: {
             key: value
-            for key, value in said_by(first)[name].items()
+            for key, value in said[name].items()
             if key not in item.attrs and key not in READERS_OWN
         }
         for name, item in owners.items()
@@ -111,8 +116,6 @@ def _owners(
     store: icechunk.IcechunkStore, group: str, said: Attributes
 ) -> dict[str, zarr.Group | zarr.Array]:
     """The stored group and those of its arrays of which something is said."""
-    if not any(said.values()):
-        return {}  # the root of files of which it was not asked for
     room = zarr.open_group(store, path=group, mode="r+")
     arrays = {name: array for name, array in room.arrays() if name in said}
     return {OWNER: room, **dict(sorted(arrays.items()))}

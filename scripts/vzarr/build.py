@@ -409,7 +409,7 @@ class _Build:
         kept = stored_groups(self.metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         self._check_times(session.store, files, growing)
-        references = extend_store(session.store, datasets, growing, self.dimension, checksum)
+        references = extend_store(session.store, datasets, growing, self.dimension, checksum, files)
         lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
         metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
         metadata["left_out"] = dict(self.left_out)

@@ -10,8 +10,9 @@ import icechunk
 import xarray as xr
 import zarr
 
-from vzarr.attributes import drop_contradicted, said_by, shared_with
-from vzarr.parse import is_virtual
+from vzarr.attributes import drop_contradicted, shared_with
+from vzarr.groups import part_of
+from vzarr.parse import ParsedFile, is_virtual
 
 
 def extend_store(
@@ -20,14 +21,15 @@ def extend_store(
     growing: Iterable[str],
     dimension: str,
     last_updated_at: datetime,
+    files: list[ParsedFile],
 ) -> int:
     """Write what grows along ``dimension`` behind what is there; returns the number of references.
 
-    ``datasets`` by group; ``growing`` names the groups with something to write.
+    ``datasets`` by group, of ``files``; ``growing`` names the groups with something to write.
     """
     references = 0
-    for group, dataset in datasets.items():
-        drop_contradicted(store, group, said_by(dataset))
+    for group in datasets:
+        drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
     for group in growing:
         dataset = datasets[group]
         static = [name for name, v in dataset.variables.items() if dimension not in v.dims]

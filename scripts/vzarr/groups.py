@@ -88,8 +88,7 @@ def _combine_all(
     for path in [*indexed, *(path for path in paths if path not in indexed)]:
         parts = [part_of(file, path) for file in order]
         here = before and Before(part_of(before.first, path), part_of(before.last, path))
-        alone = len(files) == 1 and before is None
-        if dimension is None or alone or path in growing or not growing:
+        if dimension is None or path in growing or not growing:
             datasets[path], kept, problems = combine_files(
                 parts, dimension, access, skip_bad, here, more_follow
             )

@@ -51,7 +51,7 @@ COORDINATES_ARE_KEPT = True
 """Whether 2-D and scalar coordinates outlive an append."""
 TEXT_MAY_BE_LONGER = True
 """Whether text may be longer in a later file."""
-STILL_ROOTS_ARE_APPENDED = False
+STILL_ROOTS_ARE_APPENDED = True
 """Whether a root that does not grow may stand above groups that do."""
 
 
@@ -402,7 +402,8 @@ class Archives(RuleBasedStateMachine):
 
     def _fits(self, content: Edition, other: Edition, length: bool = True) -> bool:
         same = content.chunk == other.chunk or self.layout.classic
-        same &= content.steps == other.steps or not length
+        # What has no chunks of its own is one chunk, as long as the file.
+        same &= content.steps == other.steps or (self.layout.classic and not length)
         same &= content.offset == other.offset or not self.layout.packed
         return same and (content.mask == other.mask or not self.layout.static)
 
