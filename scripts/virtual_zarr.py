@@ -18,16 +18,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import logging
 import os
 import sys
 import traceback
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from vzarr.storage import Access
+
+from vzarr.errors import ending, is_failure, stopped
+from vzarr.process import check_memory, close_stdout, end_on_signals, prepare_streams
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
@@ -44,7 +45,8 @@ examples:
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
-exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure.
+exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure,
+or stopped (SIGINT, SIGTERM, SIGHUP; a second one ends at once).
 VZARR_DEBUG=1 shows tracebacks.
 """
 
@@ -595,9 +597,6 @@ def run_demo(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Prints one sentence instead of a traceback."""
     options = make_parser().parse_args(arguments)
-    from vzarr.errors import AccessDenied, EnvironmentFault, InputError, Refused, is_failure
-    from vzarr.report import print_error
-
     commands = {
         "inspect": run_inspect,
         "build": run_build,
@@ -607,43 +606,30 @@ def main(arguments: list[str] | None = None) -> int:
         "migrate": run_migrate,
         "demo": run_demo,
     }
-    run = commands[options.command]
+    place = getattr(options, "repo", options.command)
     try:
-        return run(options)
-    except (InputError, Refused, AccessDenied) as error:
-        print_error(str(error))
-        status = 2
-    except EnvironmentFault as error:
-        print_error(str(error))
-        status = 3
-    except KeyboardInterrupt:
-        print_error("interrupted; main is as it was. The same command goes on where this stopped.")
-        status = 3
+        check_memory(place)
+        status = commands[options.command](options)
+        place = "standard output"
+        sys.stdout.flush()
+        return status
     except BaseException as error:
-        if not is_failure(error):
+        if not is_failure(error) and not isinstance(error, KeyboardInterrupt):
             raise
-        first = (str(error).strip().splitlines() or [""])[0]
-        print_error(f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)")
-        status = 3
-    if os.environ.get("VZARR_DEBUG"):
-        traceback.print_exc()
-    return status
+        sentence, status = ending(error, place)
+        say(sentence)
+        if os.environ.get("VZARR_DEBUG"):
+            traceback.print_exc()
+        return status
 
 
-def silence_libraries() -> None:
-    """Leave stderr to this tool: HDF5, ecCodes and panics of Rust write into it past Python."""
-    if os.environ.get("VZARR_DEBUG"):
-        return
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    warnings.simplefilter("ignore")
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
+def say(sentence: str) -> None:
+    print(f"virtual_zarr.py: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    silence_libraries()
-    sys.exit(main())
+    prepare_streams(is_silent=not os.environ.get("VZARR_DEBUG"))
+    end_on_signals(lambda name: say(stopped(name)))
+    ended = main()
+    close_stdout()
+    sys.exit(ended)

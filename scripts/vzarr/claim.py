@@ -12,8 +12,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ PATIENCE = 30.0
 """Seconds without a renewal after which a build counts as dead. If it is not, it finds out before
 it commits, publishes or removes anything."""
 POLL = 0.5
+HEAD = b'{"what": "A build of virtual-zarr goes on here, or was stopped: run its command again.", '
 
 
 class Occupied(Exception):
@@ -50,8 +51,7 @@ class Marker:
     was_vacant: bool = True
 
     def as_json(self) -> bytes:
-        what = "A build of virtual-zarr goes on here, or was stopped: run its command again."
-        return json.dumps({"what": what, **vars(self)}).encode()
+        return HEAD + json.dumps(vars(self))[1:].encode()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Claim:
         """Whether something is there that the same command could go on with."""
         self.since: datetime | None = None
         """When this run began, by the clock of the storage."""
-        self._is_locked = is_locked
+        self.is_locked = is_locked
         url = as_url(location)
         self._store = _Folder(url) if url.startswith("file://") else _Prefix(url, access)
         self._marker = Marker(uuid.uuid4().hex)
@@ -117,7 +117,7 @@ class Claim:
             return False
         stored = self._store.read()
         self.since = stored.modified if stored else datetime.now(UTC)
-        if not self._is_locked:
+        if not self.is_locked:
             self._thread.start()
         return True
 
@@ -168,7 +168,7 @@ class Claim:
             If it is alive.
         """
         marker = stored.marker
-        if self._is_locked or marker.is_stopped:
+        if self.is_locked or marker.is_stopped:
             return True
         begun = time.monotonic()
         while (passed := time.monotonic() - begun) < PATIENCE:
@@ -262,16 +262,18 @@ class _Folder:
             modified = datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        # A run that was killed between the making of the file and its first byte.
-        marker = _parse(content) if content else Marker("", was_vacant=False)
+        marker = _parse(content)
+        if marker is None and HEAD.startswith(content[: len(HEAD)]):
+            marker = Marker("", was_vacant=False)  # killed before it had written all of it
         return Stored(marker, content, modified)
 
     def write(self, content: bytes, over: Any) -> Any:
         if over is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with self._file.open("xb") as file:
+                with self._file.open("xb") as file, self._removed_if_it_fails():
                     file.write(content)
+                    file.flush()
             except FileExistsError as error:
                 raise Occupied from error
             return content
@@ -282,6 +284,14 @@ class _Folder:
         beside.write_bytes(content)
         os.replace(beside, self._file)
         return content
+
+    @contextmanager
+    def _removed_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._file.unlink()
+            raise
 
     def delete(self) -> None:
         self._file.with_name(f"{MARKER}#1").unlink(missing_ok=True)

@@ -1,11 +1,13 @@
-"""The errors that end a command with one sentence instead of a traceback."""
+"""The errors that end a command with one sentence instead of a traceback.
+
+Of the standard library only: where no file can be opened any more nothing else can be imported.
+"""
 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
-
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 
 class InputError(Exception):
@@ -28,19 +30,25 @@ _DENIED = (errno.EACCES, errno.EPERM)
 _ADVICE = {
     errno.EMFILE: "too many open files: raise the limit (ulimit -n 4096) and run it again",
     errno.ENFILE: "too many open files on this machine: close some and run it again",
+    errno.EAGAIN: "no thread can be started: raise the limits of memory and threads (ulimit -v, "
+    "ulimit -u), or run it with fewer --workers",
     errno.ENOMEM: "no memory is left: run it with fewer --workers or a smaller --batch",
     errno.ENOSPC: "no space is left on the disk: make room and run it again",
     errno.EDQUOT: "the disk quota is used up: make room and run it again",
     errno.EFBIG: "the file would be longer than the limit of this process (ulimit -f)",
     errno.EROFS: "the file system is read-only: name another place",
-    errno.EACCES: "permission was denied: allow this user to read it, or use other credentials",
-    errno.EPERM: "permission was denied: allow this user to read it, or use other credentials",
+    errno.EACCES: "permission was denied: give this user the right to it, or name another place",
+    errno.EPERM: "permission was denied: give this user the right to it, or name another place",
     errno.EIO: "the disk or the network file system failed: look into it and run it again",
 }
+_OF_A_FILE = {*_ADVICE} - {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 _WORDS = {
     "too many open files": errno.EMFILE,
     "no file descriptors available": errno.EMFILE,
+    "can't start new thread": errno.EAGAIN,
+    "resource temporarily unavailable": errno.EAGAIN,
     "cannot allocate memory": errno.ENOMEM,
+    "failed to map segment": errno.ENOMEM,
     "unable to allocate": errno.ENOMEM,
     "no space left on device": errno.ENOSPC,
     "disk quota exceeded": errno.EDQUOT,
@@ -68,10 +76,17 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
             return cause
         if isinstance(cause, MemoryError):
             return EnvironmentFault(f"{place}: {_ADVICE[errno.ENOMEM]}.")
-        if isinstance(cause, PermissionDeniedError | UnauthenticatedError):
+        kind = type(cause).__name__
+        if kind == "BrokenProcessPool":
+            return EnvironmentFault(
+                f"{place}: a worker process was killed, most likely as no memory was left: run it "
+                "with fewer --workers or a smaller --batch."
+            )
+        if kind in ("PermissionDeniedError", "UnauthenticatedError"):  # of obstore
+            code = re.search(r"<Code>(\w+)</Code>", str(cause))
             return AccessDenied(
-                f"{place}: the storage denies access: check the credentials and what they may "
-                "read, or use --anonymous for a public bucket."
+                f"{place}: the storage denies access{f' ({code[1]})' if code else ''}: check the "
+                "credentials and what they may do, or use --anonymous for a public bucket."
             )
         number = cause.errno if isinstance(cause, OSError) else None
         if number not in _ADVICE:
@@ -93,6 +108,31 @@ def raise_fault(place: str, error: BaseException) -> None:
     """
     if fault := environment_fault(place, error):
         raise fault from error
+
+
+def ending(error: BaseException, place: str) -> tuple[str, int]:
+    """The sentence and the exit status with which an error ends a command.
+
+    ``place`` is what the command was about, for errors that do not say it.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return stopped(str(error) or "SIGINT"), 3
+    if isinstance(error, InputError | Refused | AccessDenied):
+        return str(error), 2
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _OF_A_FILE:
+            place = cause.filename if isinstance(cause.filename, str) else place
+    if fault := environment_fault(place, error):
+        return str(fault), 3
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)", 3
+
+
+def stopped(signal: str) -> str:
+    return (
+        f"stopped by {signal}; main is as it was, or shows all of it. The same command goes on "
+        "where this stopped."
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -58,10 +58,6 @@ def print_result(result: dict[str, Any], lines: list[str], as_json: bool) -> Non
     print(json.dumps(result, indent=2) if as_json else "\n".join(lines))
 
 
-def print_error(message: str) -> None:
-    print(f"virtual_zarr.py: {message}", file=sys.stderr)
-
-
 def mostly_copy(share: Share) -> list[str]:
     """The first line of a build that copied more than it refers to; nothing of any other."""
     if not share.is_mostly_copy:

@@ -29,6 +29,7 @@ from vzarr.errors import (
 from vzarr.find import Source
 from vzarr.native import Content, fetch
 from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
+from vzarr.process import end_with_parent
 from vzarr.storage import Access
 
 FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
@@ -80,6 +81,10 @@ class Parsing:
         trace: TracebackType | None,
     ) -> None:
         if self._pool is not None:
+            workers = list((self._pool._processes or {}).values())
+            if kind is not None:  # nobody waits for what they are at
+                for worker in workers:
+                    worker.terminate()
             self._pool.shutdown(cancel_futures=True)
         if self._client is not None:
             self._client.close()
@@ -128,7 +133,9 @@ class Parsing:
     def _in_processes(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count(), mp_context=context)
+            self._pool = ProcessPoolExecutor(
+                self._count(), mp_context=context, initializer=end_with_parent
+            )
         tasks = _tasks(sources, self._count())
         for results in self._pool.map(parse_some, tasks, [self._options] * len(tasks)):
             yield from results

@@ -266,7 +266,7 @@ def discard(claim: Claim, access: Access) -> None:
     place = look(claim.location, access)
     if not claim.was_vacant:
         raise _taken(claim.location)
-    if "repo" in place.names:
+    if "repo" in place.names and not claim.is_locked:
         # A build that only seemed dead may be about to publish: after this commit it cannot.
         repository = open_any_repository(claim.location, access)
         session = repository.writable_session("main")
