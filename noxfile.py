@@ -162,6 +162,13 @@ def bundle(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def tokens(session: nox.Session) -> None:
+    """Write README's table of tokens as they are counted (``--check``: compare)."""
+    install_locked(session)
+    session.run("python", "tools/tokens.py", *session.posargs)
+
+
+@nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Lint and format Python files; check the Markdown blocks."""
     install_locked(session)
