@@ -20,7 +20,6 @@ import argparse
 import importlib.metadata
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 from vzarr.errors import ending, is_failure, stopped
 from vzarr.process import check_memory, close_stdout, end_on_signals, prepare_streams
+from vzarr.text import printable, write
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
@@ -71,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, not_empty)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"virtual_zarr.py: {message}. See {self.prog} --help.\n")
+        self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
 
 
 class Once(argparse.Action):
@@ -389,7 +389,7 @@ def run_build(options: argparse.Namespace) -> int:
         *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
         *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
-        *built.notes,
+        *(f"note: {note}" for note in built.notes),
         *(f"left out: {sentence}" for sentence in built.left_out),
     ]
     print_result(built.as_json(), lines, options.json)
@@ -511,7 +511,7 @@ def run_refresh(options: argparse.Namespace) -> int:
     done = f"{found.references} references renewed, snapshot {found.snapshot}"
     lines = [
         *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
-        *found.notes,
+        *(f"note: {note}" for note in found.notes),
         f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
         f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
     ]
@@ -549,7 +549,7 @@ def run_migrate(options: argparse.Namespace) -> int:
         *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
         *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
-        *built.notes,
+        *(f"note: {note}" for note in built.notes),
     ]
     print_result(built.as_json(), lines, options.json)
     return 0
@@ -583,11 +583,11 @@ def run_demo(options: argparse.Namespace) -> int:
     lines = [
         f"{len(files)} files in {folder / 'data'}, {built.references} references in {repository}",
         f"{'passed' if report.passed else 'failed'}: {report.values} values compared",
-        *report.failures,
+        *(f"FAILED {failure}" for failure in report.failures),
         "",
         "Open it:",
         "",
-        opening_code(repository, built.containers[0]),
+        *opening_code(repository, built.containers[0]),
     ]
     result = {"built": built.as_json(), "verified": report.as_json()}
     print_result(result, lines, options.json)
@@ -619,12 +619,14 @@ def main(arguments: list[str] | None = None) -> int:
         sentence, status = ending(error, place)
         say(sentence)
         if os.environ.get("VZARR_DEBUG"):
-            traceback.print_exc()
+            from vzarr.report import print_traceback
+
+            print_traceback(error)
         return status
 
 
 def say(sentence: str) -> None:
-    print(f"virtual_zarr.py: {sentence}", file=sys.stderr)
+    write(sys.stderr, f"virtual_zarr.py: {printable(sentence)}\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from vzarr.check import Difference, compare_files, order_problem, partial_chunks
 from vzarr.errors import InputError, Refused
 from vzarr.parse import CF_ENCODING, ParsedFile, is_virtual
 from vzarr.storage import Access
+from vzarr.text import option
 
 TIME_CHUNK = 4096
 """Chunk length of a time axis: a source's own is often 1, which makes an object for each step."""
@@ -42,7 +43,11 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     if len(candidates) == 1:
         return candidates[0]
     scalars = [name for name, v in variables.items() if v.ndim == 0 and _names_time(parsed, name)]
-    hint = f"Perhaps --concat-dim {scalars[0]}." if scalars else "Name one with --concat-dim."
+    hint = (
+        f"Perhaps {option('--concat-dim', scalars[0])}."
+        if scalars
+        else "Name one with --concat-dim."
+    )
     found = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
     raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
 

@@ -9,16 +9,25 @@ import errno
 import re
 from collections.abc import Iterator
 
+from vzarr.text import printable
 
-class InputError(Exception):
+
+class Told(Exception):
+    """Ends a command with one sentence, in which names and texts of files cannot do harm."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+class InputError(Told):
     """What was asked for cannot be done: a missing file, a bad URL, an existing repository."""
 
 
-class Refused(Exception):
+class Refused(Told):
     """The files cannot become one store without reading wrong. The message says what differs."""
 
 
-class EnvironmentFault(Exception):
+class EnvironmentFault(Told):
     """This machine, or the way to the storage, fails: it says nothing about the files."""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +49,7 @@ from vzarr.native import (
 )
 from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
+from vzarr.text import drop_options
 
 NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
@@ -292,7 +292,7 @@ def _parse_group(
             raise Refused(
                 f"{source.url}: {prefix}{name} is declared with {dataset.shape[0]} values and none "
                 "was ever written, and whoever opens a store loads its coordinates. "
-                f"Leave it out with --drop {prefix}{name}."
+                f"Leave it out with {drop_options([prefix + name])}."
             )
     with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
@@ -501,7 +501,7 @@ def _foreign_type(variable: xr.Variable) -> str:
 
 def refusal(url: str, unfit: dict[str, str]) -> Refused:
     """One sentence for all variables that can be neither virtual nor copied."""
-    options = " ".join(f"--drop {shlex.quote(path)}" for path in unfit)
+    options = drop_options(unfit)
     if len(unfit) == 1:
         ((path, reason),) = unfit.items()
         return Refused(f"{url}: {path} {reason}. Leave it out with {options}.")

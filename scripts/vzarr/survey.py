@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,9 @@ from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fa
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
 from vzarr.parse import unreadable
+from vzarr.report import aligned
 from vzarr.storage import Access
+from vzarr.text import drop_options, option, shell_word
 from vzarr.trust import naming
 
 THREADS = 16
@@ -396,18 +397,19 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
 def _build_command(
     found: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
 ) -> str:
-    parts = [f"uv run {shlex.quote(_tool())} build"]
+    parts = [f"uv run {shell_word(_tool())} build"]
     if patterns is not None:
-        parts += map(shlex.quote, patterns)
+        parts += map(shell_word, patterns)
     elif len(found.files) <= NAMED_FILES:
-        parts += [shlex.quote(url.removeprefix("file://")) for url in found.files]
+        parts += [shell_word(url.removeprefix("file://")) for url in found.files]
     else:
-        listed = f"jq -r '.sets[{number}].files[]' inspected.json"  # the output with --json
-        parts.insert(0, f"{listed} | xargs -d '\\n'")
+        # From the output with --json; a name may hold the end of a line.
+        listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
+        parts.insert(0, f"{listed} | xargs -0")
     if found.along and (len(found.files) > 1 or concat_dim):
-        parts.append(f"--concat-dim {shlex.quote(found.along)}")
+        parts.append(option("--concat-dim", found.along))
     drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
-    parts += [f"--drop {shlex.quote(path)}" for path in drops]
+    parts += [drop_options(drops)] if drops else []
     share = _share(found)
     if share.needs_a_word:
         parts.append(f"--allow-copy {show_bytes(share.native)}")
@@ -466,7 +468,7 @@ def _combine_call(found: FileSet) -> str | None:
     arguments = f"{option}={unwanted}" if unwanted else ""
     remark = "  # these files only: for others combine_attrs=strict_cf of skill.md"
     if copied:
-        remark += f"; add {', '.join(copied)} as xarray.open_dataset reads them"
+        remark += f"; add {', '.join(map(repr, copied))} as xarray.open_dataset reads them"
     return (
         f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
         f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "
@@ -540,11 +542,7 @@ def _table(found: FileSet) -> list[str]:
                 variable.storage,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _brief(value: Any) -> str:

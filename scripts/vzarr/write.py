@@ -28,6 +28,7 @@ from vzarr.storage import (
     repository_store,
     scheme_of,
 )
+from vzarr.text import option
 from vzarr.trust import authorization
 
 HAS_LOCKS = importlib.util.find_spec("fcntl") is not None
@@ -154,10 +155,11 @@ def look(location: str, access: Access) -> Place:
 
 
 def _taken(location: str) -> InputError:
+    there = option("--repo", location)
     return InputError(
         f"{location}: something is there already. Name a new place with --repo; to put more files "
-        f"into the repository that is there: virtual_zarr.py append FILE --repo {location}; to "
-        f"check it: virtual_zarr.py verify --repo {location}"
+        f"into the repository that is there: virtual_zarr.py append FILE {there}; to "
+        f"check it: virtual_zarr.py verify {there}"
     )
 
 

@@ -232,7 +232,7 @@ def test_suggested_call_leaves_out_what_would_read_wrong(tmp_path: Path) -> None
     assert "no variable, but a placeholder: nv" in "\n".join(as_lines(Inspected(2, 0, [found], {})))
     combined = combine(found)
     assert sorted(combined.variables) == ["crs", "lat", "mask", "time", "v", "w"]
-    assert "add compact as xarray.open_dataset reads them" in found.combine
+    assert "add 'compact' as xarray.open_dataset reads them" in found.combine
 
 
 def test_more_files_than_a_command_names(
