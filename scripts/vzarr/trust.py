@@ -247,7 +247,7 @@ def _place(container: icechunk.VirtualChunkContainer, location: str) -> Place:
     else:
         given = {**(store._0 or {}), **((store._1 or {}) if scheme == "https" else {})}
         account = given.pop("account", None) if scheme == "az" else None
-        unsigned = any(given.pop(name, "").lower() == "true" for name in UNSIGNED)
+        unsigned = "true" in [given.pop(name, "").lower() for name in UNSIGNED]
         if not given and (account is None or re.fullmatch("[a-z0-9]{3,24}", account)):
             return Place(prefix, None, None, account, unsigned)
         strange = sorted(given) or ["account"]

@@ -359,7 +359,8 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     keys = authorization(config, location, access)
     formats.register_codecs()
     storage = repository_storage(location, access)
-    return icechunk.Repository.open(storage, authorize_virtual_chunk_access=keys)
+    # With the configuration that was looked at: a server could answer otherwise the next time.
+    return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=keys)
 
 
 def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | None:

@@ -206,6 +206,24 @@ def test_the_endpoint_alone_or_the_bucket_alone_is_not_enough(
     assert not recorder.requests
 
 
+def test_a_configuration_that_changes_while_it_is_looked_at(
+    keys, recorder: Recorder, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may answer otherwise the second time: what was looked at is what is used."""
+    file = Recipe().write(Path("f0.nc"))
+    source = look_up(f"file://{file.absolute()}", Access()).as_record()
+    repository = make("repo", "s3://known/", *s3(recorder.url), source)
+    with Recorder() as known:
+        shown = icechunk.RepositoryConfig.default()
+        store = s3(known.url)[0]
+        shown.set_virtual_chunk_container(icechunk.VirtualChunkContainer("s3://known/", store))
+        monkeypatch.setattr(icechunk.Repository, "fetch_config", lambda storage: shown)
+        options = ["--trust", ".", "--trust", "s3://known/", "--endpoint", known.url]
+        assert run("verify", "--repo", repository, *options)[0] == 1
+        assert known.saw("made-up-session-token")
+    assert not recorder.requests
+
+
 def test_a_container_of_local_files(keys, run, clean_environment: Path) -> None:
     """A private file is neither read nor printed."""
     secret = clean_environment.parent / "home" / ".aws"
