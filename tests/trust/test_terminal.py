@@ -18,7 +18,7 @@ import pytest
 import virtual_zarr
 from making import Recipe
 from vzarr.errors import InputError, Refused
-from vzarr.report import option, printable, shell_word
+from vzarr.text import option, printable, shell_word
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x1b[1;1H"
