@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vzarr.storage import Access
 
 from vzarr.errors import ending, is_failure, stopped
-from vzarr.process import check_memory, close_stdout, end_on_signals, prepare_streams
+from vzarr.process import STOPPED, check_memory, end_on_signals, finish_output, prepare_streams
 from vzarr.text import printable, write
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
@@ -632,6 +632,9 @@ def say(sentence: str) -> None:
 if __name__ == "__main__":
     prepare_streams(is_silent=not os.environ.get("VZARR_DEBUG"))
     end_on_signals(lambda name: say(stopped(name)))
-    ended = main()
-    close_stdout()
+    try:
+        ended = main()
+        finish_output()
+    except KeyboardInterrupt:
+        ended = STOPPED
     sys.exit(ended)

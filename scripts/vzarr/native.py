@@ -128,6 +128,13 @@ def fetch(url: str, access: Access, size: int) -> Content:
     InputError
         For a name that references cannot hold.
     """
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{url}: a reference is a URL, and this name is not UTF-8: rename the file, or link to "
+            "it under another name."
+        ) from None
     escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
     if lost := re.search("[#?]", url) or escape:
         raise InputError(

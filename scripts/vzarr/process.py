@@ -22,8 +22,10 @@ from vzarr.errors import EnvironmentFault
 GRACE = 8.0
 """Seconds that a command has to end after the first signal: Docker waits for ten."""
 NOBODY_READS = (errno.EPIPE, errno.EBADF, errno.EIO)
-ADDRESS_SPACE = 1536 * 1024**2
-"""Bytes that a build of ten small files took on two cores; with 1,250 MB some builds failed."""
+ADDRESS_SPACE = 2048 * 1024**2
+"""Bytes. An append of six small files took 1,570 MB on two cores, and failed with 1,536."""
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Those that ask a process to end; Windows has no SIGHUP."""
 STOPPED = 3
 """Exit status after a signal."""
 
@@ -85,8 +87,14 @@ def _outlet(stream: io.TextIOBase | None, handle: int) -> io.TextIOWrapper:
     )
 
 
-def close_stdout() -> None:
-    """Write what is left, or give it up: Python would end with a status of its own."""
+def finish_output() -> None:
+    """Write what is left, or give it up: Python would end with a status of its own.
+
+    Signals that still come find nothing to stop.
+    """
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         sys.stdout.flush()
     except OSError:
@@ -122,7 +130,7 @@ def end_on_signals(say: Callable[[str], None]) -> None:
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
