@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ from vzarr.storage import (
     scheme_of,
     without_secrets,
 )
+from vzarr.text import option
 
 STORES = {
     "file": ("LocalFileSystem",),
@@ -190,11 +190,11 @@ def authorization(
     ]
     if strange:
         options = options_for([place.prefix for place in strange])
-        for option, given in (
+        for name, given in (
             ("--endpoint", {place.endpoint for place in strange if place.endpoint}),
             ("--account", {place.account for place in strange if place.account}),
         ):
-            options += "".join(f" {option} {shlex.quote(value)}" for value in sorted(given))
+            options += "".join(f" {option(name, value)}" for value in sorted(given))
         raise InputError(
             f"{location}: its containers lead to places that nobody named here: "
             f"{_listed(map(_name_of, strange))}. Whoever writes to a repository chooses where its "
@@ -306,7 +306,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def options_for(prefixes: Iterable[str]) -> str:
-    return " ".join(f"--trust {shlex.quote(without_secrets(prefix))}" for prefix in prefixes)
+    return " ".join(option("--trust", without_secrets(prefix)) for prefix in prefixes)
 
 
 def _key_of(location: str, access: Access) -> str:
