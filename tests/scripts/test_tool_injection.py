@@ -89,6 +89,9 @@ GUARDS = {
     "T57": "v: the fill value is 5.0, but 0.0 in",
     "T58": "a reference is a URL, in which '%20' has a meaning of its own",
     "T56": "v: add_offset is 400000.0, but 10.0 in",
+    "T59": RIGHT,
+    "T60": RIGHT,
+    "T61": "v: the tuple of dimensions is ('time', 'x', 'y'), but ('time', 'y', 'x') in",
 }
 """What ``build`` says to a trap's files, or nothing if it builds them right."""
 

@@ -333,7 +333,7 @@ def test_other_values_at_the_new_place(archive: Archive) -> None:
     shutil.copytree(archive.folder, new)
     add_one(new / "f1.nc")
     assert (new / "f1.nc").stat().st_size == archive.files[1].stat().st_size
-    with pytest.raises(Refused, match=r"new/f1.nc: v\[0, 0\] reads 22.0, in the file 23.0"):
+    with pytest.raises(Refused, match=r"new/f1.nc: holds other bytes than the file at the old pl"):
         repoint(archive.repository, Access(), str(archive.folder), str(new))
 
 

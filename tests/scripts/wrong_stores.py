@@ -306,6 +306,51 @@ def append_replaces(folder: Path) -> Case:
     return Case(files, write, variable="mask", file="f0.nc")
 
 
+@trap("T59")
+def coordinates_fall_out(folder: Path) -> Case:
+    files = []
+    for number in range(2):
+        time = pd.Timestamp("2000-01-01") + pd.to_timedelta([2 * number, 2 * number + 1], "D")
+        dataset = xr.Dataset({"v": ("time", [1.0, 2.0])}, {"time": time, "height": 2.0})
+        dataset.v.encoding = {"coordinates": None, "chunksizes": (1,)}
+        dataset.to_netcdf(folder / f"f{number}.nc", engine="h5netcdf")
+        files.append(folder / f"f{number}.nc")
+    write = appended(opened(files[0]), opened(files[1], "height"))
+    return Case(files, write, variable="height")
+
+
+@trap("T60")
+def a_rewrite_keeps_chunks(folder: Path) -> Case:
+    files = [folder / "f0.h5", folder / "f1.h5"]
+    for number, (file, written) in enumerate(zip(files, (4, 2), strict=True)):
+        with h5py.File(file, "w") as new:
+            v = new.create_dataset("v", (4,), "int32", chunks=(2,))
+            v[:written] = RAMP[:written] + 100 * number
+            new["time"] = np.arange(4.0)
+            new["time"].make_scale("time")
+            v.dims[0].attach_scale(new["time"])
+
+    def write(session: icechunk.Session) -> None:
+        virtual(files[0]).vz.to_icechunk(session.store)
+        again = virtual(files[1]).drop_vars("time")
+        again.vz.to_icechunk(session.store, region={"time": slice(0, 4)})
+
+    return Case(files[1:], write, file="f1.h5", lengths=[4])
+
+
+@trap("T61")
+def transposed(folder: Path) -> Case:
+    files = []
+    for number, dims in enumerate([("y", "x"), ("x", "y")]):
+        time = [pd.Timestamp("2000-01-01") + pd.Timedelta(number, "D")]
+        values = np.float32([[[1, 2], [3, 4]]])
+        dataset = xr.Dataset({"v": (("time", *dims), values)}, {"time": time})
+        encoding = {"v": {"chunksizes": (1, 2, 2)}}
+        dataset.to_netcdf(folder / f"f{number}.nc", engine="h5netcdf", encoding=encoding)
+        files.append(folder / f"f{number}.nc")
+    return Case(files, appended(*map(opened, files)), file="f1.nc", lengths=[1, 1])
+
+
 @trap("T13")
 def variable_missing_on_append(folder: Path) -> Case:
     files = series(folder, [[0, 1], [2, 3]])
