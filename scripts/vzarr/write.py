@@ -143,6 +143,8 @@ def look(location: str, access: Access) -> Place:
     names, has_marker = found - {MARKER, f"{MARKER}#1"}, MARKER in found
     if "repo" not in names:
         if names and not has_marker:
+            if icechunk.Repository.exists(repository_storage(location, access)):
+                raise _taken(location)  # of Icechunk 1, which had no such object
             raise InputError(
                 f"{location}: something is there already, and no repository "
                 f"({min(names) or 'a file'}). Name a new place with --repo, or empty this one."

@@ -304,7 +304,7 @@ def test_a_file_without_records(tmp_path: Path, repository: Path, data: Path) ->
         build([str(data / "d2.nc")], str(tmp_path / "third"), Access(), concat_dim="time")
 
 
-def by_hand(place: Path, file: str, without: list[str]) -> None:
+def by_hand(place: Path, file: str, without: list[str], version: int = 2) -> None:
     """A repository that somebody wrote without the tool, and ``without`` some variables."""
     from obspec_utils.registry import ObjectStoreRegistry
     from obstore.store import LocalStore
@@ -318,7 +318,9 @@ def by_hand(place: Path, file: str, without: list[str]) -> None:
     )
     access = {prefix: icechunk.credentials.LocalFileSystemAccess}
     storage = icechunk.local_filesystem_storage(str(place))
-    repo = icechunk.Repository.create(storage, config, authorize_virtual_chunk_access=access)
+    repo = icechunk.Repository.create(
+        storage, config, authorize_virtual_chunk_access=access, spec_version=version
+    )
     registry = ObjectStoreRegistry({"file://": LocalStore()})
     vds = open_virtual_dataset(f"file://{file}", registry=registry, parser=HDFParser())
     with repo.transaction("main", message="by hand") as store:
@@ -342,3 +344,15 @@ def test_a_repository_of_others_is_taken_over(
     day(data / "d2.nc", 4)
     append([f"{data}/*.nc"], str(tmp_path / "repo"), Access())
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).sources == 3
+
+
+def test_a_repository_of_icechunk_1(tmp_path: Path, data: Path) -> None:
+    """``build`` says that it is there and names the command that works."""
+    files = [day(data / f"d{n}.nc", 2 * n) for n in range(2)]
+    by_hand(tmp_path / "repo", files[0], [], version=1)
+    with pytest.raises(InputError, match=r"append FILE --repo"):
+        build(files, str(tmp_path / "repo"), Access())
+    with pytest.raises(InputError, match=r"append FILE --repo .* --source OLD_FILES"):
+        append(files, str(tmp_path / "repo"), Access())
+    append(files, str(tmp_path / "repo"), Access(), made_of=(files[0],))
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).sources == 2

@@ -17,12 +17,18 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import importlib.metadata
 import os
 import sys
-import traceback
-import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from vzarr.storage import Access
+
+from vzarr.errors import ending, is_failure, stopped
+from vzarr.process import check_memory, close_stdout, end_on_signals, prepare_streams
+from vzarr.text import printable, write
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
@@ -39,26 +45,96 @@ examples:
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
-exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure.
+exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure,
+or stopped (SIGINT, SIGTERM, SIGHUP; a second one ends at once).
 VZARR_DEBUG=1 shows tracebacks.
 """
 
 
+PACKAGES = (
+    *("virtualizarr", "icechunk", "zarr", "xarray", "obstore", "obspec-utils", "h5netcdf"),
+    *("netcdf4", "h5py", "numpy"),
+)
+"""What ``--version`` names: what decides how a store is written and read."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole name, with a value, once; says in one sentence what is wrong.
+
+    An abbreviation would make ``--skip`` of build into ``--skip-bad``, and an empty value is that
+    of a variable that is not set.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+        self.register("action", None, Once)
+        self.register("type", None, not_empty)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
+
+
+class Once(argparse.Action):
+    """Keep a value; refuse a second one, which would silently take the first one's place."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", [])
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given more than once")
+        given.append(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class Version(argparse.Action):
+    """Print the tool's version and those of its packages, one on each line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        import vzarr
+
+        lines = [f"virtual_zarr.py {vzarr.__version__}", f"python {sys.version.split()[0]}"]
+        for name in PACKAGES:
+            try:
+                lines.append(f"{name} {importlib.metadata.version(name)}")
+            except importlib.metadata.PackageNotFoundError:
+                lines.append(f"{name} is missing")
+        print("\n".join(lines))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="virtual_zarr.py",
         description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version, nargs=0, help="of this tool and its packages")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    commands.type = str  # the values behind a command are for its own parser to check
+    shared = Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    remote = argparse.ArgumentParser(add_help=False)
+    remote = Parser(add_help=False)
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
     remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
+    remote.add_argument(
+        "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
+    )
+    remote.add_argument("--repo-endpoint", metavar="URL", help="the same, of the repository alone")
+    remote.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="a place beside those of the files that may be read, with credentials; remembered",
+    )
 
     build = commands.add_parser(
         "build",
@@ -77,7 +153,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--group", action="append", default=[], help="take this group only (default: all)"
     )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    add_allow_copy(build)
     build.add_argument("--message", help="of the commit")
+    add_prefix(build)
     add_workers(build)
     build.add_argument(
         "--batch", type=positive, metavar="FILES", help="files in a commit at most (default: 500)"
@@ -94,9 +172,12 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument("--repo", required=True, help="path or URL of the repository")
     amount = verify.add_mutually_exclusive_group()
     amount.add_argument("--all", action="store_true", help="compare every file")
-    amount.add_argument("--sample", type=int, default=5, help="number of files (default: 5)")
-
-    verify.add_argument("--source", nargs="+", metavar="FILE", help="what it was made of")
+    amount.add_argument(
+        "--sample", type=positive, default=5, metavar="FILES", help="compare so many (default: 5)"
+    )
+    verify.add_argument(
+        "--source", nargs="+", action="extend", metavar="FILE", help="what it was made of"
+    )
     verify.add_argument("--concat-dim", help="with --source: dimension along which files lie")
     verify.add_argument("--group", help="with --source: the files' group that is the store's root")
     verify.add_argument(
@@ -109,18 +190,30 @@ def make_parser() -> argparse.ArgumentParser:
     append = commands.add_parser(
         "append",
         parents=[shared, remote],
-        help="append new files to a repository that build made",
+        help="append new files to a repository",
         description="Append files that the repository does not hold yet, behind the last one, in "
         "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
-        "there; compares before it commits. Safe to run from cron, also twice at once.",
+        "there; compares before it commits. Files that were written again with the same content "
+        "get a new checksum. Safe to run from cron, also twice at once.",
     )
     append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     append.add_argument("--repo", required=True, help="path or URL of the repository")
     append.add_argument(
-        "--replace", action="store_true", help="write files that were issued again over the old"
+        "--replace",
+        action="store_true",
+        help="write files that were issued again over the old; a last file may have grown",
     )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    append.add_argument(
+        "--source",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="what a repository of others was made of: take it over if it reads as these do",
+    )
     append.add_argument("--message", help="of the commit")
+    add_prefix(append)
     add_workers(append)
 
     demo = commands.add_parser(
@@ -134,19 +227,58 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("its value is empty")
+    return text
+
+
 def positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1") from None
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
     return number
 
 
-def add_workers(command: argparse.ArgumentParser) -> None:
+def number_of_bytes(text: str) -> int:
+    from vzarr.copying import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_allow_copy(command: argparse.ArgumentParser) -> None:
     command.add_argument(
+        "--allow-copy",
+        type=number_of_bytes,
+        metavar="BYTES",
+        help="copy so much of what cannot be virtual, as 500MB (default: 10MB, or half of all)",
+    )
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
         "--workers", type=positive, help="processes that parse (default: as many as pay)"
     )
-    command.add_argument(
+    where.add_argument(
         "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+    )
+
+
+def add_prefix(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="what readers authorize: a prefix of the sources "
+        "(default: their common folder, above folders of dates)",
     )
 
 
@@ -198,18 +330,42 @@ def add_migrate(commands, shared, remote) -> None:
     migrate.add_argument("--to", dest="new", metavar="PREFIX", help="where the files are now")
     migrate.add_argument("--drop", action="append", default=[], help="leave out a variable")
     migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
+    add_allow_copy(migrate)
     migrate.add_argument("--message", help="of the commit")
+    add_prefix(migrate)
+
+
+def check_applies(option: str, given: bool, when: str) -> None:
+    """Refuse an option that this call would ignore."""
+    from vzarr.errors import InputError
+
+    if given:
+        raise InputError(f"{option} has a meaning only {when}.")
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """How the options of a command say that remote objects are reached."""
+    from vzarr.storage import Access
+
+    return Access(
+        anonymous=options.anonymous,
+        region=options.region,
+        account=options.account,
+        endpoint=options.endpoint,
+        repo_endpoint=options.repo_endpoint,
+        trust=tuple(options.trust),
+    )
 
 
 def run_build(options: argparse.Namespace) -> int:
     from vzarr.build import build
-    from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
+    from vzarr.copying import show_bytes
+    from vzarr.report import mostly_copy, print_result, progress_printer, reasons
 
     built = build(
         options.files,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
@@ -218,19 +374,22 @@ def run_build(options: argparse.Namespace) -> int:
         workers=options.workers,
         batch=options.batch,
         dask=options.dask,
+        allow_copy=options.allow_copy,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     along = f" along {built.concat_dim}" if built.concat_dim else ""
     lines = [
+        *mostly_copy(built.share),
         f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
         f"snapshot {built.snapshot}",
         *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
-        *reasons("stored natively", built.native),
+        *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
-        *built.notes,
+        *(f"note: {note}" for note in built.notes),
         *(f"left out: {sentence}" for sentence in built.left_out),
     ]
     print_result(built.as_json(), lines, options.json)
@@ -238,27 +397,34 @@ def run_build(options: argparse.Namespace) -> int:
 
 
 def run_append(options: argparse.Namespace) -> int:
-    from vzarr.append import append
+    from vzarr.append import REPLACED, append
     from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
 
     done = append(
         options.files,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         replace_known=options.replace,
         skip_bad=options.skip_bad,
+        made_of=tuple(options.source),
         message=options.message,
         workers=options.workers,
         dask=options.dask,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
-    renamed = {url: f"is there as {held}" for url, held in done.known.items() if url != held}
+    renamed = {
+        url: held if held.startswith(REPLACED) else f"is there as {held}"
+        for url, held in done.known.items()
+        if url != held
+    }
+    renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
     lines = [
         f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
-        f"{len(done.known)} known already, {done.references} references; {result}",
+        f"{renewed}{len(done.known)} known already, {done.references} references; {result}",
         *reasons("known", renamed),
+        *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),
     ]
@@ -268,10 +434,16 @@ def run_append(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
     from vzarr.verify import verify_named, verify_repository
 
-    access = Access(options.anonymous, options.region, options.account)
+    if not options.source:
+        for option, given in (
+            ("--concat-dim", options.concat_dim),
+            ("--group", options.group),
+            ("--skip", options.skip),
+        ):
+            check_applies(option, bool(given), "with --source, which names the files")
+    access = access_of(options)
     amount = {
         "sample": None if options.all else options.sample,
         "progress": progress_printer("compared", options.quiet),
@@ -289,6 +461,7 @@ def run_verify(options: argparse.Namespace) -> int:
     else:
         report = verify_repository(options.repo, access, **amount)
     lines = [
+        *report.notes,
         *(f"FAILED {failure}" for failure in report.failures),
         f"{'passed' if report.passed else 'failed'}: compared {report.values} values of "
         f"{report.compared} of {report.sources} files; virtual: {', '.join(report.virtual)}",
@@ -301,12 +474,11 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def run_inspect(options: argparse.Namespace) -> int:
     from vzarr.report import print_result, progress_printer
-    from vzarr.storage import Access
     from vzarr.survey import as_lines, inspect_files
 
     inspected = inspect_files(
         options.files,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         concat_dim=options.concat_dim,
         progress=progress_printer("inspected", options.quiet),
     )
@@ -318,17 +490,19 @@ def run_refresh(options: argparse.Namespace) -> int:
     from vzarr.errors import InputError
     from vzarr.refresh import refresh, repoint
     from vzarr.report import print_result, progress_printer
-    from vzarr.storage import Access
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
-    access = Access(options.anonymous, options.region, options.account)
+    moves = options.old is not None
+    check_applies("--all", options.all and not moves, "with --from and --to")
+    check_applies("--content", options.content and moves, "without --from and --to")
+    access = access_of(options)
     common = {
         "dry_run": options.dry_run,
         "message": options.message,
         "progress": lambda phase: progress_printer(phase, options.quiet),
     }
-    if options.old is None:
+    if not moves:
         found = refresh(options.repo, access, content=options.content, **common)
     else:
         found = repoint(
@@ -337,7 +511,7 @@ def run_refresh(options: argparse.Namespace) -> int:
     done = f"{found.references} references renewed, snapshot {found.snapshot}"
     lines = [
         *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
-        *found.notes,
+        *(f"note: {note}" for note in found.notes),
         f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
         f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
     ]
@@ -346,32 +520,36 @@ def run_refresh(options: argparse.Namespace) -> int:
 
 
 def run_migrate(options: argparse.Namespace) -> int:
+    from vzarr.copying import show_bytes
     from vzarr.errors import InputError
     from vzarr.migrate import migrate
-    from vzarr.report import print_result, progress_printer, reasons
-    from vzarr.storage import Access
+    from vzarr.report import mostly_copy, print_result, progress_printer, reasons
 
     if (options.old is None) != (options.new is None):
         raise InputError("--from and --to belong together: the old place and the new one.")
     built = migrate(
         options.references,
         options.repo,
-        Access(options.anonymous, options.region, options.account),
+        access_of(options),
         moved=None if options.old is None else (options.old, options.new),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         everything=options.all,
+        allow_copy=options.allow_copy,
         message=options.message,
+        prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     lines = [
+        *mostly_copy(built.share),
         f"{built.repository}: {built.references} references to {len(built.sources)} files, "
         f"snapshot {built.snapshot}",
         f"virtual: {', '.join(built.virtual) or 'nothing'}",
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
-        *reasons("stored natively", built.native),
+        *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
+        *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
         *reasons("dropped", built.dropped),
-        *built.notes,
+        *(f"note: {note}" for note in built.notes),
     ]
     print_result(built.as_json(), lines, options.json)
     return 0
@@ -396,6 +574,7 @@ def run_demo(options: argparse.Namespace) -> int:
         repository,
         access,
         message="January 2024",
+        prefixes=(str(folder / "data"),),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     report = verify_repository(
@@ -404,11 +583,11 @@ def run_demo(options: argparse.Namespace) -> int:
     lines = [
         f"{len(files)} files in {folder / 'data'}, {built.references} references in {repository}",
         f"{'passed' if report.passed else 'failed'}: {report.values} values compared",
-        *report.failures,
+        *(f"FAILED {failure}" for failure in report.failures),
         "",
         "Open it:",
         "",
-        opening_code(repository, f"file://{folder / 'data'}/"),
+        *opening_code(repository, built.containers[0]),
     ]
     result = {"built": built.as_json(), "verified": report.as_json()}
     print_result(result, lines, options.json)
@@ -418,9 +597,6 @@ def run_demo(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status. Prints one sentence instead of a traceback."""
     options = make_parser().parse_args(arguments)
-    from vzarr.errors import InputError, Refused, is_failure
-    from vzarr.report import print_error
-
     commands = {
         "inspect": run_inspect,
         "build": run_build,
@@ -430,40 +606,32 @@ def main(arguments: list[str] | None = None) -> int:
         "migrate": run_migrate,
         "demo": run_demo,
     }
-    run = commands[options.command]
+    place = getattr(options, "repo", options.command)
     try:
-        return run(options)
-    except (InputError, Refused) as error:
-        print_error(str(error))
-        status = 2
-    except KeyboardInterrupt:
-        print_error("interrupted; main is as it was. The same command goes on where this stopped.")
-        status = 3
+        check_memory(place)
+        status = commands[options.command](options)
+        place = "standard output"
+        sys.stdout.flush()
+        return status
     except BaseException as error:
-        if not is_failure(error):
+        if not is_failure(error) and not isinstance(error, KeyboardInterrupt):
             raise
-        first = (str(error).strip().splitlines() or [""])[0]
-        print_error(f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)")
-        status = 3
-    if os.environ.get("VZARR_DEBUG"):
-        traceback.print_exc()
-    return status
+        sentence, status = ending(error, place)
+        say(sentence)
+        if os.environ.get("VZARR_DEBUG"):
+            from vzarr.report import print_traceback
+
+            print_traceback(error)
+        return status
 
 
-def silence_libraries() -> None:
-    """Leave stderr to this tool: HDF5, ecCodes and panics of Rust write into it past Python."""
-    if os.environ.get("VZARR_DEBUG"):
-        return
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    warnings.simplefilter("ignore")
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
+def say(sentence: str) -> None:
+    write(sys.stderr, f"virtual_zarr.py: {printable(sentence)}\n")
 
 
 if __name__ == "__main__":
-    silence_libraries()
-    sys.exit(main())
+    prepare_streams(is_silent=not os.environ.get("VZARR_DEBUG"))
+    end_on_signals(lambda name: say(stopped(name)))
+    ended = main()
+    close_stdout()
+    sys.exit(ended)

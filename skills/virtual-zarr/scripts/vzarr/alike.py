@@ -21,12 +21,11 @@ from h5py import h5a, h5d, h5o, h5r, h5t
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import manifest_chunk_shape
 
+from vzarr.elsewhere import leads_elsewhere
 from vzarr.find import Source
 from vzarr.native import (
     COMPACT,
-    EXTERNAL,
     TWICE,
-    VIRTUAL_DATASET,
     VLEN_STRINGS,
     Content,
     detect_format,
@@ -53,7 +52,7 @@ HIDDEN = frozenset(
     }
 )
 """Attributes by which HDF5 and netCDF-4 keep dimensions; not a variable's own."""
-STRUCTURAL = (COMPACT, EXTERNAL, TWICE, VIRTUAL_DATASET, VLEN_STRINGS, NAMED)
+STRUCTURAL = (COMPACT, TWICE, VLEN_STRINGS, NAMED)
 """Reasons for a native copy that hold for all files of a layout."""
 KNOWN_LIMIT = 64
 """Layouts that are remembered."""
@@ -279,7 +278,7 @@ def _walk(file: h5py.File) -> dict[str, _Found] | None:
                     return False
             elif isinstance(item, h5py.Dataset):
                 attributes = _attributes(item)
-                if attributes is None:
+                if attributes is None or leads_elsewhere(item):
                     return False
                 found[below] = _Found(item, _storage(item), attributes)
             else:

@@ -12,32 +12,45 @@ import numpy as np
 import xarray as xr
 import zarr
 
-import vzarr
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, order_problem
-from vzarr.combine import finer_unit
+from vzarr.combine import find_record_dimension, finer_unit, has_no_records, no_records
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
-from vzarr.find import Source, find_sources, last_updated
+from vzarr.find import Source, find_sources, last_updated, look_up
 from vzarr.groups import combine_groups, describe, stored_groups
-from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
-from vzarr.native import fetch, mismatch, open_native, rounding
-from vzarr.parse import ParsedFile, Unreadable, digest
+from vzarr.history import Held, commit_metadata, read_held, what_changed, with_more
+from vzarr.ledger import read_ledger, write_ledger
+from vzarr.named import complete_named, describe_named
+from vzarr.native import fetch, is_same_content, mismatch, open_native, rounding
+from vzarr.parse import ParsedFile, Unreadable, digest, look_at
+from vzarr.places import as_prefix
+from vzarr.references import array_paths
 from vzarr.refresh import (
     beside,
+    follow_files,
+    other_groups,
     parsing_options,
     replace_files,
     stored_file,
     stored_part,
     with_containers,
+    write_static,
 )
-from vzarr.storage import Access, as_url, authorization
+from vzarr.storage import Access, as_url
+from vzarr.trust import authorization, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
 from vzarr.write import alone, open_any_repository
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
+LOOK_BACK = 5
+"""Old sources that are looked up to find one that is there, for the comparison."""
+NAME_AGAIN = (
+    "Nothing was committed: if they are right, name all files that it holds now with --source FILES"
+)
+REPLACED = "was replaced by"
 BUILD_ANEW = "Nothing was committed: build such files into a store of their own, or all anew"
 
 
@@ -45,18 +58,23 @@ BUILD_ANEW = "Nothing was committed: build such files into a store of their own,
 class Appended:
     """What ``append`` did. ``snapshot`` is None where there was nothing to commit.
 
-    ``known`` says of files that are in the repository already under which URL; ``left_out`` the
-    sentence for each file that does not fit; ``containers`` the prefixes that are new, which
-    readers have to authorize.
+    ``known`` says of files that are in the repository already under which URL, or what took their
+    place; ``renewed`` names files that were written again with the same content; ``left_out`` gives
+    the sentence for each file that does not fit; ``containers`` the prefixes that are new, which
+    readers have to authorize. ``lengths`` are the steps that were appended, by group (the root is
+    "/"), of groups that grow; ``length`` is their number where all have the same, else None.
     """
 
     repository: str
     appended: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     references: int = 0
-    length: int = 0
+    length: int | None = 0
+    lengths: dict[str, int] = field(default_factory=dict)
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
 
@@ -71,16 +89,21 @@ def append(
     *,
     replace_known: bool = False,
     skip_bad: bool = False,
+    made_of: tuple[str, ...] = (),
     message: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
     """Append those files that the repository does not hold yet, in the order of their records.
 
-    A file counts as held by its URL, size and time of change, or by its content under any name.
-    ``replace_known`` writes a file that changed since, or that has the records of one that is
-    there, over the old one. Safe to run twice, also at the same time.
+    A file counts as held by its URL, size and time of change, or by its content under any name. One
+    that was written again with the same content gets a new checksum. ``replace_known`` writes a
+    file that changed since, or that has the records of one that is there, over the old one; a file
+    whose place was taken never comes back by itself. ``made_of`` names the files of a repository
+    that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
+    ``build``. Safe to run twice, also at the same time.
 
     Raises
     ------
@@ -89,114 +112,176 @@ def append(
     Refused
         For files that do not fit behind what is there.
     """
+    prefixes = tuple(map(as_prefix, prefixes))
+    access = naming(access, [*patterns, *made_of], location)
+    repository = open_any_repository(location, access)
+    access = reaching(access, repository.config, location)
     sources = find_sources(patterns, access)
+    options = _Options(
+        location, access, replace_known, skip_bad, made_of, message, workers, dask, progress
+    )
+    options = replace(options, patterns=tuple(patterns), prefixes=prefixes)
     for _ in range(ATTEMPTS):
-        repository = open_any_repository(location, access)
-        run = _Run(location, access, replace_known, skip_bad, message, workers, dask, progress)
         try:
             with alone(location):
-                return run.append(repository, sources)
+                return _Run(options, access).append(repository, sources)
         except icechunk.ConflictError:
-            continue  # someone else committed: what is new has to be found out again
+            # Someone else committed: what is new has to be found out again.
+            repository = open_any_repository(location, access)
     raise Refused(
         f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
         "it again when fewer write."
     )
 
 
-@dataclass
-class _Run:
+@dataclass(frozen=True)
+class _Options:
     location: str
     access: Access
     replace_known: bool
     skip_bad: bool
+    made_of: tuple[str, ...]
     message: str | None
     workers: int | None
     dask: str | None
     progress: Progress
+    patterns: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Sorted:
+    """What is to be done with parsed files: ``again`` by the number of the source to write over."""
+
+    again: dict[int, ParsedFile]
+    new: list[ParsedFile]
+
+
+class _Run:
+    def __init__(self, options: _Options, access: Access) -> None:
+        self.options, self.access = options, access
+        self.progress = options.progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
-        found = Appended(as_url(self.location))
+        found = Appended(as_url(self.options.location))
         started = datetime.now(UTC)
         session = repository.writable_session("main")
-        metadata = self._metadata(repository, session)
-        records = metadata["sources"]
-        numbers = {record["url"]: number for number, record in enumerate(records)}
-        wanted = [source for source in sources if self._is_wanted(source, numbers, records, found)]
-        parsed = self._parse(wanted, metadata, found)
-        again, new = self._sort_out(parsed, session, metadata, numbers, found)
-        if not again and not new:
+        held = self._held(repository, session)
+        found.notes += held.notes
+        metadata = held.metadata
+        parsed = self._parse(_wanted(sources, metadata, found), metadata, found)
+        todo = self._sort_out(parsed, session, metadata, found)
+        grown = _grown_last(todo, metadata)
+        if grown is not None:
+            metadata = _without_last(session.store, metadata, grown[0], started)
+        new = self._fitting([*grown, *todo.new] if grown else todo.new, session.store, metadata)
+        found.left_out += new.left_out
+        is_adopted = bool(self.options.made_of)
+        if not todo.again and not new.files and not is_adopted:
             return found
-        files = [*again.values(), *new]
-        checksum = last_updated(started, [file.source for file in files])
-        held = set(repository.config.virtual_chunk_containers or {})
-        config = with_containers(repository.config, [file.data_url for file in files], self.access)
-        keys = authorization(list(config.virtual_chunk_containers or {}), self.access)
-        found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
-        repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
+        if grown is not None and all(file is not grown[0] for file in new.files):
+            raise Refused(new.left_out[0])
+        files = [*todo.again.values(), *new.files]
+        checksum = last_updated(started, [file.source for file in files]) if files else started
+        repository = self._with_containers(repository, files, found)
         tip = session.snapshot_id
         session = repository.writable_session("main")
         if session.snapshot_id != tip:
             raise icechunk.ConflictError(tip, session.snapshot_id)
-        if again:
+        if grown is not None:
+            metadata = _without_last(session.store, held.metadata, grown[0], checksum)
+        old = len(metadata["sources"])
+        if todo.again:
             found.references, metadata = replace_files(
-                session.store, found.repository, metadata, again, checksum, self.access
+                session.store, found.repository, metadata, todo.again, checksum, self.access
             )
-            found.replaced = [file.source.url for file in again.values()]
-        kept = self._write(session.store, new, metadata, checksum, found) if new else {}
-        joined = continue_metadata(metadata, kept) if kept else metadata
-        self._compare(session.store, joined, list(again), len(records))
+        if new.files:
+            metadata = self._write(session.store, new.files, metadata, checksum, found)
+        if grown is not None:
+            others = held.metadata["sources"][:-1]
+            follow_files(session.store, metadata, new.files, others, self.access)
+            found.appended = [url for url in found.appended if url not in found.replaced]
+        self._compare(session.store, metadata, list(todo.again), old, held, found)
         repository.save_config()
-        message = self.message or self._describe(found)
-        # An append names its own sources only; a replacement has to name all of them anew.
-        session_metadata = joined if again else kept
-        found.snapshot = session.commit(message, metadata={METADATA_KEY: session_metadata})
+        # What the build counted is of the build.
+        metadata = {key: metadata[key] for key in metadata if key not in ("references", "bytes")}
+        write_ledger(session.store, metadata)
+        counts = {
+            "added": len(found.appended),
+            "replaced": len(found.replaced),
+            "renewed": len(found.renewed),
+        }
+        message = self.options.message or _describe(found)
+        found.snapshot = session.commit(message, metadata=commit_metadata("append", **counts))
         return found
 
-    def _metadata(
-        self, repository: icechunk.Repository, session: icechunk.Session
-    ) -> dict[str, Any]:
-        history = read_history(repository.ancestry(snapshot_id=session.snapshot_id), self.location)
-        if history is None:
+    def _held(self, repository: icechunk.Repository, session: icechunk.Session) -> Held:
+        location = self.options.location
+        if self.options.made_of:
+            return self._taken_over(session)
+        held = read_held(repository, session, location, self.access)
+        if held is None:
             raise InputError(
-                f"{self.location}: no commit of this tool is on main, so what it holds is unknown: "
-                "build it with virtual_zarr.py build, or append by hand as in examples.md."
+                f"{location}: no commit of this tool is on main, so what it holds is unknown. Name "
+                "the files that it was made of, and it is taken over if it reads as they do: "
+                f"append FILE --repo {location} --source OLD_FILES"
             )
-        metadata = history[0]
+        metadata = held.metadata
         if metadata["concat_dim"] is None:
             raise InputError(
-                f"{self.location}: was built without a record dimension, so nothing can follow: "
+                f"{location}: was built without a record dimension, so nothing can follow: "
                 "build it anew with --concat-dim NAME."
             )
         if metadata.get("moved"):
             self.access = replace(self.access, moved=tuple(metadata["moved"]))
-        return metadata
+        return held
 
-    def _is_wanted(
-        self,
-        source: Source,
-        numbers: dict[str, int],
-        records: list[dict[str, Any]],
-        found: Appended,
-    ) -> bool:
-        """Whether a file has to be looked into."""
-        if source.url not in numbers:
-            return True
-        what = what_changed(records[numbers[source.url]], source)
-        if not what:
-            found.known[source.url] = source.url
-            return False
-        if not self.replace_known:
-            self._refuse(
-                f"{source.url}: {what} when it was committed. Take its new state with --replace, "
-                "or name only new files.",
-                found,
+    def _taken_over(self, session: icechunk.Session) -> Held:
+        """A repository of others, once it reads as the files do that it was made of.
+
+        What the files have and the store has not stays out of it.
+        """
+        named = list(self.options.made_of)
+        sources = find_sources(named, self.access)
+        parts = look_at(sources[0], self.access)
+        dimension = None
+        if len(sources) == 1:  # the names of several tell it
+            dimension = find_record_dimension(parts[0])
+        held = set(array_paths(session.store))
+        paths = (
+            f"{part.group}/{name}".lstrip("/") for part in parts for name in part.dataset.variables
+        )
+        left_out = tuple(sorted(path for path in paths if path not in held))
+        metadata = describe_named(
+            session.store, named, self.access, concat_dim=dimension, skip=left_out
+        )
+        report = compare_store(
+            session.store, metadata, self.access, progress=self.progress("compared")
+        )
+        if not report.passed:
+            raise Refused(
+                f"{self.options.location}: does not read as the files of --source do: "
+                f"{report.failures[0]}. Nothing was committed."
             )
-            return False
-        return True
+        metadata = complete_named(session.store, metadata, self.access)
+        known = read_ledger(session.store) or {"replaced": []}
+        return Held({**metadata, "replaced": known["replaced"]}, None)
+
+    def _with_containers(
+        self, repository: icechunk.Repository, files: list[ParsedFile], found: Appended
+    ) -> icechunk.Repository:
+        held = set(repository.config.virtual_chunk_containers or {})
+        urls = [file.data_url for file in files]
+        options = self.options
+        config = with_containers(
+            repository.config, urls, self.access, options.patterns, options.prefixes
+        )
+        found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
+        keys = authorization(config, self.options.location, self.access, found.containers)
+        return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
 
     def _refuse(self, sentence: str, found: Appended) -> None:
-        if not self.skip_bad:
+        if not self.options.skip_bad:
             raise Refused(sentence)
         found.left_out.append(sentence)
 
@@ -208,73 +293,108 @@ class _Run:
         results = parse_files(
             sources,
             self.access,
-            workers=self.workers,
-            dask=self.dask,
+            workers=self.options.workers,
+            dask=self.options.dask,
             progress=self.progress("parsed"),
             **parsing_options(metadata),
         )
         for result in results:
             if isinstance(result, Unreadable):
-                if not self.skip_bad:
+                if not self.options.skip_bad:
                     raise InputError(f"{result.reason} Nothing was committed.")
                 found.left_out.append(result.reason)
-        return [result for result in results if isinstance(result, ParsedFile)]
+        parsed = [result for result in results if isinstance(result, ParsedFile)]
+        dimension = metadata["concat_dim"]
+        is_empty = [has_no_records(file, dimension) for file in parsed]
+        pairs = list(zip(parsed, is_empty, strict=True))
+        found.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
+        return [file for file, empty in pairs if not empty]
 
     def _sort_out(
         self,
         parsed: list[ParsedFile],
         session: icechunk.Session,
         metadata: dict[str, Any],
-        numbers: dict[str, int],
         found: Appended,
-    ) -> tuple[dict[int, ParsedFile], list[ParsedFile]]:
-        """Files that take an old one's place, by its number, and files that are new."""
-        again: dict[int, ParsedFile] = {}
-        new: list[ParsedFile] = []
+    ) -> _Sorted:
+        """Which files take an old one's place, and which are new."""
+        records = metadata["sources"]
+        numbers = {record["url"]: number for number, record in enumerate(records)}
+        todo = _Sorted({}, [])
         spans = _spans(session.store, metadata)
         prints = {
-            record["fingerprint"]: record["url"]
-            for record in metadata["sources"]
-            if record.get("fingerprint")
+            record["fingerprint"]: record["url"] for record in records if record.get("fingerprint")
         }
+        gone = {record["url"]: record for record in metadata["replaced"]}
         fresh: dict[str, ParsedFile] = {}
         for file in parsed:
-            if file.source.url in numbers:
-                again[numbers[file.source.url]] = file
+            source = file.source
+            if source.url in numbers:
+                self._again(file, numbers[source.url], records, todo, found)
+                continue
+            if source.url in gone and is_same_content(gone[source.url], file):
+                found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
                 continue
             url = prints.get(file.fingerprint or "", "")
             # Two large files may have the same fingerprint; then only their records tell.
             held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url))
             if url and _equal(_records(file, metadata), held):
-                found.known[file.source.url] = url
+                found.known[source.url] = url
             elif (number := _same_records(file, spans, metadata)) is not None:
-                if self.replace_known:
-                    again[number] = file
+                if self.options.replace_known:
+                    rival = todo.again.get(number)
+                    if rival is None or rival.source.last_modified < source.last_modified:
+                        todo.again[number] = file
+                        found.replaced.append(source.url)
                 else:
                     self._refuse(
-                        f"{file.source.url}: has the same {metadata['concat_dim']} as "
-                        f"{metadata['sources'][number]['url']}, but other content. Let it take "
+                        f"{source.url}: has the same {metadata['concat_dim']} as "
+                        f"{records[number]['url']}, but other content. Let it take "
                         "that file's place with --replace, or leave it out.",
                         found,
                     )
             else:
-                new.append(file)
+                todo.new.append(file)
                 if file.fingerprint:
-                    prints[file.fingerprint] = file.source.url
-                    fresh[file.source.url] = file
-        return again, self._fitting(new, session.store, metadata, found)
+                    prints[file.fingerprint] = source.url
+                    fresh[source.url] = file
+        written = {file.source.url for file in todo.again.values()}
+        found.renewed = [url for url in found.renewed if url in written]
+        found.replaced = [
+            file.source.url for file in todo.again.values() if file.source.url not in found.renewed
+        ]
+        return todo
+
+    def _again(
+        self,
+        file: ParsedFile,
+        number: int,
+        records: list[dict[str, Any]],
+        todo: _Sorted,
+        found: Appended,
+    ) -> None:
+        """A file that is in and was written again: with the same content, or with another."""
+        url = file.source.url
+        if is_same_content(records[number], file):
+            todo.again[number] = file
+            found.renewed.append(url)
+        elif self.options.replace_known:
+            todo.again[number] = file
+        else:
+            self._refuse(
+                f"{url}: {what_changed(records[number], file.source)} when it was committed. Take "
+                "its new state with --replace, or name only new files.",
+                found,
+            )
 
     def _fitting(
-        self,
-        files: list[ParsedFile],
-        store: icechunk.IcechunkStore,
-        metadata: dict[str, Any],
-        found: Appended,
-    ) -> list[ParsedFile]:
+        self, files: list[ParsedFile], store: icechunk.IcechunkStore, metadata: dict[str, Any]
+    ) -> _Fitting:
         """Those that agree with the store in all that arrays share; raise for the first other."""
-        fitting = []
+        fitting = _Fitting([], [])
+        location = as_url(self.options.location)
         stored = {
-            group: stored_file(store, found.repository, group, kept)
+            group: stored_file(store, location, group, kept)
             for group, kept in stored_groups(metadata).items()
         }
         once = {
@@ -282,7 +402,7 @@ class _Run:
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
         for file in files:
-            problems: list[Difference] = []
+            problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
                 part = stored_part(file, group, kept)
                 dimension = kept["concat_dim"] or metadata["concat_dim"]
@@ -291,14 +411,17 @@ class _Run:
                 problems += _order_problems(stored[group], part, kept, store)
                 problems += _finer_times(stored[group], part, kept, store)
                 if not problems:
-                    problems += _other_values(part, once[group], found.repository, self.access)
-            if problems:
-                self._refuse(str(replace(problems[0], advice=BUILD_ANEW)), found)
-            else:
-                fitting.append(file)
-        if fitting:
+                    problems += _other_values(part, once[group], location, self.access)
+            if not problems:
+                fitting.files.append(file)
+                continue
+            sentence = str(replace(problems[0], advice=BUILD_ANEW))
+            if not self.options.skip_bad:
+                raise Refused(sentence)
+            fitting.left_out.append(sentence)
+        if fitting.files:
             for group, kept in stored_groups(metadata).items():
-                _check_last_chunk(stored[group], kept, fitting[0].source.url)
+                _check_last_chunk(stored[group], kept, fitting.files[0].source.url)
         return fitting
 
     def _write(
@@ -309,53 +432,145 @@ class _Run:
         checksum: datetime,
         found: Appended,
     ) -> dict[str, Any]:
+        """Write new files behind the others; returns the metadata with them."""
         dimension = metadata["concat_dim"]
-        datasets, order, differing = combine_groups(files, dimension, self.access, self.skip_bad)
+        datasets, order, differing = combine_groups(
+            files, dimension, self.access, self.options.skip_bad
+        )
         found.left_out += map(str, differing)
         kept = stored_groups(metadata)
-        described = {group: describe(order, group, dimension) for group in kept}
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
-        found.references += extend_store(store, datasets, growing, dimension, checksum)
+        lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
+        found.references += extend_store(store, datasets, growing, dimension, checksum, order)
         found.appended = [file.source.url for file in order]
-        first = described.get("") or next(iter(described.values()))
-        records = [
-            {**file.as_record(), "length": length}
-            for file, length in zip(order, first["lengths"], strict=True)
-        ]
-        found.length = sum(first["lengths"])
-        lengths = {path: {"lengths": kept["lengths"]} for path, kept in described.items() if path}
-        return {
-            "version": vzarr.__version__,
-            "appended": True,
-            "sources": records,
-            "groups": lengths,
-        }
+        found.lengths = {group or "/": sum(lengths[group]) for group in growing}
+        steps = sorted({*found.lengths.values()})
+        found.length = steps[0] if len(steps) == 1 else None
+        return with_more(metadata, [file.as_record() for file in order], lengths)
 
     def _compare(
-        self, store: icechunk.IcechunkStore, metadata: dict[str, Any], again: list[int], old: int
+        self,
+        store: icechunk.IcechunkStore,
+        metadata: dict[str, Any],
+        again: list[int],
+        old: int,
+        held: Held,
+        found: Appended,
     ) -> None:
-        """The store with its new files, beside these and the last old one."""
-        total = len(metadata["sources"])
-        picked = {*again, old - 1, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
-        picked = {number for number in picked if number < total}
+        """The store with its new files, beside these and the last old one that is still there.
+
+        Where others have committed, beside a sample of all old ones.
+        """
+        records = metadata["sources"]
+        total = len(records)
+        picked = {*again, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
+        untouched = [number for number in range(old) if number not in again]
+        picked.update(self._last_there(untouched, records, found))
+        if held.others:
+            picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
         report = compare_store(
             store,
             metadata,
             self.access,
-            numbers=sorted(picked),
+            numbers=sorted(number for number in picked if number < total),
             progress=self.progress("compared"),
         )
         if not report.passed:
+            advice = f"{held.notes[0]}. {NAME_AGAIN}" if held.others else BUILD_ANEW
             raise Refused(
-                f"The store would not read as its sources do: {report.failures[0]}. {BUILD_ANEW}."
+                f"The store would not read as its sources do: {report.failures[0]}. {advice}."
             )
 
-    def _describe(self, found: Appended) -> str:
-        parts = [
-            f"{len(found.appended)} more files" if found.appended else "",
-            f"{len(found.replaced)} replaced" if found.replaced else "",
-        ]
-        return ", ".join(part for part in parts if part)
+    def _last_there(
+        self, numbers: list[int], records: list[dict[str, Any]], found: Appended
+    ) -> list[int]:
+        """The last source that is as it was when it was committed; a note for those after it."""
+        for number in numbers[: -LOOK_BACK - 1 : -1]:
+            url = records[number]["url"]
+            try:
+                what = what_changed(records[number], look_up(url, self.access))
+            except FileNotFoundError:
+                what = "is gone"
+            if not what:
+                return [number]
+            found.notes.append(
+                f"{url}: {what}: its values in the store cannot be read any more. See "
+                "virtual_zarr.py refresh"
+            )
+        return []
+
+
+@dataclass
+class _Fitting:
+    files: list[ParsedFile]
+    left_out: list[str]
+
+
+def _describe(found: Appended) -> str:
+    """The message of a commit."""
+    parts = [
+        f"{len(found.appended)} more files" if found.appended else "",
+        f"{len(found.replaced)} replaced" if found.replaced else "",
+        f"{len(found.renewed)} renewed" if found.renewed else "",
+    ]
+    return ", ".join(part for part in parts if part) or "taken over"
+
+
+def _wanted(sources: list[Source], metadata: dict[str, Any], found: Appended) -> list[Source]:
+    """The files that have to be looked into: new ones, and those that changed since."""
+    wanted = []
+    held = {record["url"]: record for record in metadata["sources"]}
+    gone = {record["url"]: record for record in metadata["replaced"]}
+    for source in sources:
+        record = held.get(source.url) or gone.get(source.url)
+        if record is None or what_changed(record, source):
+            wanted.append(source)
+        elif source.url in held:
+            found.known[source.url] = source.url
+        else:
+            found.known[source.url] = f"{REPLACED} {record['by']}"
+    return wanted
+
+
+def _grown_last(todo: _Sorted, metadata: dict[str, Any]) -> list[ParsedFile] | None:
+    """The last file, where it has other records now: it is taken out of ``todo.again``.
+
+    Nothing follows it, so it can leave the store and come back as a new one.
+    """
+    last = len(metadata["sources"]) - 1
+    file = todo.again.get(last)
+    if file is None or all(
+        kept["concat_dim"] is None
+        or stored_part(file, group, kept).dataset.sizes.get(kept["concat_dim"], 1)
+        == kept["sources"][last]["length"]
+        for group, kept in stored_groups(metadata).items()
+    ):
+        return None
+    return [todo.again.pop(last)]
+
+
+def _without_last(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], file: ParsedFile, checksum: datetime
+) -> dict[str, Any]:
+    """Take the records of the last source out of a store; returns the metadata without it.
+
+    What is stored once and lies in it gets the places that it has in the ``file`` of today.
+    """
+    last = len(metadata["sources"]) - 1
+    for group, kept in stored_groups(metadata).items():
+        write_static(store, stored_part(file, group, kept), kept, last, checksum)
+        if kept["concat_dim"] is None:
+            continue
+        length = sum(record["length"] for record in kept["sources"][:-1])
+        for _, array in zarr.open_group(store, path=group, mode="r+").arrays():
+            names = array.metadata.dimension_names or ()
+            if kept["concat_dim"] in names:
+                at = names.index(kept["concat_dim"])
+                array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+    groups = {
+        path: {**kept, "lengths": kept["lengths"][:-1]} for path, kept in metadata["groups"].items()
+    }
+    return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
 
 
 Records = dict[str, tuple[object, np.ndarray]]
@@ -413,7 +628,7 @@ def _order_problems(
     if dimension is None or dimension not in part.dataset.indexes:
         return []
     held = open_store(store, stored.group)
-    if dimension not in held.indexes:
+    if dimension not in held.indexes or not len(held.indexes[dimension]):
         return []
     before = replace(stored, dataset=xr.Dataset(coords={dimension: held[dimension]}))
     try:

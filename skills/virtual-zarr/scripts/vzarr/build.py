@@ -7,7 +7,9 @@ are there. A build that was stopped goes on where it stood when it is run again.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,28 +20,40 @@ import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine import Before, find_record_dimension, finer_unit
+from vzarr.claim import Claim
+from vzarr.combine import (
+    Before,
+    find_record_dimension,
+    finer_unit,
+    has_no_records,
+    no_records,
+)
+from vzarr.copying import Share, show_bytes, weigh
 from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.history import METADATA_KEY, continue_metadata, read_history, what_changed
+from vzarr.history import commit_metadata, read_held, what_changed, with_more
+from vzarr.ledger import write_ledger
+from vzarr.names import check_names
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
+from vzarr.places import as_prefix, container_prefixes
 from vzarr.splitting import manifest_config
 from vzarr.storage import Access, as_url
 from vzarr.targets import follow
+from vzarr.trust import naming
 from vzarr.verify import compare_store, open_store, spread
 from vzarr.workers import Options, Parsing
 from vzarr.write import (
     BUILDING,
     Unfinished,
-    alone,
+    claimed,
     create_repository,
-    find_unfinished,
+    discard,
     finish,
+    look,
     open_any_repository,
-    remove,
     write_datasets,
 )
 
@@ -59,7 +73,8 @@ class Built:
     """What ``build`` made.
 
     ``loaded`` are coordinates, kept as numbers by design; ``native`` gives the reason for each
-    variable that had to be copied; ``left_out`` the sentence for each file that is not in it;
+    variable that had to be copied; ``share`` how much is virtual and how much was copied;
+    ``left_out`` the sentence for each file that is not in it;
     ``resumed`` the number of files that an earlier run had written; ``containers`` the prefixes
     that readers have to authorize.
     """
@@ -78,9 +93,12 @@ class Built:
     left_out: list[str] = field(default_factory=list)
     resumed: int = 0
     containers: list[str] = field(default_factory=list)
+    share: Share = field(default_factory=Share)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        found.pop("share")
+        return {**found, "bytes": self.share.as_json()}
 
 
 def silent(phase: str) -> Callable[[int, int], None]:
@@ -101,29 +119,49 @@ def build(
     batch: int | None = None,
     dask: str | None = None,
     everything: bool = False,
+    allow_copy: int | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
-    ``workers`` and ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit.
-    ``everything``: of Kerchunk references, compare all files that they lead to.
+    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``workers`` and
+    ``dask`` as in ``vzarr.workers.Parsing``; ``batch`` files make a commit. ``everything``: of
+    Kerchunk references, compare all files that they lead to. ``prefixes`` are what readers
+    authorize, one for each place; by default as in ``vzarr.places``.
 
     Raises
     ------
     InputError
-        For patterns without a match, an unreadable file, a place that is taken.
+        For patterns without a match, an unreadable file, a place that is taken, a name of ``drop``
+        or ``groups`` that no file has.
     Refused
         For files that differ, and if the store does not read as its sources do.
     """
-    with alone(repository):
-        unfinished = find_unfinished(repository, access)
+    prefixes = tuple(map(as_prefix, prefixes))
+    with claimed(repository, access, progress("waited for another build")) as claim:
         sources = find_sources(patterns, access)
+        access = naming(access, patterns)
+        drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
+        check_names(sources, access, drop, groups)
         run = _Build(
-            repository, access, sources, drop, groups, skip_bad, message, everything, progress
+            claim,
+            access,
+            sources,
+            drop,
+            groups,
+            skip_bad,
+            message,
+            everything,
+            progress,
+            allow_copy,
         )
+        run.patterns, run.prefixes = tuple(patterns), prefixes
         run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
-        if unfinished is not None and not run.take_up(unfinished):
-            remove(repository, access)
+        run.plan["prefixes"] = sorted(prefixes)
+        place = look(repository, access)
+        if place.names and not (place.unfinished and run.take_up(place.unfinished)):
+            discard(claim, access)
         if run.repository is None:
             run.dimension = concat_dim or _guess_dimension(sources, access, drop, groups)
         options = Options(access, drop, run.dimension, groups)
@@ -145,7 +183,7 @@ class _AllAtOnce(Exception):
 class _Build:
     """One run. ``metadata`` is of all files that are written, on the build's branch at ``tip``."""
 
-    location: str
+    claim: Claim
     access: Access
     sources: list[Source]
     drop: tuple[str, ...]
@@ -154,6 +192,7 @@ class _Build:
     message: str | None
     everything: bool
     progress: Progress
+    allow_copy: int | None
     plan: dict[str, Any] = field(default_factory=dict)
     dimension: str | None = None
     repository: icechunk.Repository | None = None
@@ -164,14 +203,21 @@ class _Build:
     before: Before | None = None
     resumed: int = 0
     sample: int = SAMPLE
+    share: Share = field(default_factory=Share)
+    patterns: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> str:
+        return self.claim.location
 
     def take_up(self, unfinished: Unfinished) -> bool:
         """Go on with what an earlier run has written; False if that does not fit."""
-        ancestry = unfinished.repository.ancestry(branch=BUILDING)
-        history = read_history(ancestry, self.location)
-        if history is None or history[0].get("plan") != self.plan:
+        session = unfinished.repository.readonly_session(BUILDING)
+        held = read_held(unfinished.repository, session, self.location, self.access)
+        if held is None or held.metadata.get("plan") != self.plan:
             return False
-        metadata = history[0]
+        metadata = held.metadata
         left_out = metadata.get("left_out", {})
         done = len(metadata["sources"]) + len(left_out)
         records = {record["url"]: record for record in metadata["sources"]}
@@ -182,13 +228,14 @@ class _Build:
         self.repository, self.tip, self.metadata = unfinished.repository, unfinished.tip, metadata
         self.dimension, self.left_out = metadata["concat_dim"], dict(left_out)
         self.resumed = len(metadata["sources"])
+        self.share = Share(**metadata["bytes"])
         return True
 
     def start_anew(self) -> None:
-        remove(self.location, self.access)
+        discard(self.claim, self.access)
         self.repository = self.metadata = self.before = None
         self.tip, self.resumed = "", 0
-        self.notes, self.left_out = [], {}
+        self.notes, self.left_out, self.share = [], {}, Share()
 
     def write(self, parsing: Parsing, batch: int, in_parts: bool = True) -> None:
         """Write what is not written yet, and let main show all of it.
@@ -223,21 +270,17 @@ class _Build:
                     written = done
         except (InputError, Refused) as error:
             if not written:
-                remove(self.location, self.access)
                 raise
             raise type(error)(
                 f"{error} {written} of {total} files are written, but nothing is on main: the same "
                 "command goes on from there."
             ) from error
-        except BaseException:
-            if not written:
-                remove(self.location, self.access)
-            raise
         if self.repository is None or self.metadata is None:
             raise Refused(f"No file is left to build from: {next(iter(self.left_out.values()))}")
-        finish(self.repository, self.tip)
+        finish(self.repository, self.tip, self.claim)
         if self.resumed:  # what a stopped run wrote and never committed
-            self.repository.garbage_collect(datetime.now(UTC))
+            with suppress(icechunk.IcechunkError):  # harmless where it may not be deleted
+                self.repository.garbage_collect(self.claim.since)
 
     def _recall(self, parsing: Parsing) -> None:
         """The first and the last file that are written, to compare others with."""
@@ -261,6 +304,11 @@ class _Build:
             more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
             raise InputError(next(iter(unreadable.values())) + more)
         self.left_out |= unreadable
+        is_empty = {file.source.url: has_no_records(file, self.dimension) for file in good}
+        for file in good:
+            if is_empty[file.source.url]:
+                self.left_out[file.source.url] = no_records(file, self.dimension)
+        good = [file for file in good if not is_empty[file.source.url]]
         if not good:
             return
         refer = any(FORMATS[file.file_format].references for file in good)
@@ -278,12 +326,36 @@ class _Build:
         if not files:
             return
         self.notes += [note for file in files for g in datasets for note in part_of(file, g).notes]
+        self._weigh(datasets, files)
         checksum = last_updated(started, [file.source for file in files])
         if self.metadata is None:
             self._write_first(datasets, files, checksum)
         else:
             self._write_more(datasets, files, checksum)
         self.before = Before(self.before.first if self.before else files[0], files[-1])
+
+    def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
+        """Refuse a copy that nobody asked for."""
+        native = {group: describe(files, group, self.dimension)["native"] for group in datasets}
+        only = None if self.metadata is None else self.dimension
+        self.share += weigh(datasets, native, only)
+        if self.allow_copy is None:
+            if not self.share.needs_a_word:
+                return
+        elif self.share.native <= self.allow_copy:
+            return
+        done = len(files) + (len(self.metadata["sources"]) if self.metadata else 0)
+        needed = self.share.native * max(1.0, (len(self.sources) - len(self.left_out)) / done)
+        path = max(sorted(self.share.names), key=self.share.names.__getitem__)
+        group, _, name = path.rpartition("/")
+        others = len(self.share.names) - 1
+        more = f", and {others} more" if others else ""
+        raise Refused(
+            f"{self.location}: about {show_bytes(int(needed))} would be copied, "
+            f"{show_bytes(self.share.virtual)} of these files would be virtual ({path}: "
+            f"{native[group][name]}{more}). Copy with --allow-copy {show_bytes(int(needed))}, or "
+            f"leave variables out, as with --drop {shlex.quote(path)}."
+        )
 
     def _is_out_of_order(self, files: list[ParsedFile]) -> bool:
         if self.before is None or self.dimension is None:
@@ -301,16 +373,22 @@ class _Build:
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
         metadata = _metadata(files, self.dimension, datasets)
-        metadata |= {"plan": self.plan, "left_out": dict(self.left_out)}
+        metadata |= {
+            "plan": self.plan,
+            "left_out": dict(self.left_out),
+            "bytes": self.share.as_json(),
+        }
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})
+        refer = any(FORMATS[file.file_format].references for file in files)
+        prefixes = container_prefixes(places, () if refer else self.patterns, self.prefixes)
         manifest = manifest_config(datasets, metadata["concat_dim"])
-        self.repository = create_repository(self.location, places, self.access, manifest)
+        self.repository = create_repository(self.claim, prefixes, self.access, manifest)
         session = self.repository.writable_session(BUILDING)
         metadata["references"] = write_datasets(session.store, datasets, checksum)
         self._compare(session.store, metadata, range(len(files)))
-        if any(FORMATS[file.file_format].references for file in files):
+        if refer:
             followed = follow(
                 session.store,
                 metadata,
@@ -320,7 +398,7 @@ class _Build:
             )
             metadata |= followed.metadata
             self.notes += followed.notes
-        self._commit(session, metadata, metadata)
+        self._commit(session, metadata, len(files))
 
     def _write_more(
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
@@ -331,22 +409,15 @@ class _Build:
         kept = stored_groups(self.metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         self._check_times(session.store, files, growing)
-        references = extend_store(session.store, datasets, growing, self.dimension, checksum)
-        described = {group: describe(files, group, self.dimension) for group in kept}
-        first = described.get("") or next(iter(described.values()))
-        known = self.metadata["left_out"]
-        more = {
-            "version": vzarr.__version__,
-            "appended": True,
-            "sources": _records(files, first["lengths"]),
-            "groups": {g: {"lengths": d["lengths"]} for g, d in described.items() if g},
-            "references": references,
-            "left_out": {url: why for url, why in self.left_out.items() if url not in known},
-        }
-        joined = continue_metadata(self.metadata, more)
+        references = extend_store(session.store, datasets, growing, self.dimension, checksum, files)
+        lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
+        metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
+        metadata["left_out"] = dict(self.left_out)
+        metadata["bytes"] = self.share.as_json()
+        metadata["references"] += references
         begin = len(self.metadata["sources"])
-        self._compare(session.store, joined, range(begin, begin + len(files)))
-        self._commit(session, more, joined)
+        self._compare(session.store, metadata, range(begin, begin + len(files)))
+        self._commit(session, metadata, len(files))
 
     def _check_times(
         self, store: icechunk.IcechunkStore, files: list[ParsedFile], growing: list[str]
@@ -382,21 +453,22 @@ class _Build:
                 "Nothing was committed; leave it out with --drop."
             )
 
-    def _commit(
-        self, session: icechunk.Session, own: dict[str, Any], joined: dict[str, Any]
-    ) -> None:
-        done, total = len(joined["sources"]), len(self.sources)
+    def _commit(self, session: icechunk.Session, metadata: dict[str, Any], added: int) -> None:
+        done, total = len(metadata["sources"]), len(self.sources)
         message = self.message or f"{total - len(self.left_out)} files"
-        if done < total - len(self.left_out) or own is not joined:
+        if done < total - len(self.left_out) or self.metadata is not None:
             message += f" ({done} of {total})"
+        write_ledger(session.store, metadata)
+        self.claim.check()
         try:
-            self.tip = session.commit(message, metadata={METADATA_KEY: own})
+            self.tip = session.commit(message, metadata=commit_metadata("build", added=added))
         except icechunk.ConflictError as error:
             raise Refused(
                 f"{self.location}: another build writes there. Let it end, or name another place "
                 "with --repo."
             ) from error
-        self.metadata = joined
+        self.claim.keeps = True
+        self.metadata = metadata
 
     def built(self) -> Built:
         metadata = self.metadata
@@ -406,7 +478,7 @@ class _Build:
         sizes = {
             _path(group, name): size
             for group, _ in stored
-            for name, size in open_store(store, group).sizes.items()
+            for name, size in sorted(open_store(store, group).sizes.items())
         }
         return Built(
             repository=as_url(self.location),
@@ -423,6 +495,7 @@ class _Build:
             left_out=list(self.left_out.values()),
             resumed=self.resumed,
             containers=sorted(repository.config.virtual_chunk_containers or {}),
+            share=self.share,
         )
 
 
@@ -505,23 +578,13 @@ def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
 def _metadata(
     files: list[ParsedFile], concat_dim: str | None, datasets: dict[str, xr.Dataset]
 ) -> dict[str, Any]:
-    """What a commit keeps, for ``verify`` and for appends to come."""
-    root = describe(files, "", concat_dim)
-    records = _records(files, root.pop("lengths"))
-    metadata = {
+    """What the ledger keeps, for ``verify`` and for appends to come."""
+    root_is_empty = len(datasets) > 1 and not datasets[""].variables
+    paths = [path for path in datasets if path or not root_is_empty]
+    return {
         "version": vzarr.__version__,
-        **root,
         "concat_dim": concat_dim,
-        "sources": records,
+        "sources": [file.as_record() for file in files],
+        "replaced": [],
+        "groups": {path: describe(files, path, concat_dim) for path in paths},
     }
-    below = {path: describe(files, path, concat_dim) for path in datasets if path}
-    if below:
-        metadata |= {"root": bool(datasets[""].variables), "groups": below}
-    return metadata
-
-
-def _records(files: list[ParsedFile], lengths: list[int]) -> list[dict[str, Any]]:
-    """What is kept of each file."""
-    return [
-        {**file.as_record(), "length": length} for file, length in zip(files, lengths, strict=True)
-    ]

@@ -9,10 +9,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from vzarr.attributes import share_attributes
 from vzarr.check import Difference, compare_files, order_problem, partial_chunks
 from vzarr.errors import InputError, Refused
 from vzarr.parse import CF_ENCODING, ParsedFile, is_virtual
 from vzarr.storage import Access
+from vzarr.text import option
 
 TIME_CHUNK = 4096
 """Chunk length of a time axis: a source's own is often 1, which makes an object for each step."""
@@ -41,9 +43,26 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     if len(candidates) == 1:
         return candidates[0]
     scalars = [name for name, v in variables.items() if v.ndim == 0 and _names_time(parsed, name)]
-    hint = f"Perhaps --concat-dim {scalars[0]}." if scalars else "Name one with --concat-dim."
+    hint = (
+        f"Perhaps {option('--concat-dim', scalars[0])}."
+        if scalars
+        else "Name one with --concat-dim."
+    )
     found = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
     raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
+
+
+def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:
+    """Whether a file has the record dimension, in any group, and nothing along it."""
+    parts = [parsed, *parsed.children.values()]
+    lengths = [part.dataset.sizes.get(dimension) for part in parts]
+    found = [length for length in lengths if length is not None]
+    return bool(found) and not any(found)
+
+
+def no_records(parsed: ParsedFile, dimension: str) -> str:
+    """The sentence for such a file."""
+    return f"{parsed.source.url}: has no records along {dimension}"
 
 
 def is_time(variable: xr.Variable) -> bool:
@@ -149,6 +168,8 @@ def combine_files(
         join="exact",
         combine_attrs=common_attributes,
     )
+    # xarray takes those of what is stored once from the first.
+    dataset = share_attributes(dataset, [file.dataset for file in kept])
     set_time_encoding(dataset, dimension)
     return dataset, kept, left_out
 

@@ -19,7 +19,8 @@ from virtualizarr.manifests.utils import manifest_chunk_shape
 from virtualizarr.parsers.hdf.filters import codecs_from_dataset
 from zarr.registry import get_codec_class
 
-from vzarr.errors import InputError
+from vzarr.elsewhere import closed
+from vzarr.errors import InputError, raise_fault
 from vzarr.find import Source
 from vzarr.native import (
     VLEN_STRINGS,
@@ -106,7 +107,8 @@ def describe(source: Source, content: Content) -> Description:
             found = _describe_hdf5(source, content)
         except InputError:
             raise
-        except Exception:
+        except Exception as error:
+            raise_fault(content.url, error)
             found = None  # what h5netcdf refuses
         if found:
             return found
@@ -119,6 +121,8 @@ def fetch_source(source: Source, access: Access) -> Content:
 
 def _describe_hdf5(source: Source, content: Content) -> Description | None:
     """None for a file with types that only the parser itself can judge."""
+    if closed(content):
+        return None
     found = Description(source, "hdf5")
     with h5py.File(content.open(), "r") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,16 +1,157 @@
-"""The errors that end a command with one sentence instead of a traceback."""
+"""The errors that end a command with one sentence instead of a traceback.
+
+Of the standard library only: where no file can be opened any more nothing else can be imported.
+"""
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Iterator
 
-class InputError(Exception):
+from vzarr.text import printable
+
+
+class Told(Exception):
+    """Ends a command with one sentence, in which names and texts of files cannot do harm."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+class InputError(Told):
     """What was asked for cannot be done: a missing file, a bad URL, an existing repository."""
 
 
-class Refused(Exception):
+class Refused(Told):
     """The files cannot become one store without reading wrong. The message says what differs."""
+
+
+class EnvironmentFault(Told):
+    """This machine, or the way to the storage, fails: it says nothing about the files."""
+
+
+class AccessDenied(EnvironmentFault):
+    """One file may not be read: others may, so it can be left out."""
+
+
+_DENIED = (errno.EACCES, errno.EPERM)
+_ADVICE = {
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n 4096) and run it again",
+    errno.ENFILE: "too many open files on this machine: close some and run it again",
+    errno.EAGAIN: "no thread can be started: raise the limits of memory and threads (ulimit -v, "
+    "ulimit -u), or run it with fewer --workers",
+    errno.ENOMEM: "no memory is left: run it with fewer --workers or a smaller --batch",
+    errno.ENOSPC: "no space is left on the disk: make room and run it again",
+    errno.EDQUOT: "the disk quota is used up: make room and run it again",
+    errno.EFBIG: "the file would be longer than the limit of this process (ulimit -f)",
+    errno.EROFS: "the file system is read-only: name another place",
+    errno.EACCES: "permission was denied: give this user the right to it, or name another place",
+    errno.EPERM: "permission was denied: give this user the right to it, or name another place",
+    errno.EIO: "the disk or the network file system failed: look into it and run it again",
+}
+_OF_A_FILE = {*_ADVICE} - {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+_WORDS = {
+    "too many open files": errno.EMFILE,
+    "no file descriptors available": errno.EMFILE,
+    "can't start new thread": errno.EAGAIN,
+    "resource temporarily unavailable": errno.EAGAIN,
+    "cannot allocate memory": errno.ENOMEM,
+    "failed to map segment": errno.ENOMEM,
+    "unable to allocate": errno.ENOMEM,
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "file too large": errno.EFBIG,
+    "read-only file system": errno.EROFS,
+    "permission denied": errno.EACCES,
+    "accessdenied": errno.EACCES,
+    "access denied": errno.EACCES,
+}
+"""How libraries that hide the number say it: HDF5, Rust, NumPy."""
 
 
 def is_failure(error: BaseException) -> bool:
     """Whether something failed, and nobody asked to stop. A panic of Rust is no ``Exception``."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def environment_fault(place: str, error: BaseException) -> EnvironmentFault | None:
+    """What this machine lacks or denies, where that is why ``error`` was raised; else None.
+
+    ``place`` is the file or repository that was in use.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, EnvironmentFault):
+            return cause
+        if isinstance(cause, MemoryError):
+            return EnvironmentFault(f"{place}: {_ADVICE[errno.ENOMEM]}.")
+        kind = type(cause).__name__
+        if kind == "BrokenProcessPool":
+            return EnvironmentFault(
+                f"{place}: a worker process was killed, most likely as no memory was left: run it "
+                "with fewer --workers or a smaller --batch."
+            )
+        if kind in ("PermissionDeniedError", "UnauthenticatedError"):  # of obstore
+            code = re.search(r"<Code>(\w+)</Code>", str(cause))
+            return AccessDenied(
+                f"{place}: the storage denies access{f' ({code[1]})' if code else ''}: check the "
+                "credentials and what they may do, or use --anonymous for a public bucket."
+            )
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number not in _ADVICE:
+            text = str(cause).lower()
+            number = next((code for words, code in _WORDS.items() if words in text), None)
+        if number is not None:
+            kind = AccessDenied if number in _DENIED else EnvironmentFault
+            return kind(f"{place}: {_ADVICE[number]}.")
+    return None
+
+
+def raise_fault(place: str, error: BaseException) -> None:
+    """Raise what ``environment_fault`` finds, so that it is never taken for a fault of the file.
+
+    Raises
+    ------
+    EnvironmentFault
+        If this machine, or the way to the storage, is why ``error`` was raised.
+    """
+    if fault := environment_fault(place, error):
+        raise fault from error
+
+
+def ending(error: BaseException, place: str) -> tuple[str, int]:
+    """The sentence and the exit status with which an error ends a command.
+
+    ``place`` is what the command was about, for errors that do not say it.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return stopped(str(error) or "SIGINT"), 3
+    if isinstance(error, InputError | Refused | AccessDenied):
+        return str(error), 2
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _OF_A_FILE:
+            place = cause.filename if isinstance(cause.filename, str) else place
+    if fault := environment_fault(place, error):
+        return str(fault), 3
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} (VZARR_DEBUG=1 shows where)", 3
+
+
+def stopped(signal: str) -> str:
+    return (
+        f"stopped by {signal}; main is as it was, or shows all of it. The same command goes on "
+        "where this stopped."
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 import icechunk
 import xarray as xr
 import zarr
 
-from vzarr.combine import common_attributes
-from vzarr.parse import CF_ENCODING, is_virtual
-from vzarr.verify import open_store
+from vzarr.attributes import drop_contradicted, shared_with
+from vzarr.groups import part_of
+from vzarr.parse import ParsedFile, is_virtual
 
 
 def extend_store(
@@ -22,28 +21,27 @@ def extend_store(
     growing: Iterable[str],
     dimension: str,
     last_updated_at: datetime,
+    files: list[ParsedFile],
 ) -> int:
     """Write what grows along ``dimension`` behind what is there; returns the number of references.
 
-    ``datasets`` by group; ``growing`` names the groups with something to write.
+    ``datasets`` by group, of ``files``; ``growing`` names the groups with something to write.
     """
     references = 0
+    for group in datasets:
+        drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
     for group in growing:
         dataset = datasets[group]
         static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
         more = dataset.drop_vars(static)
-        held = open_store(store, group)
-        more.attrs = common_attributes([dict(held.attrs), dict(dataset.attrs)])
-        gone = held.attrs.keys() - more.attrs.keys()
         room = zarr.open_group(store, path=group, mode="r+")
-        if gone:
-            room.attrs.put({key: value for key, value in room.attrs.items() if key not in gone})
-        for variable in more.variables.values():
+        coordinates = room.attrs.get("coordinates")
+        more.attrs = shared_with(room, more.attrs)
+        for name, variable in more.variables.items():
             if not is_virtual(variable):
                 variable.encoding = {}  # the store's own holds for all of an array
-            variable.attrs = dict(variable.attrs)
+            variable.attrs = shared_with(room[str(name)], variable.attrs)
         references += int(more.vz.nrefs())
-        _drop_what_differs(room, more)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             more.vz.to_icechunk(
@@ -52,23 +50,9 @@ def extend_store(
                 append_dim=dimension,
                 last_updated_at=last_updated_at,
             )
+        # The append has named the coordinates among its own variables only; the static ones and
+        # scalars would be data from then on.
+        room = zarr.open_group(store, path=group, mode="r+")
+        if coordinates is not None and room.attrs.get("coordinates") != coordinates:
+            room.attrs["coordinates"] = coordinates
     return references
-
-
-def _drop_what_differs(room: zarr.Group, dataset: xr.Dataset) -> None:
-    """An array keeps those attributes only that all its files share, as in one combined at once."""
-    for name, variable in dataset.variables.items():
-        held: dict[str, Any] = dict(room[str(name)].attrs)
-        other = {
-            key
-            for key, value in variable.attrs.items()
-            if key in held and key not in CF_ENCODING and not _same(held[key], value)
-        }
-        if other:
-            room[str(name)].attrs.put({k: v for k, v in held.items() if k not in other})
-            variable.attrs = {k: v for k, v in variable.attrs.items() if k not in other}
-
-
-def _same(left: Any, right: Any) -> bool:
-    shared = common_attributes([{"key": left}, {"key": right}])
-    return "key" in shared

@@ -16,6 +16,7 @@ from typing import Any
 import obstore
 
 from vzarr.errors import InputError
+from vzarr.paths import local_path
 from vzarr.storage import Access, as_url, object_store, root_of
 
 RAW_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".envi", ".bsq", ".bil", ".bip", "")
@@ -48,7 +49,10 @@ class Source:
 
 
 def find_sources(patterns: list[str], access: Access) -> list[Source]:
-    """The files that paths, globs and URLs name, each once, sorted by URL: ``f2`` before ``f10``.
+    """The files that paths, globs and URLs name, each once.
+
+    Sorted by URL, ``f2`` before ``f10``; those that were named one by one, otherwise than a shell
+    sorts what a pattern matches, stay in the order in which they were named.
 
     A glob is matched against local paths or listed objects; ``*`` does not match ``/``. An object
     store is listed once for each pattern, so no object is asked for by itself.
@@ -65,12 +69,19 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
             if not matches:
                 raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
             found.update({source.url: source for source in matches})
+    if len(found) == len(patterns) and not _is_sorted(list(found)):
+        return list(found.values())
     return [found[url] for url in sorted(found, key=_natural)]
 
 
 def _find(url: str, access: Access) -> list[Source]:
     matches = _find_local(url) if url.startswith("file://") else _find_objects(url, access)
     return [_described(source, access) for source in matches]
+
+
+def _is_sorted(urls: list[str]) -> bool:
+    """As shells sort, in any locale."""
+    return urls in (sorted(urls), sorted(urls, key=str.casefold), sorted(urls, key=_natural))
 
 
 def _natural(url: str) -> tuple[list[str | int], str]:
@@ -177,7 +188,7 @@ def _remote_source(url: str, meta: obstore.ObjectMeta) -> Source:
 def _find_local(url: str) -> list[Source]:
     pattern = url.removeprefix("file://")
     names = [pattern] if os.path.lexists(pattern) else glob.glob(pattern)
-    paths = [Path(name.rstrip("/")) for name in names]
+    paths = [local_path(name) for name in names]
     return [_found_source(path) for path in paths if not path.is_dir() or _is_zarr(path, pattern)]
 
 

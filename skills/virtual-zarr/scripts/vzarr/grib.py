@@ -21,6 +21,7 @@ from gribberish.virtualizarr import GribberishParser
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ManifestArray, ManifestGroup, ManifestStore
+from virtualizarr.manifests.utils import copy_and_replace_metadata
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
@@ -29,6 +30,8 @@ from vzarr.storage import root_of
 
 APART = "unread"
 """The group above those of fields that gribberish does not read, or reads wrongly."""
+OF_ONE_MESSAGE = ("reference_date", "forecast_date", "forecast_end_date", "fixed_surface_value")
+"""Attributes by gribberish that hold for one message."""
 MISSING = 1e100
 
 
@@ -157,7 +160,7 @@ def _make_survey(content: Content) -> Survey:
             for item in indexed.values():
                 taken[item] = reason
             if not reason:
-                kept[name] = array
+                kept[name] = _of_all_messages(array) if len(indexed) > 1 else array
                 survey.fields[path, name] = indexed
         if kept:
             needed = {dim for array in kept.values() for dim in array.metadata.dimension_names}
@@ -176,6 +179,18 @@ def _make_survey(content: Content) -> Survey:
             reason = several if item.part else taken.get(item, refused)
             survey.reasons[f"{group}/{item.name}"] = reason
     return survey
+
+
+def _of_all_messages(array: ManifestArray) -> ManifestArray:
+    """An array without the attributes that gribberish takes from one of its messages, any of them.
+
+    Its coordinates tell them for each.
+    """
+    attributes = {
+        key: value for key, value in array.metadata.attributes.items() if key not in OF_ONE_MESSAGE
+    }
+    metadata = copy_and_replace_metadata(array.metadata, new_attributes=attributes)
+    return ManifestArray(metadata, array.manifest)
 
 
 def _grid_number(item: Field, found: list[Field]) -> int:

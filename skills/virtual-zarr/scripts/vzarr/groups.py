@@ -6,6 +6,7 @@ from typing import Any
 
 import xarray as xr
 
+from vzarr.attributes import share_attributes
 from vzarr.check import SEPARATE, Difference, compare_files
 from vzarr.combine import Before, combine_files, set_time_encoding
 from vzarr.errors import Refused
@@ -87,8 +88,7 @@ def _combine_all(
     for path in [*indexed, *(path for path in paths if path not in indexed)]:
         parts = [part_of(file, path) for file in order]
         here = before and Before(part_of(before.first, path), part_of(before.last, path))
-        alone = len(files) == 1 and before is None
-        if dimension is None or alone or path in growing or not growing:
+        if dimension is None or path in growing or not growing:
             datasets[path], kept, problems = combine_files(
                 parts, dimension, access, skip_bad, here, more_follow
             )
@@ -103,7 +103,8 @@ def _combine_all(
         order = [by_url[url] for url in urls]
     found = {path: datasets[path] for path in paths}
     if "" not in found:
-        found = {"": order[0].dataset, **found}  # for its attributes
+        root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
+        found = {"": root, **found}
     return found, order, []
 
 
@@ -112,8 +113,9 @@ def _note_order(
 ) -> None:
     if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
         order[0].notes.append(
-            f"no coordinate says in which order the files lie along {dimension}: it is that of "
-            "their names"
+            f"no coordinate says in which order the files lie along {dimension}: they lie in the "
+            f"order of their names or as given, from {order[0].source.name} to "
+            f"{order[-1].source.name}"
         )
 
 
@@ -143,7 +145,7 @@ def _take_first(
     ]
     if found and not skip_bad:
         raise Refused(str(found[0]))
-    dataset = parts[0].dataset
+    dataset = share_attributes(parts[0].dataset, [part.dataset for part in parts[1:]])
     set_time_encoding(dataset)
     return dataset, parts, found
 
@@ -178,14 +180,17 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict
 
 
 def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """A commit's metadata by group, each in the form that it has for a store of one group."""
-    found: dict[str, dict[str, Any]] = {}
-    if metadata.get("root", True):
-        found[""] = metadata
-    for path, kept in metadata.get("groups", {}).items():
-        records = [
-            {**record, "length": length}
-            for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
-        ]
-        found[path] = {**kept, "sources": records}
-    return found
+    """What a store holds by group; in ``sources`` each record with its ``length`` in the group.
+
+    In the order of paths: Icechunk returns the keys of what it keeps in an order of chance.
+    """
+    return {
+        path: {
+            **kept,
+            "sources": [
+                {**record, "length": length}
+                for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
+            ],
+        }
+        for path, kept in sorted(metadata["groups"].items())
+    }

@@ -7,6 +7,7 @@ from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
+from vzarr.elsewhere import followed
 from vzarr.hdf5_raw import kind_of
 from vzarr.native import Content, child_groups, detect_format
 
@@ -48,7 +49,8 @@ def hdf5_group(
     """One group, without those below it: the parser cannot leave out variables of theirs."""
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        below = [name for name in room if kind_of(room, name) in (h5py.Group, None)]
+        names = followed(room, group, content)
+        below = [name for name in names if kind_of(room, name) in (h5py.Group, None)]
     parser = HDFParser(
         group=group or None,
         drop_variables=[*drop, *below],

@@ -24,6 +24,7 @@ from pyhdf.SD import SD
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import HDF4Parser
 
+from vzarr.elsewhere import check_hdf4
 from vzarr.lazy import lazy_variable
 from vzarr.native import Content
 
@@ -97,11 +98,13 @@ def manifest_group(
 def _local(content: Content) -> Iterator[Path]:
     """A path, which is all that the C library takes."""
     if isinstance(content.handle, Path):
+        check_hdf4(content, content.handle)
         yield content.handle
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file.hdf")
         path.write_bytes(content.read())
+        check_hdf4(content, path)
         yield path
 
 

@@ -4,6 +4,7 @@ that NetCDF does not know is enough for that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +76,16 @@ def foreign(dataset: h5py.Dataset) -> str:
     return ""
 
 
-def open_raw(file: h5py.File, group: str) -> Group:
+def open_raw(file: h5py.File, group: str, closed: Mapping[str, str]) -> Group:
+    """One group; what is ``closed``, by path, counts as unfit for the reason that is given."""
     room = file[group or "/"]
     variables: dict[str, xr.Variable] = {}
     nothing: dict[str, str] = {}
     unfit: dict[str, str] = {}
     for name in room:
+        if reason := closed.get(f"{group}/{name}".lstrip("/")):
+            unfit[name] = reason
+            continue
         kind = kind_of(room, name)
         if kind is None:
             nothing[name] = "a link that leads nowhere"

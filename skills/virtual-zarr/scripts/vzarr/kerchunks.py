@@ -25,7 +25,8 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from vzarr.errors import InputError
 from vzarr.find import look_up, look_up_all
 from vzarr.native import Content, detect_format, fetch
-from vzarr.storage import Access, as_url, object_store
+from vzarr.storage import Access, as_url, object_store, refuse_secrets, without_secrets
+from vzarr.trust import folder_of, is_below, options_for, places_of
 
 
 def list_groups(content: Content) -> list[str]:
@@ -67,9 +68,9 @@ def _references(content: Content) -> dict[str, Any]:
     """Key to text or ``[url, offset, length]``, with absolute URLs and without templates."""
     if "refs" not in content.cache:
         found = _from_parquet(content) if content.is_folder else _from_json(content)
+        _check_targets(content, found)
         content.cache["refs"] = found
         content.cache["targets"] = {ref[0] for ref in found.values() if isinstance(ref, list)}
-        _check_targets(content)
     return content.cache["refs"]
 
 
@@ -113,11 +114,15 @@ def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> An
         url = url.replace("{{" + name + "}}", value).replace("{{ " + name + " }}", value)
     if "{{" in url:
         raise InputError(f"{content.url}: a template that is not defined: {url}.")
+    refuse_secrets(url)
     place = _moved(content.access, url)
     if place is None:
         if "://" not in url and not url.startswith("/"):
             url = f"{content.url.rpartition('/')[0]}/{url}"
-        url = as_url(url)
+        places = content.cache.setdefault("places", {})
+        if url not in places:  # resolving a local path asks the file system for each folder
+            places[url] = as_url(url)
+        url = places[url]
         place = _moved(content.access, url)
     if place is not None:
         content.cache["moved"] = True
@@ -139,13 +144,20 @@ def _base64(data: bytes) -> str:
     return "base64:" + base64.b64encode(data).decode()
 
 
-def _check_targets(content: Content) -> None:
-    """Every file must be there, and long enough for what is wanted of it."""
+def _check_targets(content: Content, references: dict[str, Any]) -> None:
+    """Every file must be named, be there, and be long enough for what is wanted of it."""
     needed: dict[str, int] = {}
-    for reference in content.cache["refs"].values():
+    for reference in references.values():
         if isinstance(reference, list):
             url, *span = reference
             needed[url] = max(sum(span), needed.get(url, 0))
+    folders = (folder_of(content.url), *content.access.trust)
+    if strange := [url for url in needed if not is_below(url, folders, resolve=True)]:
+        places = places_of(sorted(strange))
+        raise InputError(
+            f"{content.url}: its references lead to {without_secrets(strange[0])}, which is below "
+            f"no folder that was named: if they are right, add {options_for(places)}."
+        )
     found = look_up_all(sorted(needed), content.access)
     for url, state in found.items():
         if isinstance(state, Exception):

@@ -20,7 +20,9 @@ def migrate(
     concat_dim: str | None = None,
     drop: tuple[str, ...] = (),
     everything: bool = False,
+    allow_copy: int | None = None,
     message: str | None = None,
+    prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository of Kerchunk references; raise before anything is written if it is wrong.
@@ -35,16 +37,20 @@ def migrate(
     Refused
         If the store does not read as the source files do.
     """
+    if moved is not None:
+        access = replace(access, trust=(*access.trust, moved[1]), moved=moved)
     for source in find_sources(patterns, access):
         if not detect_format(fetch(source.url, access, source.size)).startswith("kerchunk"):
             raise InputError(f"{source.url}: no Kerchunk references; build takes it as it is.")
     return build(
         patterns,
         repository,
-        replace(access, moved=moved),
+        access,
         concat_dim=concat_dim,
         drop=drop,
         message=message or "from Kerchunk references",
         everything=everything,
+        allow_copy=allow_copy,
+        prefixes=prefixes,
         progress=progress,
     )

@@ -7,9 +7,12 @@ from typing import Any
 import icechunk
 import zarr
 
+import vzarr
 from vzarr.errors import InputError
 from vzarr.find import Source, find_sources
-from vzarr.native import detect_format, fetch, list_groups, open_native
+from vzarr.names import names_path, unknown
+from vzarr.native import detect_format, fetch, fingerprint, list_groups, open_native
+from vzarr.parse import NAMED
 from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
 
@@ -27,20 +30,26 @@ def describe_named(
 ) -> dict[str, Any]:
     """What ``build`` would have kept, as far as ``verify`` needs it.
 
-    ``source_group`` of the files lies at the store's root; ``skip`` names variables to leave alone.
+    ``source_group`` of the files lies at the store's root; ``skip`` names variables to leave alone,
+    by their path, or in any group by their name.
     The files are put in the order of their record coordinate, as a right store has them.
 
     Raises
     ------
     InputError
-        For files that cannot be read, and if the dimension along which they lie is not clear.
+        For files that cannot be read, if the dimension along which they lie is not clear, and for
+        a name that selects nothing.
     """
     sources = find_sources(patterns, access)
     read_from = None if source_group is None else source_group.strip("/")
+    skip = tuple(name.strip("/") for name in skip)
     contents = {source.url: _look_into(source, access, read_from) for source in sources}
     held = _stored_sizes(store)
     if concat_dim is None and len(sources) > 1:
         concat_dim = _guess_dimension(contents, held)
+    elif concat_dim is not None:
+        _check_dimension(concat_dim, contents, held)
+    _check_skipped(skip, contents, array_paths(store))
     order = _in_order(sources, contents, concat_dim)
     below = sorted({*held, *(path for found in contents.values() for path in found)})
     virtual = [
@@ -53,15 +62,42 @@ def describe_named(
             "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
             "loaded": [] if path in held else _names(contents, path),
             "native": {},
-            "dropped": {name: BY_HAND for name in _names_in(skip, path)},
+            "dropped": dict.fromkeys(_names_in(skip, path), BY_HAND),
             "without_source": _names_in(skip, path),
             **({} if read_from is None else {"source_group": read_from}),
         }
         for path in below
     }
-    records: list[dict[str, Any]] = [{**source.as_record(), "length": 1} for source in order]
-    empty = {"virtual": [], "loaded": [], "native": {}, "dropped": {}, "concat_dim": concat_dim}
-    return {**empty, "sources": records, "root": False, "groups": described}
+    records = [source.as_record() for source in order]
+    return {"concat_dim": concat_dim, "sources": records, "replaced": [], "groups": described}
+
+
+def complete_named(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], access: Access
+) -> dict[str, Any]:
+    """What ``describe_named`` found, with all that the ledger keeps for appends to come."""
+    groups = {
+        path: {
+            **kept,
+            "loaded": [
+                name.rpartition("/")[2]
+                for name in array_paths(store)
+                if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
+            ],
+            "dropped": dict.fromkeys(kept["dropped"], NAMED),
+        }
+        for path, kept in metadata["groups"].items()
+    }
+    sources = [
+        {
+            **record,
+            "fingerprint": fingerprint(
+                fetch(record["url"], access, record["size"]), record["size"]
+            ),
+        }
+        for record in metadata["sources"]
+    ]
+    return {"version": vzarr.__version__, **metadata, "sources": sources, "groups": groups}
 
 
 def _look_into(source: Source, access: Access, group: str | None) -> dict[str, dict[str, Any]]:
@@ -69,7 +105,11 @@ def _look_into(source: Source, access: Access, group: str | None) -> dict[str, d
     content = fetch(source.url, access, source.size)
     file_format = detect_format(content)
     found = {}
-    for path in list_groups(content) if group is None else [group]:
+    available = list_groups(content)
+    if group and group not in available:
+        what = f"{source.url} has no group of this name"
+        raise unknown("--group", group, what, filter(None, available))
+    for path in available if group is None else [group]:
         with open_native(content, file_format, path) as native:
             if native.variables:
                 firsts = {
@@ -122,6 +162,35 @@ def _guess_dimension(
     return chosen[0]
 
 
+def _check_dimension(
+    dimension: str,
+    contents: dict[str, dict[str, dict[str, Any]]],
+    held: dict[str, dict[str, int]],
+) -> None:
+    parts = [part for found in contents.values() for part in found.values()]
+    sizes = [*held.values(), *(part["sizes"] for part in parts)]
+    names = sorted({name for found in sizes for name in found})
+    if dimension not in names:
+        what = "neither the store nor a file has a dimension of this name"
+        raise unknown("--concat-dim", dimension, what, names)
+
+
+def _check_skipped(
+    skip: tuple[str, ...], contents: dict[str, dict[str, dict[str, Any]]], stored: list[str]
+) -> None:
+    in_files = [
+        f"{path}/{name}".lstrip("/")
+        for found in contents.values()
+        for path, part in found.items()
+        for name in part["names"]
+    ]
+    paths = sorted({*stored, *in_files})
+    for name in skip:
+        if not any(names_path(name, path) for path in paths):
+            what = "neither the store nor a file has a variable of this name"
+            raise unknown("--skip", name, what, paths)
+
+
 def _in_order(
     sources: list[Source], contents: dict[str, dict[str, dict[str, Any]]], dimension: str | None
 ) -> list[Source]:
@@ -161,4 +230,4 @@ def _parent(path: str) -> str:
 
 
 def _names_in(names: tuple[str, ...], group: str) -> list[str]:
-    return [name.rpartition("/")[2] for name in names if _parent(name.strip("/")) == group]
+    return [name.rpartition("/")[2] for name in names if _parent(name) in ("", group)]

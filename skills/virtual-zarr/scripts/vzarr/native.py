@@ -10,11 +10,11 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters that h5py lacks)
@@ -24,10 +24,14 @@ import obstore
 import xarray as xr
 
 from vzarr import formats, hdf5_raw, wide
+from vzarr.elsewhere import check_folder, closed, followed
 from vzarr.errors import InputError
 from vzarr.find import look_up
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
+
+if TYPE_CHECKING:
+    from vzarr.parse import ParsedFile
 
 wide.patch_readers()
 
@@ -86,7 +90,12 @@ class Content:
         return bytes(obstore.get(self.handle.store, f"{self.handle.path}/{name}").bytes())
 
     def open(self) -> Any:
-        """A path or a seekable file object."""
+        """A path or a seekable file object.
+
+        HDF5 follows links to other files from a path only; some may not be followed.
+        """
+        if self.cache.get("closed") and isinstance(self.handle, Path):
+            return self.handle.open("rb")
         return io.BytesIO(self.handle) if isinstance(self.handle, bytes) else self.handle
 
     def head(self, length: int = 4096) -> bytes:
@@ -126,7 +135,11 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
-    if content.is_folder or b"opendap.org/dap/dmrpp" not in content.head():
+    if content.is_folder:
+        if isinstance(content.handle, Path):
+            check_folder(content.handle, content)
+        return content
+    if b"opendap.org/dap/dmrpp" not in content.head():
         return content
     data_url = url.removesuffix(".dmrpp")
     try:
@@ -179,6 +192,19 @@ def fingerprint(content: Content, size: int) -> str | None:
     return digest.hexdigest()[:32]
 
 
+def is_same_content(record: Mapping[str, Any], now: ParsedFile) -> bool:
+    """Whether a file that was written again surely holds what its record is of.
+
+    By its ETag, or by a fingerprint of all its bytes: that of a large file is of parts only.
+    """
+    if now.source.size != record["size"]:
+        return False
+    if record["etag"] and record["etag"] == now.source.etag:
+        return True
+    is_whole = now.source.size <= FINGERPRINT_PARTS * FINGERPRINT_PART
+    return is_whole and now.fingerprint is not None and now.fingerprint == record.get("fingerprint")
+
+
 def detect_format(content: Content) -> str:
     """A key of ``formats.FORMATS``, by the first bytes and never by the name.
 
@@ -226,7 +252,39 @@ def open_native(
                 raise
             dataset = _open(content, file_format, group, list(drop), decode_times=False)
         with dataset:
-            yield dataset
+            yield with_distinct_dimensions(dataset, content.cache.setdefault("notes", []))
+
+
+def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
+    """Rename the second of two equal dimensions of a variable: ``layer, layer`` to ``layer_2``.
+
+    Says so in ``notes``.
+
+    xarray can neither combine nor index a variable that has one dimension twice.
+    """
+    renamed = {}
+    for name, variable in dataset.variables.items():
+        if len(set(variable.dims)) < len(variable.dims):
+            dims = distinct(variable.dims)
+            renamed[name] = xr.Variable(dims, variable._data, variable.attrs, variable.encoding)
+            notes.append(f"{name} has the dimensions {', '.join(dims)}: one name stood there twice")
+    if not renamed:
+        return dataset
+    found = dataset.drop_vars(list(renamed)).assign(renamed)
+    found = found.set_coords([name for name in renamed if name in dataset.coords])
+    found.encoding = dataset.encoding
+    return found
+
+
+def distinct(dims: Sequence[Hashable]) -> tuple[str, ...]:
+    """Names of dimensions, each once."""
+    found: list[str] = []
+    for dim in map(str, dims):
+        count = 1
+        while (name := dim if count == 1 else f"{dim}_{count}") in found:
+            count += 1
+        found.append(name)
+    return tuple(found)
 
 
 def is_by_netcdf(content: Content) -> bool:
@@ -234,7 +292,7 @@ def is_by_netcdf(content: Content) -> bool:
     if not isinstance(content.handle, Path):
         return False
     if "by netcdf" not in content.cache:
-        content.cache["by netcdf"] = _is_by_netcdf(content.handle)
+        content.cache["by netcdf"] = not closed(content) and _is_by_netcdf(content.handle)
     return content.cache["by netcdf"]
 
 
@@ -274,6 +332,8 @@ def _open(
 def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Dataset:
     """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
     try:
+        if closed(content):
+            raise ValueError("links that are not followed")
         with h5py.File(content.open(), "r") as file:
             if not hdf5_raw.is_plain(file, group):
                 raise ValueError("a type that NetCDF does not have")
@@ -285,7 +345,7 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
             raise
         try:
             file = h5py.File(content.open(), "r")
-            found = hdf5_raw.open_raw(file, group)
+            found = hdf5_raw.open_raw(file, group, closed(content))
             decoded = xr.decode_cf(
                 found.dataset,
                 decode_times=options["decode_times"],
@@ -321,7 +381,7 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
     hazards: dict[str, str] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in room:
+        for name in followed(room, group, content):
             kind = hdf5_raw.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
@@ -349,7 +409,7 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     found: dict[str, Unwritten] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        for name in room:
+        for name in followed(room, group, content):
             if hdf5_raw.kind_of(room, name) is not h5py.Dataset:
                 continue
             dataset = room[name]
@@ -388,7 +448,9 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     """
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
-        datasets = [name for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset]
+        names = followed(room, group, content)
+        datasets = [name for name in names if hdf5_raw.kind_of(room, name) is h5py.Dataset]
+        datasets += [name for name in room if name not in names]
     return [name for name in datasets if name not in native.variables]
 
 
@@ -427,11 +489,6 @@ def rounding(variable: xr.DataArray | xr.Variable) -> float | None:
     if {"scale_factor", "add_offset"} & variable.encoding.keys():
         return float(np.abs(np.asarray(variable.encoding.get("add_offset", 0.0))).max())
     return None
-
-
-def values_equal(left: np.ndarray, right: np.ndarray, rounded: float | None) -> bool:
-    """Equal shape and values, NaN equal to NaN. ``rounded`` as from ``rounding``."""
-    return left.shape == right.shape and not mismatch(left, right, rounded).any()
 
 
 def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:

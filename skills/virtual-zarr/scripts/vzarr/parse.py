@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 import obstore
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
+from obstore.exceptions import BaseError
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
@@ -30,7 +30,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.dtype import get_data_type_from_native_dtype
 
 from vzarr import formats
-from vzarr.errors import InputError, Refused, is_failure
+from vzarr.errors import EnvironmentFault, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source
 from vzarr.native import (
     VLEN_STRINGS,
@@ -43,12 +43,13 @@ from vzarr.native import (
     hdf5_placeholders,
     hdf5_unwritten,
     list_groups,
+    mismatch,
     open_native,
     rounding,
-    values_equal,
 )
 from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
+from vzarr.text import drop_options
 
 NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
@@ -222,11 +223,12 @@ def look_at(
                 unlimited = part.unlimited
             if not part.is_empty:
                 parts.append(part)
-    except (InputError, Refused):
+    except (InputError, Refused, EnvironmentFault):
         raise
     except BaseException as error:
         if not is_failure(error):
             raise
+        raise_fault(source.url, error)
         raise InputError(unreadable(source.url, error)) from error
     unfit = _not_dropped(content.cache.get("unfit", {}), drop)
     if unfit and not parts:
@@ -290,7 +292,7 @@ def _parse_group(
             raise Refused(
                 f"{source.url}: {prefix}{name} is declared with {dataset.shape[0]} values and none "
                 "was ever written, and whoever opens a store loads its coordinates. "
-                f"Leave it out with --drop {prefix}{name}."
+                f"Leave it out with {drop_options([prefix + name])}."
             )
     with warnings.catch_warnings(), open_native(content, file_format, group, drop) as native:
         warnings.simplefilter("ignore")
@@ -383,19 +385,19 @@ def _assemble(
         copied = {name: reason for name, reason in copied.items() if name in native.variables}
         placeholders = hdf5_placeholders(content, native, group)
     loaded = _loaded_names(native, record_dimension)
-    unwanted = list({*drop, *copied, *placeholders, *empty})
+    unwanted = sorted({*drop, *copied, *placeholders, *empty})
     manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
     _check_end(source, content, group, manifests)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
-    for name in variables.keys() - empty.keys() - loaded:
+    for name in sorted(variables.keys() - empty.keys() - loaded):
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
             copied[name] = VLEN_STRINGS if text else "kept in the references"
-        elif not _reads_right(probe, native, name):
-            copied[name] = "its references read differently from the file"
+        elif problem := _misread(probe, native, name, content.url):
+            copied[name] = problem
     for name in native.variables:
         if name not in variables and name not in loaded:
             reasons = content.cache.get("reasons", {})
@@ -405,7 +407,7 @@ def _assemble(
     for name in [name for name in native.variables if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         variables.pop(str(name), None)
-        found = _copy(native, str(name), copied.get(name))
+        found = _copy(native, str(name), copied.get(name), content.url)
         if isinstance(found, str):
             unfit[path] = found
             continue
@@ -444,7 +446,7 @@ def _check_end(source: Source, content: Content, group: str, manifests: Manifest
             )
 
 
-def _copy(native: xr.Dataset, name: str, reason: str | None) -> xr.Variable | str:
+def _copy(native: xr.Dataset, name: str, reason: str | None, url: str) -> xr.Variable | str:
     """A variable's values as they are stored in Zarr, or why they cannot be."""
     if reason is not None and native[name].nbytes > NATIVE_LIMIT:
         return (
@@ -454,6 +456,7 @@ def _copy(native: xr.Dataset, name: str, reason: str | None) -> xr.Variable | st
     try:
         variable = native[name].variable.load()
     except Exception as error:
+        raise_fault(url, error)
         return (
             f"cannot be virtual ({reason or 'loaded'}), and the native reader fails "
             f"({first_line(error)})"
@@ -469,6 +472,9 @@ def as_stored(variable: xr.Variable) -> xr.Variable:
     if variable.ndim and variable.dtype == "S1":
         # Readers take an array of single bytes for text, a letter in each.
         variable = variable.astype("U1")
+    elif variable.dtype.kind == "U":
+        # As long as the longest text of this file, while other files may have a longer one.
+        variable = variable.astype(object)
     variable.encoding = encoding
     return variable
 
@@ -495,7 +501,7 @@ def _foreign_type(variable: xr.Variable) -> str:
 
 def refusal(url: str, unfit: dict[str, str]) -> Refused:
     """One sentence for all variables that can be neither virtual nor copied."""
-    options = " ".join(f"--drop {shlex.quote(path)}" for path in unfit)
+    options = drop_options(unfit)
     if len(unfit) == 1:
         ((path, reason),) = unfit.items()
         return Refused(f"{url}: {path} {reason}. Leave it out with {options}.")
@@ -510,15 +516,15 @@ def _complete(attributes: dict[str, Any], known: Mapping[Any, Any]) -> dict[str,
     for key, value in known.items():
         if str(plain(attributes.get(key))) != str(plain(value)):
             attributes[str(key)] = value
-    return {key: value for key, value in attributes.items() if not _is_reference(value)}
+    return {key: value for key, value in attributes.items() if not is_reference(value)}
 
 
-def _is_reference(value: Any) -> bool:
+def is_reference(value: Any) -> bool:
     """HDF5 references, of which nothing outside of their file can make use."""
     if isinstance(value, np.ndarray):
-        return value.dtype == object and any(map(_is_reference, value.flat))
+        return value.dtype == object and any(map(is_reference, value.flat))
     if isinstance(value, list | tuple):
-        return any(map(_is_reference, value))
+        return any(map(is_reference, value))
     return isinstance(value, h5py.Reference | h5py.RegionReference)
 
 
@@ -594,19 +600,24 @@ def _parse_references(
             try:
                 parse([*drop, *(name for name in names if name not in part)])
             except Exception as problem:
+                raise_fault(content.url, problem)
                 found |= find_failures(part, problem)
         return found
 
     try:
         return parse(drop), {}
     except Exception as error:
+        raise_fault(content.url, error)
         names = [str(name) for name in native.variables if name not in drop]
         first = error
     try:
         parse([*drop, *names])  # what fails without any variable fails with each
         failures = find_failures(names, first)
         return parse([*drop, *failures]), failures
-    except Exception:
+    except EnvironmentFault:
+        raise
+    except Exception as error:
+        raise_fault(content.url, error)
         # The file as a whole defeats the parser: everything is copied, or refused as too large.
         return ManifestGroup(), dict.fromkeys(names, f"the parser fails: {first_line(first)}")
 
@@ -724,25 +735,45 @@ def _without_padding(name: Any) -> str:
     return str(name).rstrip("\x00")
 
 
-def _reads_right(probe: xr.Dataset, native: xr.Dataset, name: str) -> bool:
-    """Compare a variable read through its references with the native reader."""
+def _misread(probe: xr.Dataset, native: xr.Dataset, name: str, url: str) -> str:
+    """Why a variable's references cannot stand for it, or an empty string if they read right.
+
+    Raises
+    ------
+    EnvironmentFault
+        If reading fails for a reason that lies neither in the references nor in the file.
+    """
     if name not in probe.variables:
-        return False
+        return "xarray does not find it behind its references"
     reference, truth = probe.variables[name], native.variables[name]
     parts = _probe_parts(truth, reference.encoding.get("chunks"))
     rounded = rounding(truth)
-    try:
-        for part in parts:
-            left, right = reference.isel(part).values, truth.isel(part).values
-            if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
-                continue  # a virtual time: decoding is compared when the store is read back
-            if not values_equal(left, right, rounded):
-                return False
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        return False
-    return True
+    for part in parts:
+        try:
+            right = truth.isel(part).values
+        except Exception as error:
+            raise_fault(url, error)
+            return f"its native reader fails: {first_line(error)}"
+        try:
+            left = reference.isel(part).values
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise_fault(url, error)
+            what = "lead to no bytes" if isinstance(error, BaseError) else "cannot be decoded"
+            return f"its references {what}: {first_line(error)}"
+        if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
+            continue  # a virtual time: decoding is compared when the store is read back
+        if left.shape != right.shape:
+            return f"its references read as shape {left.shape}, the file as {right.shape}"
+        differ = np.atleast_1d(mismatch(left, right, rounded))
+        if differ.any():
+            at = tuple(np.argwhere(differ)[0][: right.ndim])
+            return (
+                f"its references read differently from the file: {left[at]} instead of "
+                f"{right[at]} at {[int(n) for n in at]}"
+            )
+    return ""
 
 
 def _probe_parts(truth: xr.Variable, chunks: tuple[int, ...] | None) -> list[dict[str, slice]]:
@@ -771,7 +802,7 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
         for key, value in list(attributes.items()):
             if key == "_FillValue":
                 continue  # VirtualiZarr encodes it
-            clean = _clean(value)
+            clean = storable(value)
             attributes[key] = clean
             if isinstance(clean, str) and not isinstance(plain(value), str):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
@@ -787,7 +818,8 @@ def plain(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _clean(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """The form in which an attribute is stored."""
     value = plain(value)
     try:
         json.dumps(value, allow_nan=False)

@@ -10,6 +10,8 @@ import numpy as np
 import zarr
 from zarr.core.sync import sync
 
+from vzarr.ledger import GROUP
+
 VIRTUAL = 2
 """Icechunk's code for a chunk that is a reference."""
 BATCH = 100_000
@@ -26,9 +28,13 @@ class References:
 
 
 def array_paths(store: icechunk.IcechunkStore) -> list[str]:
-    """The paths of all arrays, without a slash in front."""
+    """The paths of all arrays of data, without a slash in front."""
     members = zarr.open_group(store, mode="r").members(max_depth=None)
-    return sorted(path for path, item in members if isinstance(item, zarr.Array))
+    return sorted(
+        path
+        for path, item in members
+        if isinstance(item, zarr.Array) and not path.startswith(f"{GROUP}/")
+    )
 
 
 def read_references(store: icechunk.IcechunkStore, path: str) -> Iterator[References]:
@@ -46,6 +52,19 @@ def read_references(store: icechunk.IcechunkStore, path: str) -> Iterator[Refere
         if len(wanted):
             chosen = [urls[n] for n in wanted]
             yield References(index[wanted], chosen, offsets[wanted], lengths[wanted])
+
+
+def count_native(store: icechunk.IcechunkStore, path: str) -> int:
+    """The number of chunks of one array that are no references."""
+    batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
+
+    async def count() -> int:
+        found = 0
+        async for batch in batches:
+            found += int((batch[1] != VIRTUAL).sum())
+        return found
+
+    return sync(count())
 
 
 def rewrite_urls(

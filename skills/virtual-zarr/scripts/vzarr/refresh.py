@@ -7,7 +7,7 @@ question is written anew. Compared with the sources before the commit, as ``buil
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,23 +20,28 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 from zarr.core.sync import sync
 
-import vzarr
+from vzarr.attributes import follow_attributes
 from vzarr.build import Progress, silent
 from vzarr.check import Difference, compare_files, same
 from vzarr.combine import with_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.find import Source, last_updated, look_up_all
-from vzarr.groups import part_of, stored_groups
-from vzarr.history import METADATA_KEY, what_changed
+from vzarr.groups import group_paths, part_of, stored_groups
+from vzarr.history import commit_metadata, what_changed
+from vzarr.ledger import write_ledger
+from vzarr.native import fetch, fingerprint
 from vzarr.parse import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding, is_virtual
+from vzarr.places import container_prefixes, new_prefixes
 from vzarr.references import ends, read_references, rewrite_urls
-from vzarr.storage import Access, as_url, authorization, container_prefixes, scheme_of
+from vzarr.storage import Access, as_url, scheme_of
+from vzarr.trust import authorization, check_sources, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
 from vzarr.write import open_repository
 
 NOTHING_DONE = "Nothing was committed"
 ADVICE = "Nothing was committed: put the old file back, or build a new repository"
+OVERTAKEN = f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
 NO_DIMENSION = "\0"
 """Stands for the dimension of a store of one file, in which nothing grows."""
 
@@ -78,10 +83,13 @@ def refresh(
     Refused
         If a source vanished, or does not fit any more.
     """
-    repository, metadata, _ = open_repository(location, access)
+    access = naming(access, location=location)
+    repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
     records = metadata["sources"]
     started = datetime.now(UTC)
-    found = Refreshed(as_url(location), len(records))
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
     now = look_up_all([record["url"] for record in records], access, progress("looked up"))
     for record in records:
         state = now[record["url"]]
@@ -90,7 +98,7 @@ def refresh(
         elif what := what_changed(record, state):
             found.changed[record["url"]] = what
     if content:
-        for number, what in _differing(repository, metadata, found, access, progress):
+        for number, what in _differing(session.store, metadata, found, access, progress):
             found.changed[records[number]["url"]] = what
     if dry_run:
         return found
@@ -109,15 +117,29 @@ def refresh(
     parsed = _parse([now[records[n]["url"]] for n in numbers], metadata, access, progress)
     new = dict(zip(numbers, parsed, strict=True))
     checksum = last_updated(started, [file.source for file in parsed])
-    session = repository.writable_session("main")
+    session = _writable(repository, session)
     found.references, renewed = replace_files(
         session.store, found.repository, metadata, new, checksum, access
     )
     others = [n for n in range(len(records)) if n not in new]
     picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
     _compare(session.store, renewed, access, picked, progress("compared"))
-    found.snapshot = commit_metadata(session, message or f"{len(numbers)} changed files", renewed)
+    found.snapshot = _commit(session, message or f"{len(numbers)} changed files", renewed, numbers)
     return found
+
+
+def _writable(repository: icechunk.Repository, seen: icechunk.Session) -> icechunk.Session:
+    """A session that writes on the snapshot that was looked at.
+
+    Raises
+    ------
+    Refused
+        If main is another by now.
+    """
+    session = repository.writable_session("main")
+    if session.snapshot_id != seen.snapshot_id:
+        raise Refused(OVERTAKEN)
+    return session
 
 
 def replace_files(
@@ -139,6 +161,9 @@ def replace_files(
     """
     references = 0
     records = metadata["sources"]
+    for file in new.values():
+        if found := other_groups(file, location, metadata):
+            raise Refused(str(found[0]))
     for group, kept in stored_groups(metadata).items():
         stored = stored_file(store, location, group, kept)
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
@@ -148,11 +173,22 @@ def replace_files(
             references += _write_part(store, part, kept, number, checksum)
         if len(new) == len(records):
             _write_values(store, part, kept, None)
-    replaced = [
-        {"was": records[n], "now": {**file.as_record(), "length": records[n]["length"]}}
-        for n, file in new.items()
-    ]
-    return references, refreshed_metadata(metadata, replaced)
+    others = [record for number, record in enumerate(records) if number not in new]
+    follow_files(store, metadata, list(new.values()), others, access)
+    return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
+
+
+def follow_files(
+    store: icechunk.IcechunkStore,
+    metadata: dict[str, Any],
+    files: list[ParsedFile],
+    others: list[dict[str, Any]],
+    access: Access,
+) -> None:
+    """Let attributes follow ``files`` that took the place of old ones, beside ``others``."""
+    for group in sorted({"", *metadata["groups"]}):
+        parts = [part_of(file, group).dataset for file in files]
+        follow_attributes(store, group, parts, others, access)
 
 
 def repoint(
@@ -180,13 +216,20 @@ def repoint(
         If a file is missing at the new place, or differs.
     """
     old, new = as_folder(old), as_folder(new)
-    repository, metadata, _ = open_repository(location, access)
+    access = naming(access, [f"{old}*", f"{new}*"], location)
+    repository, seen, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
     started = datetime.now(UTC)
-    session = repository.writable_session("main")
+    session = _writable(repository, seen)
     needed = ends(session.store)
     records = metadata["sources"]
     known = {record["url"]: record for record in records}
     moving = sorted(url for url in {*needed, *known} if url.startswith(old))
+    if not moving and any(url.startswith(new) for url in {*needed, *known}):
+        found = Refreshed(as_url(location), len(records))
+        found.notes.append(f"no reference begins with {old}, and others begin with {new} already")
+        return found
     if not moving:
         places = ", ".join(container_prefixes(sorted({*needed, *known}))) or "nowhere"
         raise InputError(f"{old}: no reference begins with it; they lead to {places}.")
@@ -194,7 +237,8 @@ def repoint(
     def moved(url: str) -> str:
         return new + url.removeprefix(old) if url.startswith(old) else url
 
-    found = Refreshed(as_url(location), len(records))
+    check_sources(map(moved, moving), location, access)
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
     found.changed = {url: f"moves to {moved(url)}" for url in moving}
     now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
     for url in moving:
@@ -205,36 +249,52 @@ def repoint(
     if found.vanished:
         more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
         raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
-    replaced = [
-        {
-            "was": record,
-            "now": {**now[moved(url)].as_record(), "length": record["length"]},
-        }
-        for url, record in known.items()
-        if url.startswith(old)
-    ]
-    renewed = refreshed_metadata(metadata, replaced)
+    there = {
+        number: {**record, **now[moved(record["url"])].as_record()}
+        for number, record in enumerate(records)
+        if record["url"].startswith(old)
+    }
+    renewed = with_sources(metadata, there)
     picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
     picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
+    for number in picked:
+        if problem := _other_content(renewed["sources"][number], access):
+            raise Refused(f"{problem} {NOTHING_DONE}.")
     before = look_up_all([records[n]["url"] for n in picked], access)
     still = [n for n in picked if _is_unchanged(before[records[n]["url"]], records[n])]
     if len(still) < len(picked):
         found.notes.append(
-            "the old files are gone or changed: the new ones were compared by size, form and what "
-            "the repository holds itself"
+            "the old files are gone or changed: the new ones were compared by size, fingerprint, "
+            "form and what the repository holds itself"
         )
     _compare(session.store, renewed, access, still, progress("compared with the old"))
-    config = with_containers(repository.config, [moved(url) for url in moving], access)
-    repository = repository.reopen(
-        config=config, authorize_virtual_chunk_access=_keys(config, access)
-    )
-    session = repository.writable_session("main")
+    urls = [moved(url) for url in moving]
+    before_it = set(repository.config.virtual_chunk_containers or {})
+    config = with_containers(repository.config, urls, access, [f"{new}*"])
+    more = sorted({*(config.virtual_chunk_containers or {})} - before_it)
+    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in more]
+    keys = authorization(config, location, access, more)
+    repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
+    session = _writable(repository, seen)
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
     _compare(session.store, renewed, access, picked, progress("compared"))
     repository.save_config()  # first: a container without references harms nobody
-    found.snapshot = commit_metadata(session, message or f"{old} is now {new}", renewed)
+    found.snapshot = _commit(session, message or f"{old} is now {new}", renewed, list(there))
     return found
+
+
+def _other_content(record: dict[str, Any], access: Access) -> str:
+    """Why a file at the new place is not that of its record, or an empty string."""
+    expected = record.get("fingerprint")
+    if expected is None:
+        return ""
+    if fingerprint(fetch(record["url"], access, record["size"]), record["size"]) == expected:
+        return ""
+    return (
+        f"{record['url']}: holds other bytes than the file at the old place did: copy it again, or "
+        "put the old one back and refresh before it moves."
+    )
 
 
 def as_folder(place: str) -> str:
@@ -242,29 +302,36 @@ def as_folder(place: str) -> str:
     return as_url(place).rstrip("/") + "/"
 
 
-def refreshed_metadata(
-    metadata: dict[str, Any], replaced: list[dict[str, dict[str, Any]]]
-) -> dict[str, Any]:
-    """The metadata of a commit that replaces sources: those of all sources, and which they were.
+def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """The metadata with other records of some sources, by number.
 
-    The only place here that knows how a commit keeps its sources.
+    A source whose place another file took goes to ``replaced``, and one that came back leaves it.
     """
-    now = {pair["was"]["url"]: {**pair["was"], **pair["now"]} for pair in replaced}
-    return {
-        **metadata,
-        "version": vzarr.__version__,
-        "sources": [now.get(record["url"], record) for record in metadata["sources"]],
-        "replaced": replaced,
-    }
+    sources = list(metadata["sources"])
+    replaced = list(metadata["replaced"])
+    for number, record in records.items():
+        was = sources[number]
+        if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
+            replaced.append({**was, "by": record["url"]})
+        sources[number] = record
+    held = {record["url"] for record in sources}
+    replaced = [record for record in replaced if record["url"] not in held]
+    return {**metadata, "sources": sources, "replaced": replaced}
 
 
 def with_containers(
-    config: icechunk.RepositoryConfig, urls: list[str], access: Access
+    config: icechunk.RepositoryConfig,
+    urls: list[str],
+    access: Access,
+    patterns: Sequence[str] = (),
+    chosen: Sequence[str] = (),
 ) -> icechunk.RepositoryConfig:
-    """The configuration with a container for each place that none covers yet."""
+    """The configuration with a container for each place that none covers yet.
+
+    ``patterns`` and ``chosen`` as in ``vzarr.places.container_prefixes``.
+    """
     held = list(config.virtual_chunk_containers or {})
-    uncovered = [url for url in urls if not any(url.startswith(prefix) for prefix in held)]
-    for prefix in container_prefixes(uncovered):
+    for prefix in new_prefixes(held, urls, patterns, chosen):
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
     return config
@@ -298,17 +365,37 @@ def stored_file(
 def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
     """How ``parse_files`` has to look at a file so that it fits into the store."""
     groups = stored_groups(metadata)
-    drop = tuple(
+    drop = {
         f"{group}/{name}".lstrip("/")
         for group, kept in groups.items()
         for name, why in kept["dropped"].items()
         if why == NAMED
-    )
-    return {
-        "drop": drop,
-        "record_dimension": metadata["concat_dim"],
-        "groups": () if "" in groups else tuple(groups),
     }
+    chosen = () if "" in groups else tuple(groups)
+    if _holds_all(metadata):
+        drop |= {*metadata["plan"]["drop"]}
+        chosen = tuple(metadata["plan"]["groups"])
+    return {
+        "drop": tuple(sorted(drop)),
+        "record_dimension": metadata["concat_dim"],
+        "groups": chosen,
+    }
+
+
+def _holds_all(metadata: dict[str, Any]) -> bool:
+    """Whether the store holds whatever its files hold, but for what ``build`` was told."""
+    groups = metadata["groups"].values()
+    return "plan" in metadata and not any("without_source" in kept for kept in groups)
+
+
+def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> list[Difference]:
+    """Groups of a file that the store does not have: nothing would be said of their data."""
+    more = sorted({*group_paths(file)} - {*metadata["groups"]}) if _holds_all(metadata) else []
+    url = file.source.url
+    return [
+        Difference(url, f"/{group}", "the group", "present", "absent", location, ADVICE)
+        for group in more
+    ]
 
 
 def _parse(
@@ -410,31 +497,55 @@ def _write_part(
     """Write what belongs to one file: its references, and its part of what is kept as numbers."""
     dimension, records = metadata["concat_dim"], metadata["sources"]
     start = sum(record["length"] for record in records[:number])
-    old = {records[number]["url"], part.data_url or part.source.url}
+    count = 0
+    for name in part.virtual:
+        variable = part.dataset[name].variable
+        if dimension in variable.dims:
+            axis = variable.dims.index(dimension)
+            at = [0] * variable.ndim
+            at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
+            count += _write_references(store, part, name, at, checksum)
+    count += write_static(store, part, metadata, number, checksum)
+    _write_values(store, part, metadata, start)
+    return count
+
+
+def write_static(
+    store: icechunk.IcechunkStore,
+    part: ParsedFile,
+    metadata: dict[str, Any],
+    number: int,
+    checksum: datetime,
+) -> int:
+    """Write the references of what is stored once, if they lead to this file; returns how many."""
+    dimension = metadata["concat_dim"]
+    old = {metadata["sources"][number]["url"], part.data_url or part.source.url}
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable
         path = f"{part.group}/{name}".lstrip("/")
-        manifest = variable.data.manifest
-        offset = [0] * variable.ndim
-        if dimension in variable.dims:
-            axis = variable.dims.index(dimension)
-            offset[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
-        elif not _leads_to(store, path, old):
-            continue
-        _forget(store, path, manifest.shape_chunk_grid, offset)
-        store.set_virtual_refs_arr(
-            f"/{path}",
-            manifest.shape_chunk_grid,
-            manifest._paths.ravel().tolist(),
-            manifest._offsets.ravel(),
-            manifest._lengths.ravel(),
-            arr_offset=tuple(offset) if any(offset) else None,
-            checksum=checksum,
-        )
-        count += int((manifest._paths != "").sum())
-    _write_values(store, part, metadata, start)
+        if dimension not in variable.dims and _leads_to(store, path, old):
+            count += _write_references(store, part, name, [0] * variable.ndim, checksum)
     return count
+
+
+def _write_references(
+    store: icechunk.IcechunkStore, part: ParsedFile, name: str, at: list[int], checksum: datetime
+) -> int:
+    """Write a variable's references from chunk ``at`` on, in place of what is there."""
+    path = f"{part.group}/{name}".lstrip("/")
+    manifest = part.dataset[name].variable.data.manifest
+    _forget(store, path, manifest.shape_chunk_grid, at)
+    store.set_virtual_refs_arr(
+        f"/{path}",
+        manifest.shape_chunk_grid,
+        manifest._paths.ravel().tolist(),
+        manifest._offsets.ravel(),
+        manifest._lengths.ravel(),
+        arr_offset=tuple(at) if any(at) else None,
+        checksum=checksum,
+    )
+    return int((manifest._paths != "").sum())
 
 
 def _leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:
@@ -495,12 +606,8 @@ def _is_unchanged(now: Source | Exception, record: dict[str, Any]) -> bool:
     return isinstance(now, Source) and not what_changed(record, now)
 
 
-def _keys(config: icechunk.RepositoryConfig, access: Access) -> dict[str, Any]:
-    return authorization(list(config.virtual_chunk_containers or {}), access)
-
-
 def _differing(
-    repository: icechunk.Repository,
+    store: icechunk.IcechunkStore,
     metadata: dict[str, Any],
     found: Refreshed,
     access: Access,
@@ -513,7 +620,6 @@ def _differing(
         for n, record in enumerate(records)
         if record["url"] not in {*found.changed, *found.vanished}
     ]
-    store = repository.readonly_session("main").store
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []
     for number in numbers:
@@ -538,10 +644,11 @@ def _compare(
         )
 
 
-def commit_metadata(session: icechunk.Session, message: str, metadata: dict[str, Any]) -> str:
+def _commit(
+    session: icechunk.Session, message: str, metadata: dict[str, Any], changed: list[int]
+) -> str:
+    write_ledger(session.store, metadata)
     try:
-        return session.commit(message, metadata={METADATA_KEY: metadata})
+        return session.commit(message, metadata=commit_metadata("refresh", replaced=len(changed)))
     except icechunk.ConflictError as error:
-        raise Refused(
-            f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
-        ) from error
+        raise Refused(OVERTAKEN) from error

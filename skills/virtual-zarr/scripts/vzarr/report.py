@@ -1,12 +1,20 @@
-"""What a command says: progress on stderr, the result on stdout as lines or as JSON."""
+"""What a command says: progress on stderr, the result on stdout as lines or as JSON.
+
+Names, attributes and paths are chosen by whoever made a file. All text goes through ``printable``
+on its way to a terminal, and through ``shell_word`` into a command that is suggested.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from vzarr.copying import Share, show_bytes
+from vzarr.text import printable, write
 
 
 def progress_printer(what: str, quiet: bool) -> Callable[[int, int], None]:
@@ -29,7 +37,7 @@ def progress_printer(what: str, quiet: bool) -> Callable[[int, int], None]:
         state["printed"] = now
         line = f"{what}: {done}/{total}{_pace(done - first, total - done, now - begun)}"
         end = "\n" if last or not terminal else ""
-        print(f"{chr(13) if terminal else ''}{line:<60}".rstrip(), end=end, file=sys.stderr)
+        write(sys.stderr, f"{chr(13) if terminal else ''}{line:<60}".rstrip() + end)
 
     return show
 
@@ -53,11 +61,22 @@ def _duration(seconds: float) -> str:
 
 def print_result(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
     """The result of a command, for a program or for a person."""
-    print(json.dumps(result, indent=2) if as_json else "\n".join(lines))
+    text = json.dumps(result, indent=2) if as_json else "\n".join(map(printable, lines))
+    write(sys.stdout, f"{text}\n")
 
 
-def print_error(message: str) -> None:
-    print(f"virtual_zarr.py: {message}", file=sys.stderr)
+def mostly_copy(share: Share) -> list[str]:
+    """The first line of a build that copied more than it refers to; nothing of any other."""
+    if not share.is_mostly_copy:
+        return []
+    native, virtual = show_bytes(share.native), show_bytes(share.virtual)
+    return [f"mostly a copy: {native} were copied, {virtual} are virtual; the reasons are below"]
+
+
+def print_traceback(error: BaseException) -> None:
+    """Moved in: a line at the margin is the tool's own."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    write(sys.stderr, "".join(f"  {printable(line)}\n" for line in lines))
 
 
 def reasons(title: str, names: dict[str, str]) -> list[str]:
@@ -66,17 +85,28 @@ def reasons(title: str, names: dict[str, str]) -> list[str]:
     return [f"{title}:", *lines] if lines else []
 
 
-def opening_code(repository: str, prefix: str) -> str:
-    """Python that opens a local repository over local files, to be copied."""
-    return f'''\
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, each column as wide as what a terminal shows of its longest cell."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def opening_code(repository: str, prefix: str) -> list[str]:
+    """Lines of Python that open a local repository over local files, to be copied."""
+    code = f"""\
 import icechunk
 import xarray as xr
 
 repo = icechunk.Repository.open(
-    icechunk.local_filesystem_storage("{repository}"),
+    icechunk.local_filesystem_storage({json.dumps(repository, ensure_ascii=False)}),
     authorize_virtual_chunk_access={{
-        "{prefix}": icechunk.credentials.LocalFileSystemAccess
+        {json.dumps(prefix, ensure_ascii=False)}: icechunk.credentials.LocalFileSystemAccess
     }},
 )
 ds = xr.open_zarr(repo.readonly_session("main").store, consolidated=False)
-print(ds)'''
+print(ds)"""
+    return code.splitlines()

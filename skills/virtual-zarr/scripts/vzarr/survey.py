@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 
 from vzarr.check import Difference, same
+from vzarr.copying import Share, show_bytes
 from vzarr.describe import Description, Variable, describe, digest, fetch_source, plain
-from vzarr.errors import InputError, Refused, is_failure
+from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source, find_sources
 from vzarr.formats import FORMATS
 from vzarr.parse import unreadable
+from vzarr.report import aligned
 from vzarr.storage import Access
+from vzarr.text import drop_options, option, shell_word
+from vzarr.trust import naming
 
 THREADS = 16
 """Files that are fetched at a time; they are described one by one, for HDF5 has a single lock."""
@@ -97,6 +101,7 @@ def inspect_files(
         If a pattern matches nothing.
     """
     sources = find_sources(patterns, access)
+    access = naming(access, patterns)
     described: list[Description] = []
     unreadable: dict[str, str] = {}
     for source, result in _describe_all(sources, access):
@@ -133,6 +138,10 @@ def _describe_all(
         except BaseException as error:
             if not is_failure(error):
                 raise
+            try:
+                raise_fault(source.url, error)
+            except AccessDenied as denied:
+                return str(denied)
             return unreadable(source.url, error)
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -280,7 +289,12 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
         _note_order(found, [(url, values[url]) for url in found.files])
     elif along and len(group) > 1:
         found.notes.append(
-            f"no coordinate along {along}: the files lie in the order of their names"
+            f"no coordinate along {along}: the files lie in the order of their names, or as given"
+        )
+    if along and not _is_held(first, along):
+        found.notes.append(
+            f"no file has a dimension or variable {along}: it is a new dimension, along which each "
+            "file is one step"
         )
     if along:
         _note_partial_chunks(found, group, along)
@@ -289,6 +303,14 @@ def _file_set(group: list[Description], along: str | None) -> FileSet:
             "no single dimension along which these files continue: name it with --concat-dim"
         )
     return found
+
+
+def _is_held(found: Description, name: str) -> bool:
+    """Whether a file has a dimension or variable of a name, in any group."""
+    return any(
+        name in (path.rpartition("/")[2], *variable.dims)
+        for path, variable in found.variables.items()
+    )
 
 
 def _record_coordinate(found: Description, along: str | None) -> str | None:
@@ -375,19 +397,50 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
 def _build_command(
     found: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
 ) -> str:
-    parts = [f"uv run {shlex.quote(_tool())} build"]
+    parts = [f"uv run {shell_word(_tool())} build"]
     if patterns is not None:
-        parts += map(shlex.quote, patterns)
+        parts += map(shell_word, patterns)
     elif len(found.files) <= NAMED_FILES:
-        parts += [shlex.quote(url.removeprefix("file://")) for url in found.files]
+        parts += [shell_word(url.removeprefix("file://")) for url in found.files]
     else:
-        listed = f"jq -r '.sets[{number}].files[]' inspected.json"  # the output with --json
-        parts.insert(0, f"{listed} | xargs -d '\\n'")
+        # From the output with --json; a name may hold the end of a line.
+        listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
+        parts.insert(0, f"{listed} | xargs -0")
     if found.along and (len(found.files) > 1 or concat_dim):
-        parts.append(f"--concat-dim {shlex.quote(found.along)}")
+        parts.append(option("--concat-dim", found.along))
     drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
-    parts += [f"--drop {shlex.quote(path)}" for path in drops]
+    parts += [drop_options(drops)] if drops else []
+    share = _share(found)
+    if share.needs_a_word:
+        parts.append(f"--allow-copy {show_bytes(share.native)}")
     return " ".join([*parts, "--repo NAME.icechunk"])
+
+
+def _width(variable: Variable) -> int:
+    """Bytes of an element: of a copy those of the widest decoded number."""
+    if variable.storage == "native":
+        return 8
+    try:
+        return np.dtype(variable.dtype).itemsize
+    except TypeError:  # text of a compound type
+        return 8
+
+
+def _share(found: FileSet) -> Share:
+    """What build would copy of these files, at most: decoded values take up to 8 bytes."""
+    sizes = {"virtual": 0, "native": 0}
+    for variable in found.variables.values():
+        if variable.storage not in sizes:
+            continue
+        width = _width(variable)
+        elements = math.prod(variable.shape)
+        if found.along in variable.dims:
+            length = variable.shape[variable.dims.index(found.along)]
+            elements = elements // max(1, length) * sum(found.lengths)
+        elif found.along is not None and len(found.files) > 1 and variable.dims:
+            elements *= len(found.files)  # where no variable has it, each file is a step along it
+        sizes[variable.storage] += elements * width
+    return Share(**sizes)
 
 
 def _tool() -> str:
@@ -401,7 +454,10 @@ def _combine_call(found: FileSet) -> str | None:
     dims = {dim for variable in found.variables.values() for dim in variable.dims}
     grouped = any("/" in path for path in found.variables)
     renamed = any(name.startswith("_nc4_non_coord_") for name in found.placeholders)
-    if found.file_format not in PARSERS or grouped or renamed or found.along not in dims:
+    repeated = any(len(set(v.dims)) < len(v.dims) for v in found.variables.values())
+    if found.file_format not in PARSERS or grouped or renamed or repeated:
+        return None
+    if found.along not in dims:
         return None
     _, parser, option = PARSERS[found.file_format]
     # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.
@@ -412,7 +468,7 @@ def _combine_call(found: FileSet) -> str | None:
     arguments = f"{option}={unwanted}" if unwanted else ""
     remark = "  # these files only: for others combine_attrs=strict_cf of skill.md"
     if copied:
-        remark += f"; add {', '.join(copied)} as xarray.open_dataset reads them"
+        remark += f"; add {', '.join(map(repr, copied))} as xarray.open_dataset reads them"
     return (
         f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
         f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "
@@ -486,11 +542,7 @@ def _table(found: FileSet) -> list[str]:
                 variable.storage,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _brief(value: Any) -> str:

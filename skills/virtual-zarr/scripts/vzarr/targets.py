@@ -166,12 +166,8 @@ def _describe(
             "concat_dim": dimension if total is not None else None,
             "lengths": lengths,
         }
-    root = groups.pop("", {"virtual": [], "loaded": [], "native": {}, "dropped": {}})
-    lengths = root.pop("lengths", [1 for _ in targets])
-    records = [
-        {**target.record, "length": length} for target, length in zip(targets, lengths, strict=True)
-    ]
-    return {**root, "concat_dim": dimension, "sources": records, "groups": groups}
+    records = [target.record for target in targets]
+    return {"concat_dim": dimension, "sources": records, "groups": groups}
 
 
 def _sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:

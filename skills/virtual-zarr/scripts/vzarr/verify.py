@@ -16,9 +16,11 @@ import xarray as xr
 import zarr
 
 from vzarr.check import same
-from vzarr.errors import is_failure
+from vzarr.described import Description, Descriptions, describe_dataset
+from vzarr.errors import is_failure, raise_fault
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
+from vzarr.history import Held
 from vzarr.named import describe_named
 from vzarr.native import (
     Content,
@@ -32,7 +34,9 @@ from vzarr.native import (
     rounding,
 )
 from vzarr.parse import MEANING, plain
+from vzarr.references import count_native
 from vzarr.storage import Access
+from vzarr.trust import naming, reaching
 from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
@@ -51,6 +55,7 @@ class Report:
     native: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -77,12 +82,45 @@ def verify_repository(
     InputError
         If there is no such repository.
     """
-    repository, metadata, snapshot = open_repository(location, access)
-    session = repository.readonly_session(snapshot_id=snapshot)
-    report = compare_store(session.store, metadata, access, sample=sample, progress=progress)
-    _check_virtual(session, metadata, report)
+    access = naming(access, location=location)
+    repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
+    numbers = None
+    if sample is not None:
+        total = len(metadata["sources"])
+        touched = _touched(repository, session, held) if held.others else set()
+        numbers = sorted({*spread(total, sample), *touched})
+    report = compare_store(session.store, metadata, access, numbers=numbers, progress=progress)
+    report.notes += held.notes
+    _check_virtual(session, metadata, report, everything=sample is None)
     _check_sources(metadata["sources"], access, report)
     return report
+
+
+def _touched(repository: icechunk.Repository, session: icechunk.Session, held: Held) -> set[int]:
+    """The sources whose chunks others wrote since this tool's last commit; all if it is gone."""
+    metadata = held.metadata
+    everything = set(range(len(metadata["sources"])))
+    if held.own is None:
+        return everything
+    changes = repository.diff(from_snapshot_id=held.own, to_snapshot_id=session.snapshot_id)
+    root = zarr.open_group(session.store, mode="r")
+    touched: set[int] = set()
+    for path, chunks in changes.updated_chunks.items():
+        group = path.strip("/").rpartition("/")[0]
+        kept = stored_groups(metadata).get(group)
+        array = root.get(path.strip("/"))
+        if kept is None or not isinstance(array, zarr.Array):
+            continue
+        names = array.metadata.dimension_names or ()
+        if kept["concat_dim"] not in names:
+            continue  # of all files, so the comparison of any shows it
+        axis = names.index(kept["concat_dim"])
+        ends = np.cumsum([record["length"] for record in kept["sources"]])
+        steps = np.array(sorted({index[axis] for index in chunks})) * array.chunks[axis]
+        touched |= set(np.searchsorted(ends, steps, "right").tolist())
+    return touched & everything
 
 
 def verify_named(
@@ -103,7 +141,9 @@ def verify_named(
     InputError
         If there is no such repository, or no such file.
     """
+    access = naming(access, patterns, location)
     repository = open_any_repository(location, access)
+    access = reaching(access, repository.config, location)
     session = repository.readonly_session("main")
     metadata = describe_named(
         session.store,
@@ -114,7 +154,7 @@ def verify_named(
         skip=skip,
     )
     report = compare_store(session.store, metadata, access, sample=sample, progress=progress)
-    _check_virtual(session, metadata, report)
+    _check_virtual(session, metadata, report, everything=sample is None)
     return report
 
 
@@ -150,9 +190,14 @@ def compare_store(
             for pair in pairs:
                 _compare_file(content, pair, number, report)
         except Exception as error:
+            raise_fault(url, error)
             report.failures.append(f"{url}: cannot be compared: {_first_line(error)}")
         report.compared += 1
         progress(done, len(picked))
+    for pair in pairs:
+        place = f"/{pair.group}: " if pair.group else ""
+        found = pair.described.failures(of_all=len(picked) == len(records))
+        report.failures += [f"{place}{sentence}" for sentence in found]
     return report
 
 
@@ -164,6 +209,7 @@ class _Stored:
     dataset: xr.Dataset
     metadata: dict[str, Any]
     starts: np.ndarray
+    described: Descriptions
 
 
 def _open_group(
@@ -177,14 +223,16 @@ def _open_group(
     try:
         dataset = open_store(store, group)
     except Exception as error:
+        raise_fault("the store", error)
         names = [*metadata["virtual"], *metadata["loaded"]]
         what = f"group {group} with {', '.join(names)}" if group else "the store"
         url = metadata["sources"][0]["url"]
         report.failures.append(f"{url}: {what} cannot be opened: {_first_line(error)}")
         report.failures += _uneven(store, group, metadata, starts)
         return None
-    stored = _Stored(group, dataset, metadata, starts)
     dimension = metadata["concat_dim"]
+    described = Descriptions(describe_dataset(dataset), dimension)
+    stored = _Stored(group, dataset, metadata, starts, described)
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
         report.failures += _uneven(store, group, metadata, starts)
@@ -260,19 +308,24 @@ def _compare_file(content: Content, pair: _Stored, number: int, report: Report) 
     netCDF-C fails where a dimension is longer than the variable, and gives memory as it finds it
     for what was never written and has no fill value.
     """
+    url = pair.metadata["sources"][number]["url"]
     if detect_format(content) == "hdf5" and is_by_netcdf(content):
         found = Report()
         with suppress(Exception):
-            _compare_group(content, pair, number, found, quick=True)
+            described = _compare_group(content, pair, number, found, quick=True)
             if found.passed:
                 report.values += found.values
+                pair.described.add(described, url)
                 return
-    _compare_group(content, pair, number, report, quick=False)
+    described = _compare_group(content, pair, number, report, quick=False)
+    if described is not None:
+        pair.described.add(described, url)
 
 
 def _compare_group(
     content: Content, pair: _Stored, number: int, report: Report, quick: bool
-) -> None:
+) -> Description | None:
+    """Compare one group of one file; returns what the file says beside values, if it has it."""
     group, dataset = pair.group, pair.dataset
     dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
     span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
@@ -281,7 +334,7 @@ def _compare_group(
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
     if missing and not dataset.variables:
-        return
+        return None
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
     with open_native(content, file_format, group, dropped, quick=quick) as native:
@@ -298,6 +351,7 @@ def _compare_group(
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
             compare_variable(name, mine, truth, url, dimension, span, report, name in empty)
+        return describe_dataset(native)
 
 
 def compare_variable(
@@ -335,6 +389,7 @@ def compare_variable(
         except BaseException as error:
             if not is_failure(error):
                 raise
+            raise_fault(url, error)
             report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
             return
         right = np.asarray(truth[block].values)
@@ -374,8 +429,13 @@ def _blocks(stored: xr.Variable, ends: bool) -> list[tuple[int, Any]]:
     return [(start, slice(start, start + step)) for start in starts]
 
 
-def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: Report) -> None:
-    """Every variable that was written virtual must consist of references still."""
+def _check_virtual(
+    session: icechunk.Session, metadata: dict[str, Any], report: Report, everything: bool
+) -> None:
+    """Every variable that was written virtual must consist of references still.
+
+    Looks at the first and the last chunk of each, or at ``everything``.
+    """
     group = zarr.open_group(session.store, mode="r")
     names = [
         f"{path}/{name}".lstrip("/")
@@ -386,12 +446,18 @@ def _check_virtual(session: icechunk.Session, metadata: dict[str, Any], report: 
         array = group.get(name)
         if array is None or array.size == 0:
             continue
-        chunks = zip(array.shape, array.chunks, strict=True)
-        last = tuple(-(-size // chunk) - 1 for size, chunk in chunks)
-        kinds = [session.chunk_type(f"/{name}", at) for at in ((0,) * array.ndim, last)]
-        native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
-        if any(kind in native for kind in kinds):
-            report.failures.append(f"{name} is no longer virtual: it has chunks of its own")
+        if everything:
+            count = count_native(session.store, name)
+        else:
+            chunks = zip(array.shape, array.chunks, strict=True)
+            last = tuple(-(-size // chunk) - 1 for size, chunk in chunks)
+            native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
+            ends = {(0,) * array.ndim, last}
+            count = sum(session.chunk_type(f"/{name}", at) in native for at in ends)
+        if count:
+            report.failures.append(
+                f"{name} is no longer virtual: it has chunks of its own ({count} found)"
+            )
 
 
 def _check_sources(records: list[dict[str, Any]], access: Access, report: Report) -> None:

@@ -18,10 +18,18 @@ from types import TracebackType
 from typing import Any
 
 from vzarr.alike import Layouts
-from vzarr.errors import InputError, Refused, is_failure
+from vzarr.errors import (
+    AccessDenied,
+    EnvironmentFault,
+    InputError,
+    Refused,
+    is_failure,
+    raise_fault,
+)
 from vzarr.find import Source
 from vzarr.native import Content, fetch
 from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
+from vzarr.process import end_with_parent
 from vzarr.storage import Access
 
 FETCHES, FETCHED_BYTES = 32, 256 * 1024**2
@@ -73,6 +81,10 @@ class Parsing:
         trace: TracebackType | None,
     ) -> None:
         if self._pool is not None:
+            workers = list((self._pool._processes or {}).values())
+            if kind is not None:  # nobody waits for what they are at
+                for worker in workers:
+                    worker.terminate()
             self._pool.shutdown(cancel_futures=True)
         if self._client is not None:
             self._client.close()
@@ -121,7 +133,9 @@ class Parsing:
     def _in_processes(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count(), mp_context=context)
+            self._pool = ProcessPoolExecutor(
+                self._count(), mp_context=context, initializer=end_with_parent
+            )
         tasks = _tasks(sources, self._count())
         for results in self._pool.map(parse_some, tasks, [self._options] * len(tasks)):
             yield from results
@@ -191,11 +205,17 @@ def _parse(
         with suppress(Exception):  # a layout that nobody knows is no harm
             layouts.remember(parsed, content)
         return parsed
-    except (InputError, Refused) as error:
+    except (InputError, Refused, AccessDenied) as error:
         return Unreadable(source, str(error))
+    except EnvironmentFault:
+        raise
     except BaseException as error:
         if not is_failure(error):
             raise
+        try:
+            raise_fault(source.url, error)
+        except AccessDenied as denied:
+            return Unreadable(source, str(denied))
         return Unreadable(source, unreadable(source.url, error))
 
 

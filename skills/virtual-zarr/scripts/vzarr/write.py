@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import icechunk
 import obstore
 import xarray as xr
 
 from vzarr import formats
+from vzarr.claim import MARKER, Claim
 from vzarr.errors import InputError
-from vzarr.history import read_history
+from vzarr.history import Held, read_held
 from vzarr.storage import (
     Access,
     as_url,
-    authorization,
-    container_prefixes,
-    object_store,
     repository_storage,
+    repository_store,
     scheme_of,
 )
+from vzarr.text import option
+from vzarr.trust import authorization
 
 HAS_LOCKS = importlib.util.find_spec("fcntl") is not None
 """Windows has none."""
+NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What network file systems say that cannot lock, or no folders."""
 BUILDING = "virtual-zarr-build"
 """Branch of a repository whose build has not ended; until then nothing is on main."""
 ONE_REQUEST_A_CHUNK = icechunk.StorageConcurrencySettings(
@@ -40,10 +42,12 @@ ONE_REQUEST_A_CHUNK = icechunk.StorageConcurrencySettings(
 )
 """Icechunk 2.3 reads virtual chunks as the repository's own storage asks for, and on a local disk
 that is in parts of 4 kB, five at a time: five requests for each chunk of a remote file."""
-FIRST_OBJECTS = re.compile(
-    r"(snapshots|transactions)/1CECHNKREP0F1RSTCMT0|repo|config\.yaml|overwritten/[^/]*"
+LAYOUT = re.compile(
+    r"(repo|config\.yaml|(snapshots|transactions|manifests|chunks|attributes|overwritten)/.+)(#\d+)?"
 )
-"""What Icechunk writes for a repository without a commit."""
+"""Names that Icechunk gives; with a number while a file is being written."""
+DISCARDED = "virtual_zarr_discarded"
+"""Key of the metadata of a commit on main after which no build can publish any more."""
 
 
 @dataclass(frozen=True)
@@ -55,41 +59,119 @@ class Unfinished:
     is_complete: bool
 
 
-def find_unfinished(location: str, access: Access) -> Unfinished | None:
-    """What a build that was stopped has left at a path or URL; None where nothing is.
+@dataclass(frozen=True)
+class Place:
+    """What lies where a repository is asked for. ``names`` of objects without the marker's."""
 
-    Remains without any data are removed.
+    names: set[str]
+    has_marker: bool
+    unfinished: Unfinished | None = None
+
+
+@contextmanager
+def claimed(location: str, access: Access, progress: Callable[[int, int], None]) -> Iterator[Claim]:
+    """Have a place for a build, alone. Afterwards nothing is there, or all of it, or what the same
+    command can go on with.
 
     Raises
     ------
     InputError
-        If anything else is there.
+        If anything else is there, or another build is at work.
     """
-    names = _objects(location, access)
-    if not names:
-        return None
-    if "repo" in names:
-        repository = open_any_repository(location, access)
-        first = [snapshot.id for snapshot in repository.ancestry(branch="main")]
-        if BUILDING in repository.list_branches():
-            tip = repository.lookup_branch(BUILDING)
-            if len(first) == 1 or first[0] == tip:
-                return Unfinished(repository, tip, is_complete=len(first) > 1)
-    if all(FIRST_OBJECTS.fullmatch(name) for name in names) and _is_begun(location, access):
-        remove(location, access)
-        return None
-    raise InputError(
+    with alone(location) as is_locked:
+        claim = _take(location, access, is_locked, progress)
+        try:
+            yield claim
+        except BaseException as error:
+            # Why it failed is what the user has to know; what is left can be gone on with.
+            with suppress(Exception):
+                _leave(claim, access)
+            if claim.is_lost and isinstance(error, Exception):
+                claim.check()
+            raise
+
+
+def _leave(claim: Claim, access: Access) -> None:
+    if claim.is_released:
+        return
+    if claim.was_vacant and claim.keeps and _is_begun(claim.location, access):
+        claim.stop()
+        return
+    if claim.was_vacant and not claim.keeps:
+        discard(claim, access)
+    claim.release()
+
+
+def _take(
+    location: str, access: Access, is_locked: bool, progress: Callable[[int, int], None]
+) -> Claim:
+    while True:
+        place = look(location, access)
+        claim = Claim(location, access, is_locked)
+        if not claim.take(not place.names, progress):
+            continue
+        claim.keeps = bool(place.names)
+        if place.has_marker:
+            return claim
+        # Where no marker was, others may have begun, or ended, in between.
+        if _is_begun(location, access) and look(location, access).names == place.names:
+            return claim
+        claim.release()
+
+
+def _is_begun(location: str, access: Access) -> bool:
+    try:
+        look(location, access)
+    except InputError:
+        return False
+    return True
+
+
+def look(location: str, access: Access) -> Place:
+    """What is at a path or URL, if a build can begin or go on there.
+
+    Raises
+    ------
+    InputError
+        If anything is there that no build has left.
+    """
+    found = _objects(location, access)
+    names, has_marker = found - {MARKER, f"{MARKER}#1"}, MARKER in found
+    if "repo" not in names:
+        if names and not has_marker:
+            raise _taken(location)
+        return Place(names, has_marker)
+    find_config(location, access)
+    repository = icechunk.Repository.open(repository_storage(location, access))
+    shown = list(repository.ancestry(branch="main"))
+    if not _is_discarded(shown[0]) and BUILDING in repository.list_branches():
+        tip = repository.lookup_branch(BUILDING)
+        if len(shown) == 1 or shown[0].id == tip:
+            unfinished = Unfinished(repository, tip, is_complete=len(shown) > 1)
+            return Place(names, has_marker, unfinished)
+    if not has_marker or not (len(shown) == 1 or _is_discarded(shown[0])):
+        raise _taken(location)
+    return Place(names, has_marker)
+
+
+def _taken(location: str) -> InputError:
+    there = option("--repo", location)
+    return InputError(
         f"{location}: something is there already. Name a new place with --repo; to put more files "
-        f"into the repository that is there: virtual_zarr.py append FILE --repo {location}; to "
-        f"check it: virtual_zarr.py verify --repo {location}"
+        f"into the repository that is there: virtual_zarr.py append FILE {there}; to "
+        f"check it: virtual_zarr.py verify {there}"
     )
+
+
+def _is_discarded(snapshot: icechunk.SnapshotInfo) -> bool:
+    return DISCARDED in snapshot.metadata
 
 
 def _objects(location: str, access: Access) -> set[str]:
     """Names below a location."""
     url = as_url(location)
     repository_storage(location, access)
-    store, path = object_store(url, access)
+    store, path = repository_store(url, access)
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://"))
         if folder.exists() and not folder.is_dir():
@@ -99,35 +181,36 @@ def _objects(location: str, access: Access) -> set[str]:
     return {meta["path"].removeprefix(prefix) for meta in obstore.list(store, prefix).collect()}
 
 
-def _is_begun(location: str, access: Access) -> bool:
-    """Whether a place holds no more than the first steps of a build: no commit, but containers."""
-    storage = repository_storage(location, access)
-    if not icechunk.Repository.exists(storage):
-        return True
-    repository = icechunk.Repository.open(storage)
-    has_commits = len(list(repository.ancestry(branch="main"))) > 1
-    return not has_commits and bool(repository.config.virtual_chunk_containers)
-
-
 def create_repository(
-    location: str,
-    source_urls: list[str],
+    claim: Claim,
+    prefixes: list[str],
     access: Access,
     manifest: icechunk.ManifestConfig | None,
 ) -> icechunk.Repository:
-    """A new repository with its containers, and the branch that a build writes to."""
-    prefixes = container_prefixes(source_urls)
+    """A new repository with containers for ``prefixes``, and the branch that a build writes to.
+
+    Raises
+    ------
+    InputError
+        If somebody else has just made one there.
+    """
+    claim.check()
     config = icechunk.RepositoryConfig.default()
     config.manifest = manifest
     config.storage = icechunk.StorageSettings(concurrency=ONE_REQUEST_A_CHUNK)
     for prefix in prefixes:
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
-    repository = icechunk.Repository.create(
-        repository_storage(location, access),
-        config=config,
-        authorize_virtual_chunk_access=authorization(prefixes, access),
-    )
+    try:
+        repository = icechunk.Repository.create(
+            repository_storage(claim.location, access),
+            config=config,
+            authorize_virtual_chunk_access=authorization(config, claim.location, access, prefixes),
+            check_clean_root=False,  # the marker is there
+        )
+    except icechunk.ConflictError as error:
+        claim.disown()
+        raise _taken(claim.location) from error
     repository.create_branch(BUILDING, repository.lookup_branch("main"))
     return repository
 
@@ -150,30 +233,75 @@ def write_datasets(
     return sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
 
 
-def finish(repository: icechunk.Repository, tip: str) -> None:
-    """Let main show what was built, and remove the build's branch."""
-    begin = repository.lookup_branch("main")
-    if begin != tip:
-        repository.reset_branch("main", tip, from_snapshot_id=begin)
-    repository.delete_branch(BUILDING)
+def finish(repository: icechunk.Repository, tip: str, claim: Claim) -> None:
+    """Let main show what was built, and remove the marker and the build's branch.
+
+    Raises
+    ------
+    InputError
+        If another build was faster.
+    """
+    if repository.lookup_branch("main") != tip:
+        claim.check()
+        begin = list(repository.ancestry(branch="main"))
+        if len(begin) > 1:
+            raise _taken(claim.location)
+        try:
+            repository.reset_branch("main", tip, from_snapshot_id=begin[0].id)
+        except icechunk.ConflictError as error:
+            raise _taken(claim.location) from error
+    with suppress(Exception):  # main shows all of it, whatever becomes of the marker
+        claim.release()
+    with suppress(icechunk.RefNotFoundError):
+        repository.delete_branch(BUILDING)
+
+
+def discard(claim: Claim, access: Access) -> None:
+    """Delete what builds have put at a place, which is this run's; not its marker.
+
+    Raises
+    ------
+    InputError
+        If main shows something, or something is there that no build has put.
+    """
+    claim.check()
+    place = look(claim.location, access)
+    if not claim.was_vacant:
+        raise _taken(claim.location)
+    if "repo" in place.names and not claim.is_locked:
+        # A build that only seemed dead may be about to publish: after this commit it cannot.
+        repository = open_any_repository(claim.location, access)
+        session = repository.writable_session("main")
+        shown = list(repository.ancestry(snapshot_id=session.snapshot_id))
+        if not (len(shown) == 1 or _is_discarded(shown[0])):
+            raise _taken(claim.location)
+        try:
+            session.commit("discarded", metadata={DISCARDED: True}, allow_empty=True)
+        except icechunk.ConflictError as error:
+            raise _taken(claim.location) from error
+        place = look(claim.location, access)
+    claim.check()
+    _delete(claim.location, access, {name for name in place.names if LAYOUT.fullmatch(name)})
+    claim.keeps = False
 
 
 @contextmanager
-def alone(location: str) -> Iterator[None]:
+def alone(location: str) -> Iterator[bool]:
     """Wait until no other process of this machine writes to a local repository.
 
     Folders have no conditional writes, so two commits at once could both succeed. The lock is the
-    folder itself, which is made for it and goes away if nothing was put into it.
+    folder itself, which is made for it and goes away if nothing was put into it. Gives False where
+    nothing is locked: in object stores, and where the file system has no locks.
     """
     url = as_url(location)
     folder = Path(url.removeprefix("file://"))
     if not url.startswith("file://") or not HAS_LOCKS or folder.is_file():
-        yield
+        yield False
         return
     made = not folder.exists()
-    handle = _lock(folder)
+    handle, is_locked = _lock(folder)
     try:
-        yield
+        yield is_locked
     finally:
         if made:
             with suppress(OSError):  # holds a repository
@@ -181,7 +309,7 @@ def alone(location: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path) -> tuple[int, bool]:
     import fcntl
 
     while True:
@@ -190,29 +318,53 @@ def _lock(folder: Path) -> int:
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # removed by another process in between
             continue
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                os.close(handle)
+                raise
+            return handle, False
         with suppress(FileNotFoundError):
             if os.fstat(handle).st_ino == folder.stat().st_ino:
-                return handle
+                return handle, True
         os.close(handle)
 
 
-def remove(location: str, access: Access) -> None:
-    """Delete what a build has put at a place that was vacant before it."""
+def _delete(location: str, access: Access, names: set[str]) -> None:
     url = as_url(location)
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://"))
-        for item in folder.iterdir() if folder.exists() else ():
-            shutil.rmtree(item, ignore_errors=True) if item.is_dir() else item.unlink()
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        rooms = {parent for name in names for parent in Path(name).parents} - {Path()}
+        for room in sorted(rooms, reverse=True):
+            with suppress(OSError):  # holds what no build has put there
+                (folder / room).rmdir()
         return
-    store, path = object_store(url, access)
-    listed = obstore.list(store, path.rstrip("/") + "/").collect()
-    if listed:
-        obstore.delete(store, [meta["path"] for meta in listed])
+    store, path = repository_store(url, access)
+    if names:
+        obstore.delete(store, [f"{path.rstrip('/')}/{name}" for name in sorted(names)])
 
 
 def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     """A repository with access to all its containers.
+
+    Raises
+    ------
+    InputError
+        If there is none, or if a container leads to what the user did not name.
+    """
+    config = find_config(location, access)
+    keys = authorization(config, location, access)
+    formats.register_codecs()
+    storage = repository_storage(location, access)
+    # With the configuration that was looked at: a server could answer otherwise the next time.
+    return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=keys)
+
+
+def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | None:
+    """What a repository says of itself.
 
     Raises
     ------
@@ -227,17 +379,13 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
     if not icechunk.Repository.exists(storage):
         raise InputError(f"{location}: no Icechunk repository is here.")
-    prefixes = list((config and config.virtual_chunk_containers) or {})
-    formats.register_codecs()
-    return icechunk.Repository.open(
-        storage, authorize_virtual_chunk_access=authorization(prefixes, access)
-    )
+    return config
 
 
 def open_repository(
     location: str, access: Access
-) -> tuple[icechunk.Repository, dict[str, Any], str]:
-    """A repository made by this tool, the metadata of all its sources, and the snapshot's id.
+) -> tuple[icechunk.Repository, icechunk.Session, Held]:
+    """A repository made by this tool, a session that shows main, and what it holds.
 
     Raises
     ------
@@ -245,9 +393,10 @@ def open_repository(
         If there is no repository, or none that this tool built.
     """
     repository = open_any_repository(location, access)
-    found = read_history(repository.ancestry(branch="main"), location)
-    if found is not None:
-        return repository, *found
+    session = repository.readonly_session("main")
+    held = read_held(repository, session, location, access)
+    if held is not None:
+        return repository, session, held
     if BUILDING in repository.list_branches():
         raise InputError(
             f"{location}: its build was stopped before its end: run the same build command again."
