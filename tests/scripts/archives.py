@@ -179,7 +179,7 @@ def truth(layout: Layout, files: tuple[Edition, ...]) -> dict[str, xr.Dataset]:
     found = {}
     for room in layout.rooms:
         parts = [_opened(layout, content)[room] for content in files]
-        if room in layout.groups or (layout.still and layout.record == "none"):
+        if room in layout.groups:
             found[room] = xr.concat(
                 [_with_record(part, layout) for part in parts],
                 dim=layout.dimension,
