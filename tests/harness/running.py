@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytest_examples import EvalExample
 
 from harness import deprecations, traps
 from harness.blocks import Block, Chain, output_lines
+from harness.reruns import VARIABLE, Killed
 
 SCRIPT_TIMEOUT = 180
 SITE_FOLDER = Path(__file__).with_name("site")
@@ -26,10 +28,12 @@ def run_chain(
     chain: Chain,
     eval_example: EvalExample,
     inject: Callable[[str | None], None] = lambda fault: None,
-) -> None:
-    """Run each block with the names that the blocks before it left.
+    prints: bool = True,
+) -> dict[str, Any]:
+    """Run each block with the names that the blocks before it left; returns the last one's.
 
     ``inject`` sets the fault that a block names, and takes it away for one that names none.
+    ``prints``: compare what is printed; a second run may say something else.
 
     Fails when a block fails, prints something else than its ``#>`` comments, does not raise though
     it should, raises another error than the one quoted below it, or uses what is deprecated.
@@ -40,19 +44,24 @@ def run_chain(
         for block in chain.blocks:
             inject(block.fault)
             with traps.watched(block):
-                names = _run_block(block, eval_example, names)
+                names = _run_block(block, eval_example, names, prints)
     finally:
         sys.modules["__main__"] = main_module
+    return names
 
 
-def _run_block(block: Block, eval_example: EvalExample, names: dict[str, Any]) -> dict[str, Any]:
+def _run_block(
+    block: Block, eval_example: EvalExample, names: dict[str, Any], prints: bool
+) -> dict[str, Any]:
     """The names after it."""
     if block.script:
-        _run_script(block)
+        _run_script(block, prints)
         return names
     with deprecations.collected() as warned:
         if block.raises:
             names = _run_raising(block, eval_example, names)
+        elif not prints:
+            names = eval_example.run(block.example, module_globals=names)
         elif eval_example.update_examples:
             names = eval_example.run_print_update(block.example, module_globals=names)
         else:
@@ -72,7 +81,7 @@ def _run_raising(block: Block, eval_example: EvalExample, names: dict[str, Any])
     pytest.fail(f"{block.fence.where}: did not raise {block.quoted_error!r}", pytrace=False)
 
 
-def _run_script(block: Block) -> None:
+def _run_script(block: Block, prints: bool) -> None:
     script = Path(block.file)
     script.write_text(block.example.source)
     environment = {**os.environ, "PYTHONPATH": str(SITE_FOLDER)}
@@ -93,6 +102,10 @@ def _run_script(block: Block) -> None:
         pytest.fail(
             f"{block.fence.where}: no end within {SCRIPT_TIMEOUT} s\n{stderr}", pytrace=False
         )
+    if process.returncode == -signal.SIGKILL and VARIABLE in os.environ:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise Killed(block.fence.where)
     if block.raises:
         if process.returncode == 0:
             pytest.fail(f"{block.fence.where}: did not raise {block.quoted_error!r}", pytrace=False)
@@ -100,7 +113,7 @@ def _run_script(block: Block) -> None:
     elif process.returncode != 0:
         pytest.fail(f"{block.fence.where}: exit {process.returncode}\n{stderr}", pytrace=False)
     expected = output_lines(block.example.source)
-    if stdout.splitlines() != expected:
+    if prints and stdout.splitlines() != expected:
         pytest.fail(
             f"{block.fence.where}: printed {stdout.splitlines()}, Markdown says {expected}",
             pytrace=False,

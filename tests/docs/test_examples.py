@@ -1,0 +1,399 @@
+"""``examples.md`` as users live with it: run again, killed, overtaken, after an expiry.
+
+Every example is tested, in its first world; a new one without doing anything. What the runs leave
+is compared with what one undisturbed run leaves, as readers see it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import eccodes
+import h5py
+import icechunk
+import pytest
+import xarray as xr
+from astropy.io import fits
+from harness import reruns
+from harness.blocks import Chain, read_chains
+from harness.reruns import Killed, Watch
+from harness.running import run_chain
+from pytest_examples import EvalExample
+
+CHAINS = read_chains(Path(__file__).parents[2] / "examples.md")
+RUNS = 40
+"""More than an example has changes; one that never gets to its end fails."""
+
+each_example = pytest.mark.parametrize("chain", CHAINS, ids=[chain.name for chain in CHAINS])
+
+
+GROWING = [
+    chain
+    for chain in CHAINS
+    if re.search(r"^def (ingest|migrate)\(", chain.blocks[0].example.source, re.MULTILINE)
+]
+"""Examples that take whatever files are there; the others publish once."""
+
+each_growing = pytest.mark.parametrize("chain", GROWING, ids=[chain.name for chain in GROWING])
+
+
+def is_script(chain: Chain) -> bool:
+    return any(block.script for block in chain.blocks)
+
+
+class Example:
+    """A chain in its world; ``changes`` and ``places`` are of its last run."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        enter_world: Callable[[str], None],
+        eval_example: EvalExample,
+        log: Path,
+    ) -> None:
+        self.chain = chain
+        self.changes: list[str] = []
+        self.parsed = 0
+        self.places: dict[str, Any] = {}
+        self._enter_world = enter_world
+        self._eval_example = eval_example
+        self._log = log
+        self.enter()
+
+    def enter(self) -> None:
+        """The world as it is before the first run."""
+        for path in Path.cwd().iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._enter_world(self.chain.worlds[0])
+
+    def run(
+        self,
+        hook: Callable[[Watch, str], None] = lambda watch, name: None,
+        script: str = "",
+        prints: bool = False,
+    ) -> dict[str, Any]:
+        """Run it; ``hook`` meets its steps, ``script`` says what befalls a script's process."""
+        self._log.write_text("")
+        try:
+            with Watch(hook) as watch, reruns.scripts_watched(self._log, script):
+                return run_chain(self.chain, self._eval_example, prints=prints)
+        finally:
+            self.changes = [*watch.changes, *self._log.read_text().split()]
+            self.parsed = watch.parsed
+            self.places |= watch.places
+            if is_script(self.chain):
+                self.places |= reruns.local_places(Path.cwd())
+
+    def act(self) -> None:
+        """What another run of the same program does, beside this one."""
+        names: dict[str, Any] = {"__name__": "__main__"}
+        for block in self.chain.blocks:
+            with redirect_stdout(StringIO()):
+                try:
+                    exec(compile(block.example.source, "the other run", "exec"), names)
+                except Exception:
+                    if not block.raises:
+                        raise
+
+    def content(self) -> dict[str, Any]:
+        return {place: reruns.content(*opened) for place, opened in self.places.items()}
+
+
+@pytest.fixture
+def example(
+    chain: Chain,
+    enter_world: Callable[[str], None],
+    eval_example: EvalExample,
+    clean_environment: Path,
+) -> Example:
+    return Example(chain, enter_world, eval_example, clean_environment.parent / "changes")
+
+
+@each_example
+def test_second_run_does_nothing(example: Example) -> None:
+    """After an expiry too, which leaves nothing of the history."""
+    example.run(prints=True)
+    assert example.changes or not example.places
+    first = example.content()
+    example.run()
+    assert example.changes == []
+    if not any(block.raises for block in example.chain.blocks):
+        assert example.parsed == 0 or not example.places
+    for storage, access in example.places.values():
+        repo = icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
+        now = datetime.now(UTC)
+        repo.expire_snapshots(now)
+        repo.garbage_collect(now)
+    example.run()
+    assert example.changes == []
+    assert example.content() == first
+
+
+@each_example
+def test_killed_runs_get_to_the_end(example: Example) -> None:
+    """Each run is killed before its second change: after the first, before and after a commit."""
+    example.run()
+    undisturbed = example.content()
+    example.enter()
+    for _ in range(RUNS):
+        try:
+            example.run(reruns.one_change, script="kill")
+        except Killed:
+            continue
+        break
+    else:
+        pytest.fail(f"{RUNS} runs did not get to the end, the last one changed {example.changes}")
+    assert example.content() == undisturbed
+
+
+NOT_FIRST = ("ConflictError", "clean prefixes")
+"""What the one that is second meets, at its commit or where it makes the repository."""
+
+
+@each_example
+def test_overtaken_runs_leave_what_one_leaves(example: Example) -> None:
+    """Another run does all its work before one of this one's steps, each in turn.
+
+    Of a script only its commit is such a step.
+    """
+    example.run()
+    undisturbed = example.content()
+    scripts = sum(block.script for block in example.chain.blocks)
+    step, is_over = 2, False
+    while not is_over:
+        example.enter()
+        acted: list[int] = []
+
+        def act(acted: list[int] = acted) -> None:
+            acted.append(1)
+            example.act()
+
+        for _ in range(scripts or 1):
+            try:
+                example.run(reruns.overtaking(step, act), script="overtake")
+            except (Exception, pytest.fail.Exception) as error:
+                found = f"{type(error).__name__} {error}"
+                assert any(text in found for text in NOT_FIRST), f"step {step}: {found}"
+        is_over = bool(scripts) or not acted
+        example.run()
+        assert example.changes == [], f"step {step}"
+        assert example.content() == undisturbed, f"step {step}"
+        step += 1
+
+
+def source_files() -> list[Path]:
+    return sorted(path for path in Path("data").rglob("*") if path.is_file())
+
+
+def without_sources(content: dict[str, Any]) -> dict[str, Any]:
+    """What a store holds, without what it says of its files' state."""
+    return {
+        place: {
+            path: {key: value for key, value in seen.items() if key != "sources"}
+            for path, seen in nodes.items()
+            if path.rpartition("/")[2] != "source"
+        }
+        for place, nodes in content.items()
+    }
+
+
+@each_growing
+def test_files_delivered_again_are_read(example: Example) -> None:
+    """The same bytes at a later time: their references do not hold any more."""
+    example.run()
+    before = example.content()
+    time.sleep(1.1)  # Icechunk compares whole seconds
+    for path in source_files():
+        path.touch()
+    with pytest.raises(icechunk.StorageError, match="has changed"):
+        example.content()
+    time.sleep(1.1)
+    example.run()
+    assert without_sources(example.content()) == without_sources(before)
+    assert example.content() != before
+    example.run()
+    assert example.changes == []
+
+
+def change_netcdf(path: Path, *groups: str) -> None:
+    with h5py.File(path, "r+") as file:
+        for name in groups:
+            file[name][...] = file[name][...][::-1]
+
+
+def change_grib(path: Path) -> None:
+    with path.open("rb") as old, path.with_suffix(".new").open("wb") as new:
+        while (handle := eccodes.codes_grib_new_from_file(old)) is not None:
+            eccodes.codes_set_values(handle, eccodes.codes_get_values(handle)[::-1].copy())
+            eccodes.codes_write(handle, new)
+            eccodes.codes_release(handle)
+    path.with_suffix(".new").replace(path)
+
+
+def change_fits(path: Path) -> None:
+    with fits.open(path, mode="update") as hdus:
+        hdus["MASK"].data = 1 - hdus["MASK"].data
+
+
+REISSUED = {
+    "5.": ("data/era5/era5_t2m_2024-01-02.nc", lambda path: change_netcdf(path, "t2m")),
+    "12.": ("data/formats/grib/ens_20240101T06.grib2", change_grib),
+    "13.": ("data/formats/fits/ccd_1.fits", change_fits),
+    "14.": (
+        "data/formats/hdf5/granule_1.nc",
+        lambda path: change_netcdf(path, "product/no2", "geolocation/time"),
+    ),
+    "15.": (
+        "data/formats/tiff/B04_2024-02-05.tif",
+        lambda path: shutil.copy(path.with_name("B04_2024-01-05.tif"), path),
+    ),
+}
+"""By the section's number: a file in the middle, and how it is issued again with other values."""
+
+
+def number_of(chain: Chain) -> str:
+    return chain.blocks[0].fence.heading.split()[1]
+
+
+def test_every_growing_example_has_a_file_that_is_issued_again() -> None:
+    """But the one on Kerchunk: its references are one thing, taken over as a whole."""
+    assert {number_of(chain) for chain in GROWING} - {"16."} == set(REISSUED)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [chain for chain in GROWING if number_of(chain) in REISSUED],
+    ids=lambda chain: chain.name,
+)
+def test_file_issued_again_replaces_its_own_steps(example: Example) -> None:
+    """What is there then is what a new store would hold."""
+    name, change = REISSUED[number_of(example.chain)]
+    example.run()
+    before = example.content()
+    time.sleep(1.1)
+    change(Path(name))
+    time.sleep(1.1)
+    example.run()
+    replaced = example.content()
+    assert without_sources(replaced) != without_sources(before)
+    for path in Path.cwd().glob("*.icechunk"):
+        shutil.rmtree(path)
+    example.run()
+    assert replaced == example.content()
+
+
+OPENED: list[str] | None = None
+
+
+def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and OPENED is not None and isinstance(arguments[0], str | os.PathLike):
+        OPENED.append(os.path.abspath(arguments[0]))
+
+
+sys.addaudithook(_note_opened)
+
+
+@each_growing
+def test_files_that_are_in_are_not_read(chain: Chain, example: Example) -> None:
+    """Neither parsed nor opened to be compared."""
+    global OPENED
+    example.chain = Chain(chain.blocks[:1])  # others may be about what is refused
+    example.run()
+    OPENED = []
+    try:
+        example.run()
+        opened = set(OPENED)
+    finally:
+        OPENED = None
+    assert example.parsed == 0
+    assert not opened & {str(path.absolute()) for path in source_files()}
+
+
+@each_example
+def test_repository_without_container_gets_one(example: Example) -> None:
+    """As ``create`` and ``open_or_create`` leave it without a configuration."""
+    example.run()
+    undisturbed = example.content()
+    example.enter()
+    for storage, _ in example.places.values():
+        icechunk.Repository.create(storage)
+    example.run()
+    assert example.content() == undisturbed
+
+
+def section(number: int) -> Chain:
+    (chain,) = [chain for chain in CHAINS if number_of(chain) == f"{number}."]
+    return chain
+
+
+@pytest.mark.parametrize("chain", [section(5)], ids=["5"])
+def test_static_coordinates_stay_coordinates(example: Example) -> None:
+    for path in Path("data").glob("era5*/*.nc"):
+        changed = path.stat().st_mtime
+        with h5py.File(path, "r+") as file:
+            file["t2m"].attrs["coordinates"] = "lsm crs"
+        os.utime(path, (changed, changed))
+    names = example.run()
+    ds = xr.open_zarr(names["repo"].readonly_session("main").store, consolidated=False)
+    assert ds.sizes["time"] == 20
+    assert {"lsm", "crs"} < set(ds.coords)
+
+
+@pytest.mark.parametrize("chain", [section(15)], ids=["15"])
+def test_reference_system_of_images_stays_a_coordinate(example: Example) -> None:
+    names = example.run()
+    ds = names["read"](names["repo"].readonly_session("main").store)
+    assert ds.sizes["time"] == 3
+    assert ds.spatial_ref.attrs == {"spatial_ref": "EPSG:32633"}
+    assert set(ds.coords) == {"time", "x", "y", "spatial_ref"}
+
+
+@pytest.mark.parametrize("chain", [section(7)], ids=["7"])
+def test_member_with_other_packing_is_refused(example: Example) -> None:
+    with h5py.File("data/ensemble/member_02.nc", "r+") as file:
+        file["tas"].attrs["scale_factor"] = 0.5
+    with pytest.raises(xr.MergeError):
+        example.run()
+    assert list(example.content().values()) == [{}]
+
+
+@pytest.mark.parametrize("chain", [section(n) for n in (5, 12, 13, 15)], ids=lambda c: c.name)
+def test_late_file_is_refused(example: Example) -> None:
+    """It would stand behind later ones; the sentence says what to do."""
+    names = example.run()
+    files = names.get("days") or names["files"]
+    if "open_repository" in names:
+        repo = names["open_repository"]("late.icechunk")
+    else:
+        storage = icechunk.local_filesystem_storage("late.icechunk")
+        icechunk.Repository.create(storage, names["config"])
+        access = names["access"]
+        repo = icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
+    names["ingest"](repo, files[1:])
+    tip = repo.lookup_branch("main")
+    with pytest.raises(ValueError, match=rf"{files[0].name}.* start a new repository"):
+        names["ingest"](repo, files)
+    assert repo.lookup_branch("main") == tip
+
+
+def test_no_branch_is_moved_without_a_guard() -> None:
+    """``from_snapshot_id`` must be a snapshot known before, not what the branch is at by then."""
+    found = []
+    for block in [block for chain in CHAINS for block in chain.blocks]:
+        for call in ast.walk(ast.parse(block.example.source)):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(".reset_branch"):
+                guards = [each.value for each in call.keywords if each.arg == "from_snapshot_id"]
+                found += [isinstance(guard, ast.Name) for guard in guards] or [False]
+    assert found
+    assert all(found)
