@@ -23,6 +23,7 @@ from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.elsewhere import leads_elsewhere
 from vzarr.find import Source
+from vzarr.limits import box_shape, boxes
 from vzarr.native import (
     COMPACT,
     TWICE,
@@ -33,6 +34,7 @@ from vzarr.native import (
 )
 from vzarr.parse import (
     CF_ENCODING,
+    DIGESTED,
     NAMED,
     ParsedFile,
     as_stored,
@@ -425,9 +427,12 @@ def _decode(raw: dict[str, xr.Variable]) -> dict[str, xr.Variable] | None:
 
 
 def _hash(dataset: h5py.Dataset) -> str:
-    values = dataset[...]
-    data = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
-    return hashlib.sha256(data).hexdigest()
+    if dataset.dtype.hasobject:
+        return hashlib.sha256(repr(dataset[...].tolist()).encode()).hexdigest()
+    found = hashlib.sha256()
+    for box in boxes(dataset.shape, box_shape(dataset.shape, dataset.dtype.itemsize, DIGESTED)):
+        found.update(dataset[box].tobytes())
+    return found.hexdigest()
 
 
 def _manifest(

@@ -667,7 +667,7 @@ def _other_values(
         return []
     found = []
     content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group) as native:
+    with open_native(content, part.file_format, part.group, part.dropped) as native:
         for name in names:
             mine, theirs = native[name].values, held[name].values
             differ = np.atleast_1d(mismatch(theirs, mine, rounding(native[name])))

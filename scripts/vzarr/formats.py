@@ -1,7 +1,8 @@
 """Which format a file is of, by its content and never by its name, and what it needs.
 
 A new format is an entry in ``FORMATS`` and a module with three functions: ``list_groups(content)``,
-``open_raw(content, group)`` (a dataset by the format's own reader, not CF-decoded) and
+``open_raw(content, group, drop)`` (a dataset by the format's own reader, not CF-decoded, which
+passes what the file declares to ``vzarr.native.check_arrays`` before it makes anything of it) and
 ``manifest_group(url, registry, content, group, drop)`` (the parser's references).
 """
 

@@ -113,6 +113,17 @@ def is_placeholder(dataset: h5py.Dataset) -> bool:
     return isinstance(label, bytes) and label.startswith(PLACEHOLDER)
 
 
+def length_of_scale(scale: h5py.Dataset) -> int:
+    """How long an unlimited dimension has become: as long as what was written along it.
+
+    As h5netcdf finds it.
+    """
+    lengths = [scale.shape[0]]
+    for reference, axis in scale.attrs.get("REFERENCE_LIST", ()):
+        lengths.append(scale.file[reference].shape[axis])
+    return max(lengths)
+
+
 def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
     """Those that say something outside of HDF5: numbers and text."""
     found = {}
