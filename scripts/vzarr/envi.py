@@ -23,7 +23,7 @@ from virtualizarr.parsers import ENVIParser
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.limits import Declared, check_text, limit
+from vzarr.limits import Declared, check_number, limit
 from vzarr.native import Content, check_arrays
 from vzarr.storage import object_store
 
@@ -74,7 +74,7 @@ def _read_header(url: str, content: Content) -> Header | None:
         return None
     if not text.startswith("ENVI"):
         return None
-    check_text(url, "header", found.meta["size"], "an ENVI header of")
+    check_number(url, "header", found.meta["size"], "bytes of its header:")
     return Header(url, parse_header(text))
 
 

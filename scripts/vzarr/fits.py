@@ -18,7 +18,7 @@ from virtualizarr.parsers import FITSParser
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.limits import Declared, check_text
+from vzarr.limits import Declared, check_number
 from vzarr.native import Content, check_arrays
 
 BLOCK, CARD = 2880, 80
@@ -120,7 +120,7 @@ def _read_cards(
                 return cards, at
             if card.startswith(SIZES) and card[8:10] == "= ":
                 cards.setdefault(card[:8].strip(), card[10:].partition("/")[0].strip())
-        check_text(content.url, "header", at - begin, "a header that does not end in its first")
+        check_number(content.url, "header", at - begin, "bytes of a header that does not end:")
     raise InputError(
         f"{content.url}: its header at byte {begin} does not end: the file is incomplete; fetch it "
         "again."

@@ -25,7 +25,7 @@ from virtualizarr.manifests.utils import copy_and_replace_metadata
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.limits import check_text
+from vzarr.limits import check_number
 from vzarr.native import Content
 from vzarr.storage import root_of
 
@@ -522,7 +522,9 @@ def _describe(content: Content, handle: Any, counts: dict[int, int]) -> Field:
     points = eccodes.codes_get_size(handle, "values")
     rows, columns = get("Nj", 0, int), get("Ni", 0, int)
     largest = max(points, rows * columns if columns not in COUNT_MISSING else rows)
-    check_text(content.url, "chunk", 8 * largest, f"the field at byte {offset} unpacks to")
+    check_number(
+        content.url, "chunk", 8 * largest, f"bytes that the field at byte {offset} unpacks to:"
+    )
     shape = (rows, columns) if rows * columns == points else (points,)
     name = get("shortName", "unknown", str)
     if name == "unknown":

@@ -26,7 +26,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from vzarr.errors import InputError
 from vzarr.find import look_up, look_up_all
-from vzarr.limits import Declared, check_text, limit
+from vzarr.limits import Declared, check_number, limit
 from vzarr.native import Content, check_arrays, detect_format, fetch
 from vzarr.storage import Access, as_url, object_store, refuse_secrets, without_secrets
 from vzarr.trust import folder_of, is_below, options_for, places_of
@@ -210,7 +210,7 @@ def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], st
                         f"than the {LONGEST_URL:,} that any server takes: make the references anew."
                     )
                 spent += length * bool(times)
-                check_text(content.url, "expansion", spent, "its templates expand to")
+                check_number(content.url, "expansion", spent, "bytes that its templates expand to:")
                 text = text.replace(form, value)
             if "{{" in text:
                 raise InputError(f"{content.url}: a template that is not defined: {text}.")

@@ -32,7 +32,7 @@ LIMITS = {
     "empty": Limit(1_000_000, "chunks in a file that it declares and does not hold"),
     "header": Limit(16 * MEBI, "bytes of a header of text"),
     "expansion": Limit(256 * MEBI, "bytes that templates of Kerchunk expand to"),
-    "depth": Limit(64, "groups within each other"),
+    "depth": Limit(64, "groups, or lists of an attribute, within each other"),
 }
 RATIO = 5000
 """Bytes of values for each byte of a file, beyond which hardly any compression gets."""
@@ -119,8 +119,8 @@ class Declared:
         return max(0, self.chunks - self.held) if self.held is not None else 0
 
 
-def excesses(array: Declared, file_size: int) -> Iterator[tuple[str, int, int, str]]:
-    """The limits that an array alone exceeds: name, its number, what is allowed, the words."""
+def excesses(array: Declared, file_size: int) -> Iterator[tuple[str, int, str]]:
+    """The limits that an array alone exceeds: their names, its numbers, and words for that."""
     found = [
         ("load", array.nbytes * array.is_loaded, "bytes, all of which are loaded as numbers"),
         ("variable", array.nbytes * array.is_written, f"bytes in a file of {file_size:,}"),
@@ -133,7 +133,7 @@ def excesses(array: Declared, file_size: int) -> Iterator[tuple[str, int, int, s
         if name == "variable":
             allowed = max(allowed, RATIO * file_size)
         if number > allowed:
-            yield name, number, allowed, words
+            yield name, number, f"declares {number:,} {words}, more than the {allowed:,} allowed"
 
 
 def check(
@@ -153,9 +153,8 @@ def check(
     needed: dict[str, int] = {}
     for array in arrays:
         known[array.path] = array
-        for name, number, allowed, words in excesses(array, file_size):
+        for name, number, sentence in excesses(array, file_size):
             needed[name] = max(number, needed.get(name, 0))
-            sentence = f"declares {number:,} {words}, more than the {allowed:,} allowed"
             sentences.setdefault(array.path, sentence)
     for name in ("chunks", "empty") if not sentences else ():
         total = sum(getattr(array, name) for array in known.values())
@@ -178,8 +177,8 @@ def check(
         )
 
 
-def check_text(url: str, name: str, found: int, what: str) -> None:
-    """Refuse a text that is longer than its limit.
+def check_number(url: str, name: str, found: int, what: str) -> None:
+    """Refuse a number above its limit; ``what`` are the words before it.
 
     Raises
     ------
@@ -190,7 +189,7 @@ def check_text(url: str, name: str, found: int, what: str) -> None:
         from vzarr.errors import InputError
 
         raise InputError(
-            f"{url}: {what} {found:,} bytes, more than the {limit(name):,} allowed: allow it with "
+            f"{url}: {what} {found:,}, more than the {limit(name):,} allowed: allow it with "
             f"{raising(name, found)} if that is right."
         )
 

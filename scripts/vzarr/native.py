@@ -24,11 +24,11 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats, hdf5_raw, wide
+from vzarr import formats, hdf5_raw, unpacking, wide
 from vzarr.elsewhere import check_folder, closed, followed
 from vzarr.errors import InputError
 from vzarr.find import look_up
-from vzarr.limits import Declared, box_shape, check, limit
+from vzarr.limits import Declared, box_shape, check, check_number, limit
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vzarr.parse import ParsedFile
 
 wide.patch_readers()
+unpacking.patch_decoders()
 
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
@@ -325,7 +326,8 @@ def is_by_netcdf(content: Content) -> bool:
     if not isinstance(content.handle, Path):
         return False
     if "by netcdf" not in content.cache:
-        content.cache["by netcdf"] = not closed(content) and _is_by_netcdf(content.handle)
+        is_safe = not closed(content) and hdf5_is_tree(content)
+        content.cache["by netcdf"] = is_safe and _is_by_netcdf(content.handle)
     return content.cache["by netcdf"]
 
 
@@ -368,7 +370,7 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
         if closed(content):
             raise ValueError("links that are not followed")
         with h5py.File(content.open(), "r") as file:
-            if not hdf5_raw.is_plain(file, group):
+            if not hdf5_is_tree(content) or not hdf5_raw.is_plain(file, group):
                 raise ValueError("a type that NetCDF does not have")
         return xr.open_dataset(
             content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
@@ -393,8 +395,40 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
     return decoded
 
 
+def hdf5_is_tree(content: Content) -> bool:
+    """Whether each group of an HDF5 file has one path.
+
+    Raises
+    ------
+    InputError
+        If groups lie deeper within each other than is allowed.
+    """
+    if "is tree" not in content.cache:
+        with h5py.File(content.open(), "r") as file:
+            is_tree, depth = hdf5_raw.walk_groups(file)
+        check_number(content.url, "depth", depth, "groups within each other:")
+        content.cache["is tree"] = is_tree
+    return content.cache["is tree"]
+
+
+def hdf5_check(content: Content, group: str, name: str) -> None:
+    """Refuse a dataset that HDF5 would unpack to more than it declares.
+
+    Raises
+    ------
+    InputError
+        With what is wrong with it.
+    """
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        stored = next((key for key in (hdf5_raw.HIDDEN + name, name) if key in room), None)
+        if stored and hdf5_raw.kind_of(room, stored) is h5py.Dataset:
+            hdf5_raw.check_contents(room[stored], content.url)
+
+
 def child_groups(content: Content) -> list[str]:
     """Names of an HDF5 file's groups below its root that hold datasets."""
+    hdf5_is_tree(content)
     names: set[str] = set()
 
     def note(name: str, item: object) -> None:
@@ -419,6 +453,10 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if kind is not h5py.Dataset:
                 continue
             reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
+            if not reason and h5py.check_vlen_dtype(room[name].dtype) in (str, bytes):
+                reason = VLEN_STRINGS  # the parser would read them, too
+            if reason == hdf5_raw.TOO_LONG:
+                raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
             if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
                 reason = "HDF5 external link: its values lie in another file"
             if reason:
@@ -482,7 +520,7 @@ def empty_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
     return box_shape(shape, 1, EMPTY_CHUNK)
 
 
-def _hdf5_declared(content: Content, group: str) -> list[Declared]:
+def hdf5_declared(content: Content, group: str) -> list[Declared]:
     """What an HDF5 file says of the datasets of one group, before any of them is read."""
     known = content.cache.setdefault("hdf5 declared", {})
     if group not in known:
@@ -498,6 +536,11 @@ def _hdf5_declared(content: Content, group: str) -> list[Declared]:
                 for name, dataset in datasets.items()
                 if dataset.shape is not None and not hdf5_raw.is_placeholder(dataset)
             ]
+            loaded = {array.path: array for array in known[group] if array.is_loaded}
+            for name, dataset in datasets.items():
+                array = loaded.get(f"{group}/{name}".lstrip("/"))
+                if array is not None and array.nbytes <= limit("load"):
+                    hdf5_raw.check_contents(dataset, content.url)
     return known[group]
 
 
@@ -578,7 +621,7 @@ def _open_netcdf3(content: Content) -> netCDF4.Dataset:
     return netCDF4.Dataset(content.url, memory=content.read())
 
 
-CHECKED = {"hdf5": _hdf5_declared, "netcdf3": _netcdf3_declared}
+CHECKED = {"hdf5": hdf5_declared, "netcdf3": _netcdf3_declared}
 """Formats that libraries open, which load coordinates: others are checked by their own modules."""
 
 
@@ -616,9 +659,17 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
         return TWICE
     if layout == h5py.h5d.CHUNKED and codes:
         masks: list[int] = []
-        dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))
+        sizes: list[int] = [0]
+
+        def note(chunk: Any) -> None:
+            masks.append(chunk.filter_mask)
+            sizes[0] = max(sizes[0], chunk.size)
+
+        dataset.id.chunk_iter(note)
         if any(masks):
             return "HDF5 chunks that skip a filter"
+        if sizes[0] > hdf5_raw.longest_chunk(dataset):
+            return hdf5_raw.TOO_LONG
     return None
 
 

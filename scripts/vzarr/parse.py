@@ -32,7 +32,7 @@ from zarr.core.dtype import get_data_type_from_native_dtype
 from vzarr import formats
 from vzarr.errors import EnvironmentFault, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source
-from vzarr.limits import Declared, box_shape, boxes, limit, raising
+from vzarr.limits import Declared, box_shape, boxes, check_number, limit, raising
 from vzarr.native import (
     VLEN_STRINGS,
     Content,
@@ -42,6 +42,7 @@ from vzarr.native import (
     empty_chunk,
     fetch,
     fingerprint,
+    hdf5_check,
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
@@ -53,6 +54,7 @@ from vzarr.native import (
 from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
 from vzarr.text import drop_options
+from vzarr.unpacking import TooLong
 
 NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
@@ -317,6 +319,7 @@ def _parse_group(
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
         parsed.dropped.update(dict.fromkeys(drop, NAMED))
+        _check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
             # A file of one group without the record dimension gets it in front of these.
@@ -417,6 +420,8 @@ def _assemble(
     for name in [name for name in native.variables if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         variables.pop(str(name), None)
+        if file_format == "hdf5" and name in copied:
+            hdf5_check(content, group, str(name))
         found = _copy(native, str(name), copied.get(name), content.url)
         if isinstance(found, str):
             unfit[path] = found
@@ -782,18 +787,20 @@ def _misread(probe: xr.Dataset, native: xr.Dataset, name: str, url: str) -> str:
     rounded = rounding(truth)
     for part in parts:
         try:
-            right = truth.isel(part).values
-        except Exception as error:
-            raise_fault(url, error)
-            return f"its native reader fails: {first_line(error)}"
-        try:
             left = reference.isel(part).values
+        except TooLong as error:  # which its native reader would unpack, too
+            raise InputError(f"{url}: {name}: {error}.") from error
         except BaseException as error:
             if not is_failure(error):
                 raise
             raise_fault(url, error)
             what = "lead to no bytes" if isinstance(error, BaseError) else "cannot be decoded"
             return f"its references {what}: {first_line(error)}"
+        try:
+            right = truth.isel(part).values
+        except Exception as error:
+            raise_fault(url, error)
+            return f"its native reader fails: {first_line(error)}"
         if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
             continue  # a virtual time: decoding is compared when the store is read back
         if left.shape != right.shape:
@@ -842,6 +849,28 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
             if isinstance(clean, str) and not isinstance(plain(value), str):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
     return notes
+
+
+def _check_nesting(url: str, dataset: xr.Dataset) -> None:
+    """Attributes of JSON may nest deeper than what writes and compares them can follow.
+
+    Raises
+    ------
+    InputError
+        With what allows them.
+    """
+    for owner in (dataset, *dataset.variables.values()):
+        for key, value in owner.attrs.items():
+            level, inner = 0, [value]
+            while inner and level <= limit("depth"):
+                inner = [
+                    item
+                    for part in inner
+                    if isinstance(part, list | tuple | dict)
+                    for item in (part.values() if isinstance(part, dict) else part)
+                ]
+                level += 1
+            check_number(url, "depth", level, f"lists within each other in the attribute {key}:")
 
 
 def plain(value: Any) -> Any:

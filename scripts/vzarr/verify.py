@@ -41,7 +41,7 @@ from vzarr.trust import naming, reaching
 from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
-BLOCK = 256 * 1024**2
+BLOCK = 128 * 1024**2
 """Bytes of a variable that are compared at a time."""
 CHUNKS = 200_000
 """Chunks that are compared at a time: each that is read takes a kilobyte meanwhile."""
