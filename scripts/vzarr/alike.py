@@ -23,6 +23,7 @@ from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.elsewhere import leads_elsewhere
 from vzarr.find import Source
+from vzarr.hdf5_raw import check_contents
 from vzarr.limits import box_shape, boxes
 from vzarr.native import (
     COMPACT,
@@ -199,6 +200,7 @@ class Layouts:
                 attributes = _native_attributes(item.attributes)
                 if attributes is None:
                     return None
+                check_contents(item.item, source.url)
                 raw[str(name)] = xr.Variable(pattern.dims, item.item[...], attributes)
                 continue
             attributes = _attributes_like(item.attributes, theirs, pattern.attrs, DECODING)
@@ -211,6 +213,7 @@ class Layouts:
                 data = ManifestArray(pattern.data.metadata, manifest)
                 variables[str(name)] = xr.Variable(pattern.dims, data, attributes)
             if path in known.values:
+                check_contents(item.item, source.url)
                 if _hash(item.item) != known.values[path]:
                     return None
                 if not is_virtual(pattern):

@@ -22,7 +22,7 @@ from zarr.registry import get_codec_class
 from vzarr.elsewhere import closed
 from vzarr.errors import InputError, raise_fault
 from vzarr.find import Source
-from vzarr.hdf5_raw import TOO_LONG
+from vzarr.hdf5_raw import TOO_LONG, check_contents
 from vzarr.limits import excesses
 from vzarr.native import (
     VLEN_STRINGS,
@@ -259,9 +259,10 @@ def _read_coordinate(
     is_time = not described.dims and " since " in str(described.encoding.get("units", ""))
     if not (is_index or is_time) or dataset.size > COORDINATE_LIMIT or dataset.dtype.kind in "OS":
         return
-    values = np.resize(dataset[...], described.shape) if dataset.size else dataset[...]
     if dataset.shape != described.shape:
         return
+    check_contents(dataset, found.source.url)
+    values = dataset[...]
     found.coordinates[path] = decoded(values, described.encoding, described.dims)
 
 

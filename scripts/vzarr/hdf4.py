@@ -204,12 +204,18 @@ def _check_structure(content: Content, path: Path) -> list[tuple[int, int, int, 
             with path.open("rb") as file:
                 content.cache["hdf4"] = _elements(file)
                 problem = _endless(file, content.cache["hdf4"])
-        except (struct.error, OverflowError):
+        except _Endless as error:
+            problem = str(error)
+        except struct.error:
             problem = "a list of its elements goes beyond its end"
         if problem:
             content.cache.pop("hdf4", None)
             raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
     return content.cache["hdf4"]
+
+
+class _Endless(Exception):
+    pass
 
 
 def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
@@ -218,7 +224,7 @@ def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
     at = 4
     while at:
         if at in seen:
-            raise OverflowError("a list that leads back to itself")
+            raise _Endless("its list of elements leads back to itself")
         seen.add(at)
         file.seek(at)
         count, at = struct.unpack(">HI", file.read(6))

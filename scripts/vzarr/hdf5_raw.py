@@ -115,11 +115,16 @@ def check_contents(dataset: h5py.Dataset, url: str) -> None:
                     raise InputError(f"{url}: {name}: {error}; fetch the file again.") from error
                 except zlib.error:
                     pass  # the reader says what is wrong with it
-    if h5py.check_vlen_dtype(dataset.dtype) in (str, bytes) and dataset.size:
+    if is_text(dataset) and dataset.size:
         total = 0
         for box in boxes(dataset.shape, box_shape(dataset.shape, 1, STRINGS)):
             total += sum(len(text) for text in np.asarray(dataset[box]).ravel())
             check_number(url, "load", total, f"{name}: the bytes of its text:")
+
+
+def is_text(dataset: h5py.Dataset) -> bool:
+    """Whether it holds strings of varying length."""
+    return not foreign(dataset) and h5py.check_vlen_dtype(dataset.dtype) in (str, bytes)
 
 
 def longest_chunk(dataset: h5py.Dataset) -> int:

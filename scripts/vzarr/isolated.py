@@ -66,14 +66,16 @@ class Reader:
             if file in self._fatal:
                 raise ReaderEnded(self._fatal[file])
             process = self._running()
-            watch = threading.Timer(self._patience, process.kill)
+            late = threading.Event()
+            watch = threading.Timer(self._patience, _give_up, (process, late))
+            watch.daemon = True
             watch.start()
             try:
                 _send(process.stdin, (function, file, arguments))
                 outcome, value = _receive(process.stdout)
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 self.close()
-                self._fatal[file] = self._how_it_ended(process.returncode, watch.finished.is_set())
+                self._fatal[file] = self._how_it_ended(process.returncode, late.is_set())
                 raise ReaderEnded(self._fatal[file]) from error
             finally:
                 watch.cancel()
@@ -102,6 +104,11 @@ class Reader:
                 stderr=None if os.environ.get("VZARR_DEBUG") else subprocess.DEVNULL,
             )
         return self._process
+
+
+def _give_up(process: subprocess.Popen, late: threading.Event) -> None:
+    late.set()
+    process.kill()
 
 
 def serve(module: str) -> None:

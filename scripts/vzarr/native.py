@@ -261,6 +261,8 @@ def open_native(
         warnings.simplefilter("ignore")
         if file_format in CHECKED:
             check_arrays(content, group, CHECKED[file_format](content, group), drop)
+        if file_format == "hdf5":
+            _check_what_is_loaded(content, group, drop)
         if quick and file_format == "hdf5" and is_by_netcdf(content):
             file_format = "netcdf4"
         try:
@@ -411,6 +413,27 @@ def hdf5_is_tree(content: Content) -> bool:
     return content.cache["is tree"]
 
 
+def _check_what_is_loaded(content: Content, group: str, drop: list[str]) -> None:
+    """Coordinates, and text, of which xarray reads all to find its type.
+
+    Raises
+    ------
+    InputError
+        If HDF5 would unpack more than a dataset declares.
+    """
+    checked = content.cache.setdefault("hdf5 contents", set())
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        for name in room:
+            known = (group, name) in checked or name in drop
+            if known or hdf5_raw.kind_of(room, name) is not h5py.Dataset:
+                continue
+            dataset = room[name]
+            if hdf5_raw.is_text(dataset) or (dataset.ndim == 1 and dataset.is_scale):
+                hdf5_raw.check_contents(dataset, content.url)
+            checked.add((group, name))
+
+
 def hdf5_check(content: Content, group: str, name: str) -> None:
     """Refuse a dataset that HDF5 would unpack to more than it declares.
 
@@ -453,7 +476,7 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if kind is not h5py.Dataset:
                 continue
             reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
-            if not reason and h5py.check_vlen_dtype(room[name].dtype) in (str, bytes):
+            if not reason and hdf5_raw.is_text(room[name]):
                 reason = VLEN_STRINGS  # the parser would read them, too
             if reason == hdf5_raw.TOO_LONG:
                 raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
@@ -536,11 +559,6 @@ def hdf5_declared(content: Content, group: str) -> list[Declared]:
                 for name, dataset in datasets.items()
                 if dataset.shape is not None and not hdf5_raw.is_placeholder(dataset)
             ]
-            loaded = {array.path: array for array in known[group] if array.is_loaded}
-            for name, dataset in datasets.items():
-                array = loaded.get(f"{group}/{name}".lstrip("/"))
-                if array is not None and array.nbytes <= limit("load"):
-                    hdf5_raw.check_contents(dataset, content.url)
     return known[group]
 
 

@@ -195,7 +195,9 @@ def _damage(file: io.BufferedIOBase) -> str:
     try:
         (at,) = struct.unpack_from(order + word, head, 8 if big else 4)
         seen: set[int] = set()
-        while at and at not in seen:
+        while at:
+            if at in seen:
+                return f"its directory at byte {at} follows itself"
             seen.add(at)
             file.seek(at)
             (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))

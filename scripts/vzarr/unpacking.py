@@ -23,6 +23,8 @@ from vzarr.limits import limit
 
 INFLATED = 1032
 """Bytes of which deflate makes one, at best."""
+PART = 16 * 1024**2
+"""Bytes that are unpacked at a time."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -32,19 +34,36 @@ class TooLong(ValueError):
 
 def patch_decoders() -> None:
     """Let numcodecs unpack no more than ``--limit chunk`` allows."""
-    numcodecs.Zlib.decode = _stopping(lambda codec: zlib.decompressobj())
-    numcodecs.BZ2.decode = _stopping(lambda codec: bz2.BZ2Decompressor())
-    numcodecs.LZMA.decode = _stopping(
-        lambda codec: lzma.LZMADecompressor(format=codec.format, filters=codec.filters)
+    if hasattr(numcodecs.Zlib.decode, "unbounded"):
+        return
+    _replace(numcodecs.Zlib, _stopping(lambda codec: zlib.decompressobj()), INFLATED)
+    _replace(numcodecs.GZip, _decode_gzip, INFLATED)
+    _replace(numcodecs.BZ2, _stopping(lambda codec: bz2.BZ2Decompressor()))
+    _replace(
+        numcodecs.LZMA,
+        _stopping(lambda codec: lzma.LZMADecompressor(codec.format, filters=codec.filters)),
     )
-    numcodecs.GZip.decode = _decode_gzip
+    # These say before how many bytes they unpack to, and make room for all of them.
     for kind, declared in (
         (numcodecs.Blosc, _blosc_length),
         (numcodecs.LZ4, _lz4_length),
         (numcodecs.Zstd, _zstd_length),
     ):
-        if not hasattr(kind.decode, "unchecked"):
-            kind.decode = _asking(kind.decode, declared)
+        _replace(kind, _asking(kind.decode, declared))
+
+
+def _replace(kind: Any, bounded: Callable[..., Any], most: int | None = None) -> None:
+    """``most``: bytes of which this compressor makes one at best; few need not be watched."""
+    unbounded = kind.decode
+
+    def decode(codec: Any, buf: Any, out: Any = None) -> Any:
+        data = ensure_bytes(buf)
+        if most is not None and len(data) * most <= limit("chunk"):
+            return unbounded(codec, data, out)
+        return bounded(codec, data, out)
+
+    decode.unbounded = unbounded
+    kind.decode = decode
 
 
 def check_deflated(data: bytes, length: int) -> None:
@@ -66,39 +85,49 @@ def check_deflated(data: bytes, length: int) -> None:
 
 
 def _stopping(make: Callable[[Any], Any]) -> Callable[..., Any]:
-    def decode(codec: Any, buf: Any, out: Any = None) -> Any:
+    """In parts, so that what is too long is never put together."""
+
+    def decode(codec: Any, data: bytes, out: Any) -> Any:
         unpacked = make(codec)
-        most = limit("chunk")
-        data = unpacked.decompress(ensure_bytes(buf), most + 1)
-        _check(len(data))
-        if not unpacked.eof:
-            raise ValueError("the compressed chunk ends too early")
-        return ndarray_copy(data, out)
+        parts, length = [], 0
+        while not unpacked.eof:
+            parts.append(unpacked.decompress(data, PART))
+            length += len(parts[-1])
+            _check(length, parts)
+            data = getattr(unpacked, "unconsumed_tail", b"")  # others keep it themselves
+            if not parts[-1] and not unpacked.eof:
+                raise ValueError("the compressed chunk ends too early")
+        return ndarray_copy(_joined(parts), out)
 
     return decode
 
 
-def _decode_gzip(codec: Any, buf: Any, out: Any = None) -> Any:
-    with gzip.GzipFile(fileobj=io.BytesIO(ensure_bytes(buf)), mode="rb") as file:
-        data = file.read(limit("chunk") + 1)
-    _check(len(data))
-    return ndarray_copy(data, out)
+def _decode_gzip(codec: Any, data: bytes, out: Any) -> Any:
+    parts, length = [], 0
+    with gzip.GzipFile(fileobj=io.BytesIO(data), mode="rb") as file:
+        while part := file.read(PART):
+            parts.append(part)
+            length += len(part)
+            _check(length, parts)
+    return ndarray_copy(_joined(parts), out)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _asking(decode: Callable[..., Any], declared: Callable[[bytes], int]) -> Callable[..., Any]:
-    """Compressors that say before how many bytes they unpack to, and make room for all of them."""
-
-    def checked(codec: Any, buf: Any, out: Any = None) -> Any:
-        data = ensure_bytes(buf)
+    def checked(codec: Any, data: bytes, out: Any) -> Any:
         _check(declared(data[:18]))
         return decode(codec, data, out)
 
-    checked.unchecked = decode
     return checked
 
 
-def _check(length: int) -> None:
+def _check(length: int, parts: list[bytes] | None = None) -> None:
     if length > limit("chunk"):
+        if parts:
+            parts.clear()  # the error keeps what it was raised among
         raise TooLong(
             f"a chunk unpacks to {length:,} bytes or more, {limit('chunk'):,} are allowed (--limit "
             "chunk=BYTES allows more)"
