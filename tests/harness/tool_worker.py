@@ -118,7 +118,7 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    importlib.import_module("virtual_zarr")
+    importlib.import_module("virtual_zarr").silence_libraries()
     for line in sys.stdin:
         function, *arguments = json.loads(line)
         module, _, name = function.partition(":")
