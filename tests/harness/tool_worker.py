@@ -118,7 +118,8 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    importlib.import_module("virtual_zarr").silence_libraries()
+    importlib.import_module("virtual_zarr")
+    importlib.import_module("vzarr.process").prepare_streams(is_silent=True)
     for line in sys.stdin:
         function, *arguments = json.loads(line)
         module, _, name = function.partition(":")
