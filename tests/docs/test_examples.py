@@ -397,3 +397,64 @@ def test_no_branch_is_moved_without_a_guard() -> None:
                 found += [isinstance(guard, ast.Name) for guard in guards] or [False]
     assert found
     assert all(found)
+
+
+OPENING = """
+```python
+import icechunk
+import zarr
+
+storage = icechunk.local_filesystem_storage("repo.icechunk")
+if not icechunk.Repository.exists(storage):
+    repo = icechunk.Repository.create(storage)
+{first}repo = icechunk.Repository.open(storage)
+{then}
+```
+"""
+APPENDING = """
+with repo.transaction("main", message="a day") as store:
+    root = zarr.open_group(store, mode="a")
+    root.attrs["days"] = [*root.attrs.get("days", []), 1]
+"""
+UNSOUND = {
+    "commits on every run": OPENING.format(first="", then=APPENDING),
+    "takes an empty repository for a full one": OPENING.format(
+        first="""    with repo.transaction("main", message="all") as store:
+        zarr.create_group(store)
+""",
+        then='zarr.open_group(repo.readonly_session("main").store, mode="r")',
+    ),
+    "looks at one tip, writes on another": OPENING.format(
+        first="",
+        then="if len(list(repo.ancestry(branch='main'))) == 1:" + APPENDING.replace("\n", "\n    "),
+    ),
+}
+"""Programs with one fault each, and the test that finds it."""
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    zip(
+        UNSOUND,
+        [
+            test_second_run_does_nothing,
+            test_killed_runs_get_to_the_end,
+            test_overtaken_runs_leave_what_one_leaves,
+        ],
+        strict=True,
+    ),
+)
+def test_unsound_program_is_found(
+    name: str,
+    check: Callable[[Example], None],
+    tmp_path: Path,
+    enter_world: Callable[[str], None],
+    eval_example: EvalExample,
+    clean_environment: Path,
+) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(UNSOUND[name])
+    (chain,) = read_chains(document)
+    example = Example(chain, enter_world, eval_example, tmp_path / "changes")
+    with pytest.raises((AssertionError, FileNotFoundError)):
+        check(example)
