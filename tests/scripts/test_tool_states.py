@@ -187,7 +187,8 @@ class Archives(RuleBasedStateMachine):
     ) -> None:
         for _ in range(fresh):
             self._deliver()
-        names = [name for name in self.archive.files if all_files or name not in self.held]
+        names = self._names()
+        names = [name for name in names if all_files or name not in self.held]
         if not names:
             return
         expected = self._after_append(names, replacing)
@@ -227,7 +228,7 @@ class Archives(RuleBasedStateMachine):
     def two_append(self, pick: int, replacing: bool) -> None:
         """Another machine appends, or follows a change, between reading and commit of the first."""
         self._deliver()
-        names = list(self.archive.files)
+        names = self._names()
         patterns = [self.archive.path(name) for name in names]
         other = names[pick % len(names)]
         first = self._after_append([other], replacing)
@@ -452,8 +453,11 @@ class Archives(RuleBasedStateMachine):
         return (content.start, name)
 
     def _pick(self, number: int) -> str:
-        names = sorted(self.archive.files)
+        names = self._names()
         return names[number % len(names)]
+
+    def _names(self) -> list[str]:
+        return sorted(self.archive.files, key=self._order)
 
     def _repo(self) -> icechunk.Repository:
         access = dict.fromkeys(self.authorized, icechunk.credentials.LocalFileSystemAccess)
