@@ -512,8 +512,8 @@ def test_store_follows_its_archive() -> None:
         Archives,
         settings=settings(
             derandomize=not at_random,
-            max_examples=200 if at_random else 16,
-            stateful_step_count=25 if at_random else 12,
+            max_examples=100 if at_random else 16,
+            stateful_step_count=20 if at_random else 12,
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
