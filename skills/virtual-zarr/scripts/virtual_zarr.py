@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vzarr.storage import Access
 
 from vzarr.errors import ending, is_failure, stopped
-from vzarr.process import check_memory, close_stdout, end_on_signals, prepare_streams
+from vzarr.process import STOPPED, check_memory, end_on_signals, finish_output, prepare_streams
 from vzarr.text import printable, write
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
@@ -45,6 +45,9 @@ examples:
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
+limits on what a file may declare; --limit NAME=VALUE, as in load=2GB, raises one, in each command
+that reads the file:
+{limits}
 exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage or other failure,
 or stopped (SIGINT, SIGTERM, SIGHUP; a second one ends at once).
 VZARR_DEBUG=1 shows tracebacks.
@@ -69,6 +72,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
         self.register("action", None, Once)
         self.register("type", None, not_empty)
+
+    def format_help(self) -> str:
+        from vzarr.limits import describe_limits
+
+        return super().format_help().replace("{limits}", "\n".join(describe_limits()))
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
@@ -120,6 +128,14 @@ def make_parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    shared.add_argument(
+        "--limit",
+        action="append",
+        type=limit,
+        default=[],
+        metavar="NAME=VALUE",
+        help="let files declare more; virtual_zarr.py --help has the names",
+    )
     remote = Parser(add_help=False)
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
@@ -250,6 +266,15 @@ def number_of_bytes(text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def limit(text: str) -> tuple[str, int]:
+    from vzarr.limits import parse_limit
+
+    try:
+        return parse_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_allow_copy(command: argparse.ArgumentParser) -> None:
@@ -607,6 +632,9 @@ def main(arguments: list[str] | None = None) -> int:
         "demo": run_demo,
     }
     place = getattr(options, "repo", options.command)
+    from vzarr.limits import set_limits
+
+    set_limits(options.limit)
     try:
         check_memory(place)
         status = commands[options.command](options)
@@ -632,6 +660,9 @@ def say(sentence: str) -> None:
 if __name__ == "__main__":
     prepare_streams(is_silent=not os.environ.get("VZARR_DEBUG"))
     end_on_signals(lambda name: say(stopped(name)))
-    ended = main()
-    close_stdout()
+    try:
+        ended = main()
+        finish_output()
+    except KeyboardInterrupt:
+        ended = STOPPED
     sys.exit(ended)

@@ -23,6 +23,8 @@ from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.elsewhere import leads_elsewhere
 from vzarr.find import Source
+from vzarr.hdf5_raw import check_contents
+from vzarr.limits import box_shape, boxes
 from vzarr.native import (
     COMPACT,
     TWICE,
@@ -33,6 +35,7 @@ from vzarr.native import (
 )
 from vzarr.parse import (
     CF_ENCODING,
+    DIGESTED,
     NAMED,
     ParsedFile,
     as_stored,
@@ -197,6 +200,7 @@ class Layouts:
                 attributes = _native_attributes(item.attributes)
                 if attributes is None:
                     return None
+                check_contents(item.item, source.url)
                 raw[str(name)] = xr.Variable(pattern.dims, item.item[...], attributes)
                 continue
             attributes = _attributes_like(item.attributes, theirs, pattern.attrs, DECODING)
@@ -209,6 +213,7 @@ class Layouts:
                 data = ManifestArray(pattern.data.metadata, manifest)
                 variables[str(name)] = xr.Variable(pattern.dims, data, attributes)
             if path in known.values:
+                check_contents(item.item, source.url)
                 if _hash(item.item) != known.values[path]:
                     return None
                 if not is_virtual(pattern):
@@ -425,9 +430,12 @@ def _decode(raw: dict[str, xr.Variable]) -> dict[str, xr.Variable] | None:
 
 
 def _hash(dataset: h5py.Dataset) -> str:
-    values = dataset[...]
-    data = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
-    return hashlib.sha256(data).hexdigest()
+    if dataset.dtype.hasobject:
+        return hashlib.sha256(repr(dataset[...].tolist()).encode()).hexdigest()
+    found = hashlib.sha256()
+    for box in boxes(dataset.shape, box_shape(dataset.shape, dataset.dtype.itemsize, DIGESTED)):
+        found.update(dataset[box].tobytes())
+    return found.hexdigest()
 
 
 def _manifest(

@@ -19,7 +19,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated, look_up
 from vzarr.groups import combine_groups, describe, stored_groups
-from vzarr.history import Held, commit_metadata, read_held, what_changed, with_more
+from vzarr.history import Held, check_unchanged, commit_metadata, read_held, what_changed, with_more
 from vzarr.ledger import read_ledger, write_ledger
 from vzarr.named import complete_named, describe_named
 from vzarr.native import fetch, is_same_content, mismatch, open_native, rounding
@@ -202,7 +202,9 @@ class _Run:
             follow_files(session.store, metadata, new.files, others, self.access)
             found.appended = [url for url in found.appended if url not in found.replaced]
         self._compare(session.store, metadata, list(todo.again), old, held, found)
-        repository.save_config()
+        check_unchanged([file.source for file in files], self.options.patterns, self.access)
+        if found.containers:
+            repository.save_config()
         # What the build counted is of the build.
         metadata = {key: metadata[key] for key in metadata if key not in ("references", "bytes")}
         write_ledger(session.store, metadata)
@@ -665,7 +667,7 @@ def _other_values(
         return []
     found = []
     content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group) as native:
+    with open_native(content, part.file_format, part.group, part.dropped) as native:
         for name in names:
             mine, theirs = native[name].values, held[name].values
             differ = np.atleast_1d(mismatch(theirs, mine, rounding(native[name])))

@@ -34,7 +34,7 @@ from vzarr.extend import extend_store
 from vzarr.find import Source, find_sources, last_updated
 from vzarr.formats import FORMATS
 from vzarr.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.history import commit_metadata, read_held, what_changed, with_more
+from vzarr.history import check_unchanged, commit_metadata, read_held, what_changed, with_more
 from vzarr.ledger import write_ledger
 from vzarr.names import check_names
 from vzarr.parse import ParsedFile, Unreadable, is_virtual, look_at
@@ -277,6 +277,9 @@ class _Build:
             ) from error
         if self.repository is None or self.metadata is None:
             raise Refused(f"No file is left to build from: {next(iter(self.left_out.values()))}")
+        written = {record["url"] for record in self.metadata["sources"]}
+        kept = [source for source in self.sources if source.url in written]
+        check_unchanged(kept, self.patterns, self.access)
         finish(self.repository, self.tip, self.claim)
         if self.resumed:  # what a stopped run wrote and never committed
             with suppress(icechunk.IcechunkError):  # harmless where it may not be deleted

@@ -22,13 +22,17 @@ from zarr.registry import get_codec_class
 from vzarr.elsewhere import closed
 from vzarr.errors import InputError, raise_fault
 from vzarr.find import Source
+from vzarr.hdf5_raw import TOO_LONG, check_contents
+from vzarr.limits import excesses
 from vzarr.native import (
     VLEN_STRINGS,
     Content,
     child_groups,
     detect_format,
     fetch,
+    hdf5_declared,
     hdf5_hazard,
+    hdf5_is_tree,
     hdf5_unwritten,
 )
 from vzarr.parse import CF_ENCODING, NATIVE_LIMIT, ParsedFile, is_virtual, nothing_in, parse_file
@@ -124,6 +128,8 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
     if closed(content):
         return None
     found = Description(source, "hdf5")
+    if not hdf5_is_tree(content):
+        return None
     with h5py.File(content.open(), "r") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with h5netcdf.File(file, "r", phony_dims="sort") as reader:
@@ -135,6 +141,11 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                     if dimension.isunlimited() and name not in found.unlimited
                 )
                 unwritten = hdf5_unwritten(content, group) if _is_large(file, group) else {}
+                too_large = {
+                    array.path: "; ".join(sentences)
+                    for array in hdf5_declared(content, group)
+                    if (sentences := [words for *_, words in excesses(array, content.size)])
+                }
                 bounds: set[str] = set()
                 for name, variable in room.variables.items():
                     path = f"{group}/{name}".lstrip("/")
@@ -145,6 +156,8 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                     if name in unwritten and unwritten[name].is_index:
                         described.storage = "dropped"
                         described.reason = "a coordinate of which nothing was ever written"
+                    if path in too_large and described.storage != "dropped":
+                        described.storage, described.reason = "dropped", too_large[path]
                     found.variables[path] = described
                     _read_coordinate(found, path, name, described, dataset)
                     if described.storage == "loaded":
@@ -208,7 +221,8 @@ def _describe_dataset(name: str, variable, dataset: h5py.Dataset, unwritten: boo
         described.storage = "loaded"
     elif reason and not unwritten:
         too_large = dataset.nbytes > NATIVE_LIMIT
-        described.storage, described.reason = "dropped" if too_large else "native", reason
+        is_out = too_large or reason == TOO_LONG
+        described.storage, described.reason = "dropped" if is_out else "native", reason
         if too_large:
             described.reason += f"; too large to copy ({dataset.nbytes // 1024**2} MB)"
     elif dataset.chunks:
@@ -245,9 +259,10 @@ def _read_coordinate(
     is_time = not described.dims and " since " in str(described.encoding.get("units", ""))
     if not (is_index or is_time) or dataset.size > COORDINATE_LIMIT or dataset.dtype.kind in "OS":
         return
-    values = np.resize(dataset[...], described.shape) if dataset.size else dataset[...]
     if dataset.shape != described.shape:
         return
+    check_contents(dataset, found.source.url)
+    values = dataset[...]
     found.coordinates[path] = decoded(values, described.encoding, described.dims)
 
 

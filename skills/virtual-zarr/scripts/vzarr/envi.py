@@ -6,11 +6,11 @@ The image is called ``image``, its axes are in the file's order. Coordinates com
 from __future__ import annotations
 
 import gzip
+import io
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import obstore
@@ -23,10 +23,9 @@ from virtualizarr.parsers import ENVIParser
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
+from vzarr.limits import Declared, check_number, limit
+from vzarr.native import Content, check_arrays
 from vzarr.storage import object_store
-
-if TYPE_CHECKING:
-    from vzarr.native import Content
 
 NAME = "image"
 AXES = {"bsq": ("band", "y", "x"), "bil": ("y", "band", "x"), "bip": ("y", "x", "band")}
@@ -67,33 +66,70 @@ def find_header(content: Content) -> Header | None:
 
 def _read_header(url: str, content: Content) -> Header | None:
     store, path = object_store(url, content.access)
+    most = limit("header")
     try:
-        text = bytes(obstore.get(store, path).bytes()).decode("utf-8", "replace")
+        found = obstore.get(store, path, options={"range": (0, most + 1)})
+        text = bytes(found.bytes()).decode("utf-8", "replace")
     except (OSError, BaseError):  # asked for on suspicion: some servers refuse what is not there
         return None
-    return Header(url, parse_header(text)) if text.startswith("ENVI") else None
+    if not text.startswith("ENVI"):
+        return None
+    check_number(url, "header", found.meta["size"], "bytes of its header:")
+    return Header(url, parse_header(text))
 
 
 def parse_header(text: str) -> dict[str, str]:
-    """Fields of a header, their names in small letters; ``{…}`` may go over several lines."""
-    found = re.findall(r"^([^=;\n]+)=\s*(\{[^}]*\}|[^\n]*)", text, flags=re.MULTILINE)
-    return {name.strip().lower(): value.strip() for name, value in found}
+    """Fields of a header, their names in small letters; ``{…}`` may go over several lines.
+
+    Each character is looked at once or twice: headers of others may be long and never close.
+    """
+    fields: dict[str, str] = {}
+    last_close = text.rfind("}")
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        name, sign, value = text[at:end].partition("=")
+        at = end + 1
+        if not sign or ";" in name or not name.strip():
+            continue
+        begin = _behind_space(text, end - len(value))
+        if begin < last_close and text[begin] == "{":
+            close = text.index("}", begin)
+            value = text[begin : close + 1]
+            end = text.find("\n", close)
+            at = len(text) if end < 0 else end + 1
+        fields[name.strip().lower()] = value.strip()
+    return fields
+
+
+def _behind_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def list_groups(content: Content) -> list[str]:
     return [""]
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     header = find_header(content)
     assert header is not None, "sniff found it"
     fields = header.fields
     dtype, shape, dims = _layout(header)
     start = _number(header, "header offset", 0)
     compressed = _number(header, "file compression", 0) == 1
-    whole = gzip.decompress(content.read()[start:]) if compressed else None
-    size = len(whole) if whole is not None else _size(content) - start
     needed = math.prod(shape) * dtype.itemsize
+    declared = [Declared(NAME, shape, dtype.itemsize, unpacked=needed * compressed)]
+    declared += [
+        Declared(dim, (size,), 8, is_loaded=True)
+        for dim, size in zip(dims, shape, strict=True)
+        if dim in "xy" and "map info" in fields
+    ]
+    check_arrays(content, group, declared, drop)
+    whole = _unpack(content, start, needed) if compressed else None
+    size = len(whole) if whole is not None else _size(content) - start
     if size < needed:
         raise InputError(
             f"{content.url}: {header.url} says {needed} bytes, the file has {size}: fetch it again."
@@ -114,7 +150,16 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
     image = lazy_variable(dims, shape, dtype.newbyteorder("="), read, attributes)
     reasons = content.cache.setdefault("reasons", {})
     reasons["wavelength"] = "from the header"
-    return xr.Dataset({NAME: image}, _coordinates(fields, dict(zip(dims, shape, strict=True))))
+    coordinates = _coordinates(fields, dict(zip(dims, shape, strict=True)))
+    return xr.Dataset({NAME: image}, {k: v for k, v in coordinates.items() if k not in drop})
+
+
+def _unpack(content: Content, start: int, needed: int) -> bytes:
+    """As many bytes of a compressed file as its header declares, however many it would give."""
+    with gzip.open(io.BytesIO(memoryview(content.read())[start:])) as file:
+        data = file.read(needed)
+        content.cache["more packed"] = bool(file.read(1))
+    return data
 
 
 def _read_outer(
@@ -139,6 +184,9 @@ def manifest_group(
         return ManifestGroup()
     header = find_header(content)
     assert header is not None, "sniff found it"
+    if content.cache.get("more packed"):
+        # A reader through the reference would have to unpack all of it.
+        raise ValueError("the file unpacks to more bytes than its header says")
     store, path = registry.resolve(header.url)
     if isinstance(store, MemoryStore):  # holds the data file only
         origin, _ = object_store(header.url, content.access)
@@ -172,9 +220,12 @@ def _layout(header: Header) -> tuple[np.dtype, tuple[int, ...], tuple[str, ...]]
 def _number(header: Header, name: str, default: int | None = None) -> int:
     text = header.fields.get(name, default)
     try:
-        return int(text)
+        number = int(text)
     except (TypeError, ValueError):
         raise InputError(f"{header.url}: {name} is {text!r}, not a number.") from None
+    if number < 0:
+        raise InputError(f"{header.url}: {name} is {number}, which counts nothing.")
+    return number
 
 
 def _size(content: Content) -> int:

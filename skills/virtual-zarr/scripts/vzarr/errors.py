@@ -46,8 +46,8 @@ _ADVICE = {
     errno.EDQUOT: "the disk quota is used up: make room and run it again",
     errno.EFBIG: "the file would be longer than the limit of this process (ulimit -f)",
     errno.EROFS: "the file system is read-only: name another place",
-    errno.EACCES: "permission was denied: give this user the right to it, or name another place",
-    errno.EPERM: "permission was denied: give this user the right to it, or name another place",
+    errno.EACCES: "permission was denied: give this user the right to it",
+    errno.EPERM: "permission was denied: give this user the right to it",
     errno.EIO: "the disk or the network file system failed: look into it and run it again",
 }
 _OF_A_FILE = {*_ADVICE} - {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
@@ -69,6 +69,15 @@ _WORDS = {
 }
 """How libraries that hide the number say it: HDF5, Rust, NumPy."""
 
+_NETWORK = re.compile(
+    r"dispatch failure|error sending request|streaming error|error reading a body|"
+    r"error decoding response body|peer closed connection|connection (reset|refused|closed)|"
+    r"connection (was|is) (reset|closed)|timed? ?out|slow ?down|internalerror|"
+    r"50[0234] (internal|bad|service|gateway)|service unavailable|dns error|"
+    r"failed to lookup address|name resolution|no route to host|network is unreachable"
+)
+"""How HTTP clients say that a request got no answer, or one of a server in trouble."""
+
 
 def is_failure(error: BaseException) -> bool:
     """Whether something failed, and nobody asked to stop. A panic of Rust is no ``Exception``."""
@@ -83,6 +92,11 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
     for cause in _chain(error):
         if isinstance(cause, EnvironmentFault):
             return cause
+        if drifted := re.search(r"(?:clock has drifted: |timestamp ordering\. )(.*)", str(cause)):
+            return EnvironmentFault(
+                f"{place}: the clock of this machine is not that of the storage, or goes back "
+                f"behind the last commit: set it and run it again ({drifted[1]})."
+            )
         if isinstance(cause, MemoryError):
             return EnvironmentFault(f"{place}: {_ADVICE[errno.ENOMEM]}.")
         kind = type(cause).__name__
@@ -100,6 +114,12 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
         number = cause.errno if isinstance(cause, OSError) else None
         if number not in _ADVICE:
             text = str(cause).lower()
+            if isinstance(cause, ConnectionError | TimeoutError) or _NETWORK.search(text):
+                first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+                return EnvironmentFault(
+                    f"{place}: the storage or the way to it fails: {first.rstrip('.')}. Run it "
+                    "again when it is back."
+                )
             number = next((code for words, code in _WORDS.items() if words in text), None)
         if number is not None:
             kind = AccessDenied if number in _DENIED else EnvironmentFault
@@ -131,6 +151,11 @@ def ending(error: BaseException, place: str) -> tuple[str, int]:
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in _OF_A_FILE:
             place = cause.filename if isinstance(cause.filename, str) else place
+        if type(cause).__name__ == "RepositoryNotFoundError":
+            return (
+                f"{place}: the repository was removed while this ran. Remove what lies there "
+                "still, and build it again."
+            ), 3
     if fault := environment_fault(place, error):
         return str(fault), 3
     first = (str(error).strip().splitlines() or [""])[0]

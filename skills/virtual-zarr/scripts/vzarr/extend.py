@@ -33,7 +33,7 @@ def extend_store(
     for group in growing:
         dataset = datasets[group]
         static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
-        more = dataset.drop_vars(static)
+        more = dataset.drop_vars(static).copy(deep=False)  # the files keep what they say
         room = zarr.open_group(store, path=group, mode="r+")
         coordinates = room.attrs.get("coordinates")
         more.attrs = shared_with(room, more.attrs)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import math
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,12 @@ from virtualizarr.parsers import FITSParser
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.native import Content
+from vzarr.limits import Declared, check_number
+from vzarr.native import Content, check_arrays
 
+BLOCK, CARD = 2880, 80
+"""Bytes."""
+SIZES = ("BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS")
 COMMENTS = ("COMMENT", "HISTORY", "")
 
 
@@ -27,12 +35,12 @@ def list_groups(content: Content) -> list[str]:
         return ["", *(name for name, hdu in named if _is_table(hdu) and _size(hdu))]
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     hdus = _open(content)
-    named = dict(_named(hdus))
+    named = {name: hdu for name, hdu in _named(hdus) if group or name not in drop}
     reasons = content.cache.setdefault("reasons", {})
     if group:
-        variables, ragged = _columns(group, named[group])
+        variables, ragged = _columns(group, named[group], drop)
         unfit = content.cache.setdefault("unfit", {})
         for name in ragged:
             unfit[f"{group}/{name}"] = "is a FITS column of arrays of varying length"
@@ -46,6 +54,7 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
             elif not hdu.is_image and not hasattr(hdu, "columns") and _size(hdu):
                 unfit[name] = "is an extension that FITS does not define"
         images = {name: hdu for name, hdu in named.items() if _is_image(hdu) and _size(hdu)}
+        check_arrays(content, group, [_declared(name, hdu) for name, hdu in images.items()])
         variables = {name: _image(name, hdu) for name, hdu in images.items()}
         for name, hdu in images.items():
             if _is_compressed(hdu):
@@ -68,7 +77,73 @@ def manifest_group(
 
 
 def _open(content: Content) -> fits.HDUList:
+    _check_header(content)
     return fits.open(content.open(), memmap=True, do_not_scale_image_data=True)
+
+
+def _check_header(content: Content) -> None:
+    """astropy reads a header until it ends, which may be never: the first, or that of an extension.
+
+    Raises
+    ------
+    InputError
+        If one is longer than ``vzarr.limits`` allow, or the file ends in it.
+    """
+    if content.cache.get("headers end"):
+        return
+    handle = content.open()
+    with handle.open("rb") if isinstance(handle, Path) else nullcontext(handle) as file:
+        size = file.seek(0, 2)
+        at = 0
+        while at < size:
+            cards, at = _read_cards(content, file, at, size)
+            try:
+                at += _data_length(cards)
+            except ValueError:
+                break  # astropy says what is wrong with it
+    content.cache["headers end"] = True
+
+
+def _read_cards(
+    content: Content, file: io.BufferedIOBase, at: int, size: int
+) -> tuple[dict[str, str], int]:
+    """The cards that tell how long the data are, and where these begin."""
+    cards: dict[str, str] = {}
+    begin = at
+    file.seek(at)
+    while at < size:
+        block = file.read(BLOCK)
+        at += BLOCK
+        for start in range(0, len(block), CARD):
+            card = block[start : start + CARD].decode("latin-1")
+            if card.rstrip() == "END":
+                return cards, at
+            if card.startswith(SIZES) and card[8:10] == "= ":
+                cards.setdefault(card[:8].strip(), card[10:].partition("/")[0].strip())
+        check_number(content.url, "header", at - begin, "bytes of a header that does not end:")
+    raise InputError(
+        f"{content.url}: its header at byte {begin} does not end: the file is incomplete; fetch it "
+        "again."
+    )
+
+
+def _data_length(cards: dict[str, str]) -> int:
+    """Bytes of data behind a header, in whole blocks."""
+    count = int(cards.get("NAXIS", 0))
+    axes = [int(cards[f"NAXIS{n + 1}"]) if f"NAXIS{n + 1}" in cards else 0 for n in range(count)]
+    if axes and not axes[0] and cards.get("GROUPS") == "T":
+        axes = axes[1:]
+    values = math.prod(axes) if axes else 0
+    values = int(cards.get("GCOUNT", 1)) * (int(cards.get("PCOUNT", 0)) + values)
+    length = abs(int(cards.get("BITPIX", 8))) // 8 * values
+    if length < 0:
+        raise ValueError("a negative size")
+    return -(-length // BLOCK) * BLOCK
+
+
+def _declared(name: str, hdu: Any) -> Declared:
+    axes = tuple(hdu.header[f"NAXIS{n}"] for n in range(hdu.header["NAXIS"], 0, -1))
+    return Declared(name, axes, abs(hdu.header["BITPIX"]) // 8)
 
 
 def _named(hdus: fits.HDUList) -> list[tuple[str, Any]]:
@@ -83,8 +158,8 @@ def _named(hdus: fits.HDUList) -> list[tuple[str, Any]]:
 def _size(hdu: Any) -> int:
     axes = [hdu.header[f"NAXIS{n + 1}"] for n in range(hdu.header["NAXIS"])]
     if _is_random(hdu):
-        return hdu.header["GCOUNT"] * (hdu.header["PCOUNT"] + int(np.prod(axes[1:])))
-    return int(np.prod(axes)) if axes else 0
+        return hdu.header["GCOUNT"] * (hdu.header["PCOUNT"] + math.prod(axes[1:]))
+    return math.prod(axes) if axes else 0
 
 
 def _is_image(hdu: Any) -> bool:
@@ -148,11 +223,16 @@ def _check_length(content: Content, name: str, hdu: Any) -> None:
         )
 
 
-def _columns(group: str, hdu: Any) -> tuple[dict[str, xr.Variable], list[str]]:
+def _columns(group: str, hdu: Any, drop: list[str]) -> tuple[dict[str, xr.Variable], list[str]]:
     """The columns that are arrays, and the names of those that are not."""
     variables = {}
     ragged = []
     for column in hdu.columns:
+        if column.name in drop:
+            continue
+        if re.match("[0-9]*[PQ]", str(column.format)):  # each row may repeat the same large part
+            ragged.append(column.name)
+            continue
         values = np.asarray(hdu.data[column.name])
         if values.dtype == object:
             ragged.append(column.name)

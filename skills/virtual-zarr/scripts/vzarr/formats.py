@@ -1,7 +1,8 @@
 """Which format a file is of, by its content and never by its name, and what it needs.
 
 A new format is an entry in ``FORMATS`` and a module with three functions: ``list_groups(content)``,
-``open_raw(content, group)`` (a dataset by the format's own reader, not CF-decoded) and
+``open_raw(content, group, drop)`` (a dataset by the format's own reader, not CF-decoded, which
+passes what the file declares to ``vzarr.native.check_arrays`` before it makes anything of it) and
 ``manifest_group(url, registry, content, group, drop)`` (the parser's references).
 """
 
@@ -182,13 +183,19 @@ def _is_zipped_zarr(content: Content) -> bool:
     import zipfile
 
     with zipfile.ZipFile(content.open()) as archive:
-        members = archive.infolist()
+        members, room = archive.infolist(), archive.start_dir
     if not {"zarr.json", ".zgroup", ".zmetadata"} & {member.filename for member in members}:
         return False
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise InputError(
             f"{content.url}: a zip archive of Zarr whose members are compressed: "
             f"{_WHOLE.format('zip it again without compression (zip -0)')}."
+        )
+    held = sum(member.compress_size for member in members)
+    if held > room or any(member.compress_size != member.file_size for member in members):
+        raise InputError(
+            f"{content.url}: a zip archive whose members overlap ({held:,} bytes of them in "
+            f"{room:,}): it is damaged; fetch it again."
         )
     return True
 

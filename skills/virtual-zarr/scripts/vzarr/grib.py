@@ -25,6 +25,7 @@ from virtualizarr.manifests.utils import copy_and_replace_metadata
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
+from vzarr.limits import check_number
 from vzarr.native import Content
 from vzarr.storage import root_of
 
@@ -33,6 +34,13 @@ APART = "unread"
 OF_ONE_MESSAGE = ("reference_date", "forecast_date", "forecast_end_date", "fixed_surface_value")
 """Attributes by gribberish that hold for one message."""
 MISSING = 1e100
+SHORTEST = {1: 21, 2: 5, 3: 14, 4: 9, 5: 11, 6: 6, 7: 5}
+"""Bytes that a section of edition 2 has at least, by its number."""
+BEFORE = {(1, 3), (7, 2), (7, 3), (7, 4)}
+"""Sections that follow one another beside those whose numbers do: the second may be left out, and a
+message of several fields repeats from the second, the third or the fourth."""
+COUNT_MISSING = (2**31 - 1, 2**32 - 1)
+"""What stands for the number of columns of a grid whose rows have several."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def list_groups(content: Content) -> list[str]:
     return ["", *(path for path in survey.groups if path), *survey.apart]
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     survey = _survey(content)
     if group in survey.apart:
         return _fields_apart(content, group, survey)
@@ -356,6 +364,39 @@ def _fields_apart(content: Content, group: str, survey: Survey) -> xr.Dataset:
     return xr.Dataset({first.name: values}, coordinates)
 
 
+def _check_structure(content: Content) -> None:
+    """ecCodes never ends, or ends the process, where a section's length is none.
+
+    Raises
+    ------
+    InputError
+        If the sections of a message do not add up to it.
+    """
+    data = bytes(_bytes(content))
+    at = data.find(b"GRIB")
+    while 0 <= at < len(data) - 8:
+        end = at + 4
+        if data[at + 7] == 2:
+            end = at + int.from_bytes(data[at + 8 : at + 16], "big")
+            if not (at + 16 < end <= len(data) and _adds_up(data, at + 16, end)):
+                raise InputError(
+                    f"{content.url}: the message at byte {at} is damaged; fetch the file again."
+                )
+        at = data.find(b"GRIB", end)
+
+
+def _adds_up(data: bytes, at: int, end: int) -> bool:
+    """Whether sections of edition 2 lie one behind another, in an order that can be."""
+    last = 0
+    while at + 5 <= end - 4:
+        length, number = int.from_bytes(data[at : at + 4], "big"), data[at + 4]
+        follows = number == last + 1 or (last, number) in BEFORE
+        if length < SHORTEST.get(number, at + end) or not follows:
+            return False
+        at, last = at + length, number
+    return at == end - 4 and last == 7 and data[at:end] == b"7777"
+
+
 def _all_fields(content: Content) -> list[Field]:
     """All fields of the file.
 
@@ -364,6 +405,7 @@ def _all_fields(content: Content) -> list[Field]:
     InputError
         If a message lies between them that ecCodes passes over, as it does with damaged ones.
     """
+    _check_structure(content)
     found = [item for item, _ in _messages(content)]
     data, end = _bytes(content), 0
     spans = {item.offset: item.offset + item.length for item in found}
@@ -479,6 +521,10 @@ def _describe(content: Content, handle: Any, counts: dict[int, int]) -> Field:
         time = np.datetime64("NaT", "ns")
     points = eccodes.codes_get_size(handle, "values")
     rows, columns = get("Nj", 0, int), get("Ni", 0, int)
+    largest = max(points, rows * columns if columns not in COUNT_MISSING else rows)
+    check_number(
+        content.url, "chunk", 8 * largest, f"bytes that the field at byte {offset} unpacks to:"
+    )
     shape = (rows, columns) if rows * columns == points else (points,)
     name = get("shortName", "unknown", str)
     if name == "unknown":

@@ -6,34 +6,35 @@ reader here knows them, and a note names how many there are.
 
 from __future__ import annotations
 
+import math
 import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import kerchunk.hdf4
 import numpy as np
-import pyhdf.VS  # noqa: F401  (gives HDF its vstart)
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
-from pyhdf.error import HDF4Error
-from pyhdf.HDF import HDF
-from pyhdf.SD import SD
 from virtualizarr.manifests import ManifestGroup
-from virtualizarr.parsers import HDF4Parser
+from virtualizarr.parsers import hdf4 as virtualizarr_hdf4
 
 from vzarr.elsewhere import check_hdf4
+from vzarr.errors import InputError
+from vzarr.isolated import Reader
 from vzarr.lazy import lazy_variable
-from vzarr.native import Content
+from vzarr.limits import Declared
+from vzarr.native import Content, check_arrays
 
 TABLES = "vdata"
-TYPES = {
-    **{3: "u1", 4: "S1", 5: "f4", 6: "f8", 20: "i1", 21: "u1"},
-    **{22: "i2", 23: "u2", 24: "i4", 25: "u4", 26: "i8", 27: "u8"},
-}
-"""HDF4's number types and those of NumPy."""
+LINKED, CHUNKED, SPECIAL = 1, 5, 0x4000
+"""Codes of elements that are kept in pieces, and the bit of a tag that says that a code follows."""
+LINK = 20
+"""Tag of the lists of an element's pieces."""
+RANK = 32
+"""Dimensions that HDF4 allows."""
 INTERNAL = ("Attr0.0", "Var0.0", "Dim0.0", "DimVal", "UDim0.0", "CDF0.0", "CoordVar", "SDSVar")
 INTERNAL += ("RI0.0", "RIG0.0", "RIATTR", "_HDF_CHK_TBL")
 """How the classes of tables begin in which HDF4 keeps its own affairs."""
@@ -41,10 +42,14 @@ RASTER = {202, 302, 306}
 """Tags of raster images: RI8, RI and RIG."""
 
 
+_pyhdf = Reader("vzarr.hdf4_reader", "HDF4")
+
+
 def list_groups(content: Content) -> list[str]:
     with _local(content) as path:
+        tags = [tag for tag, *_ in _check_structure(content, path)]
         tables = _tables(path)
-        images = _count(path, {306}) or _count(path, RASTER)
+    images = tags.count(306) or sum(tag in RASTER for tag in tags)
     if images:
         note = f"{images} raster images that no reader here knows (hdp dumpgr, gdal_translate)"
         content.cache.setdefault("notes", []).append(f"left out: {note}")
@@ -52,46 +57,82 @@ def list_groups(content: Content) -> list[str]:
     return ["", *tables]
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
-    if group:
-        with _local(content) as path:
-            reference = _tables(path)[group]
-            variables = _columns(path, reference)
-        for name in variables:
-            content.cache.setdefault("reasons", {})[f"{group}/{name}"] = "a column of an HDF4 table"
-        return xr.Dataset(variables)
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     place = _local(content)
     path = place.__enter__()
     try:
-        file = SD(str(path))
-    except HDF4Error as error:
+        _check_structure(content, path)
+        if group:
+            dataset = xr.Dataset(_columns(content, path, group, drop))
+        else:
+            dataset = _open_datasets(content, path, drop)
+    except BaseException:
         place.__exit__(None, None, None)
-        raise ValueError(f"pyhdf cannot read it: {error}") from error
-
-    def close() -> None:
-        file.end()
-        place.__exit__(None, None, None)
-
-    try:
-        variables = {}
-        for name, index in _names(file, content).items():
-            variables[name] = _variable(file, index)
-        attributes = {key: _plain(value) for key, value in file.attributes().items()}
-    except HDF4Error as error:
-        close()
-        raise ValueError(f"pyhdf cannot read it: {error}") from error
-    dataset = xr.Dataset(_own_lengths(variables), attrs=attributes)
-    dataset.set_close(close)
+        raise
+    dataset.set_close(lambda: place.__exit__(None, None, None))
     return dataset
+
+
+def _open_datasets(content: Content, path: Path, drop: list[str]) -> xr.Dataset:
+    found, attributes = _pyhdf.call("datasets", path)
+    named: dict[str, tuple[int, dict[str, Any]]] = {}
+    for index, item in enumerate(found):
+        name = item["name"]
+        if name in named:  # a name that comes again gets the index behind it
+            name = f"{name}_{index}"
+            reason = "another dataset has the same name"
+            content.cache.setdefault("reasons", {})[name] = reason
+        named[name] = index, item
+    declared = [
+        Declared(
+            name,
+            item["shape"],
+            np.dtype(item["dtype"]).itemsize,
+            is_loaded=item["dims"] == (name,),
+        )
+        for name, (_, item) in named.items()
+    ]
+    check_arrays(content, "", declared, drop)
+    variables = {
+        name: _variable(path, index, item)
+        for name, (index, item) in named.items()
+        if name not in drop
+    }
+    return xr.Dataset(_own_lengths(variables), attrs=attributes)
 
 
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
 ) -> ManifestGroup:
+    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
     if group:
         return ManifestGroup()
     kerchunk.hdf4.dtypes.update({5: ">f4", 6: ">f8"})  # kerchunk 0.2.10 swaps their bytes
-    return HDF4Parser(skip_variables=drop)(url=url, registry=registry)._group
+    found, attributes = virtualizarr_hdf4._decode(url, {})
+    for name, value in list(found.items()):
+        if isinstance(value, dict):
+            continue
+        del found[name]
+        if not name.startswith(virtualizarr_hdf4._ODL_METADATA_PREFIXES):
+            attributes[name] = value.tolist() if isinstance(value, np.generic) else value
+    wanted = {name: variable for name, variable in found.items() if name not in drop}
+    for name, variable in wanted.items():
+        if "dims" not in variable:
+            raise NotImplementedError(f"{name} is an HDF4 group in a group")
+    check_arrays(content, "", [_chunks_of(name, found) for name, found in wanted.items()])
+    place = Path.cwd().as_uri()
+    arrays = {
+        name: virtualizarr_hdf4._manifestarray(name, variable, url, place)
+        for name, variable in wanted.items()
+    }
+    return ManifestGroup(arrays=arrays, attributes=attributes)
+
+
+def _chunks_of(name: str, variable: dict[str, Any]) -> Declared:
+    shape, held = tuple(variable["dims"]), len(variable.get("refs", ()))
+    chunk = tuple(variable.get("chunks", shape))
+    size = np.dtype(variable["dtype"]).itemsize
+    return Declared(name, shape, size, chunk, held, unpacked=math.prod(chunk) * size * (held > 1))
 
 
 @contextmanager
@@ -108,57 +149,31 @@ def _local(content: Content) -> Iterator[Path]:
         yield path
 
 
-def _names(file: SD, content: Content) -> dict[str, int]:
-    """Index of each dataset by its name; a name that comes again gets the index behind it."""
-    names: dict[str, int] = {}
-    for index in range(file.info()[0]):
-        dataset = file.select(index)
-        name = dataset.info()[0]
-        dataset.endaccess()
-        if name in names:
-            name = f"{name}_{index}"
-            reason = "another dataset has the same name"
-            content.cache.setdefault("reasons", {})[name] = reason
-        names[name] = index
-    return names
-
-
-def _variable(file: SD, index: int) -> xr.Variable:
-    dataset = file.select(index)
-    _, _, shape, kind, _ = dataset.info()
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if kind not in TYPES:
-        raise ValueError(f"an HDF4 number type that is not known here: {kind}")
-    dtype = np.dtype(TYPES[kind])
-    dims = [dataset.dim(axis).info()[0] for axis in range(len(shape))]
-    dims = [dim.replace(":", "_").replace("/", "_") for dim in dims]
-    attributes = {key: _plain(value) for key, value in dataset.attributes().items()}
-    kept: list[np.ndarray] = []
+def _variable(path: Path, index: int, item: dict[str, Any]) -> xr.Variable:
+    shape, dtype = item["shape"], item["dtype"]
 
     def read(key: tuple) -> np.ndarray:
-        if not kept:
-            empty = 0 in shape
-            values = np.empty(shape, dtype) if empty else np.asarray(dataset.get())
-            kept.append(values.reshape(shape).astype(dtype, copy=False))
-        return kept[0][key]
+        ranges = [
+            range(*part.indices(size)) if isinstance(part, slice) else range(part, part + 1)
+            for part, size in zip(key, shape, strict=True)
+        ]
+        start = [min(wanted, default=0) for wanted in ranges]
+        stop = [max(wanted, default=-1) + 1 for wanted in ranges]
+        count = [max(0, last - first) for first, last in zip(start, stop, strict=True)]
+        values = _pyhdf.call("read", path, index, start, count, dtype)
+        inner = (
+            slice(None, None, wanted.step) if isinstance(part, slice) else 0
+            for part, wanted in zip(key, ranges, strict=True)
+        )
+        return values[tuple(inner)]
 
-    return lazy_variable(tuple(dims), shape, dtype, read, attributes)
+    return lazy_variable(item["dims"], shape, np.dtype(dtype), read, item["attributes"])
 
 
 def _tables(path: Path) -> dict[str, int]:
     """The reference number of each table that a user made, by its group."""
-    try:
-        file = HDF(str(path))
-        tables = file.vstart()
-        try:
-            listed = tables.vdatainfo()
-        finally:
-            tables.end()
-            file.close()
-    except HDF4Error:
-        return {}
     found: dict[str, int] = {}
-    for name, kind, reference, records, fields, *_ in listed:
+    for name, kind, reference, records, fields in _pyhdf.call("tables", path):
         if not records or not fields or kind.startswith(INTERNAL):
             continue
         group = f"{TABLES}/{name.replace('/', '_').strip() or reference}"
@@ -166,50 +181,79 @@ def _tables(path: Path) -> dict[str, int]:
     return found
 
 
-def _columns(path: Path, reference: int) -> dict[str, xr.Variable]:
-    file = HDF(str(path))
-    tables = file.vstart()
-    table = tables.attach(reference)
-    try:
-        fields = table.fieldinfo()
-        records = table.inquire()[0]
-        rows = table.read(records)
-    except HDF4Error as error:
-        raise ValueError(f"pyhdf cannot read it: {error}") from error
-    finally:
-        table.detach()
-        tables.end()
-        file.close()
+def _columns(content: Content, path: Path, group: str, drop: list[str]) -> dict[str, xr.Variable]:
     variables = {}
-    for number, (name, kind, order, *_) in enumerate(fields):
-        values = [row[number] for row in rows]
-        text = TYPES.get(kind) == "S1"
-        array = np.array(values) if text else np.asarray(values, TYPES.get(kind))
-        dims = ("row",) if array.ndim == 1 else ("row", f"{name}_{order}")
-        variables[name.replace("/", "_")] = xr.Variable(dims, array)
-    return variables
+    for name, order, values in _pyhdf.call("columns", path, _tables(path)[group]):
+        dims = ("row",) if values.ndim == 1 else ("row", f"{name}_{order}")
+        variables[name.replace("/", "_")] = xr.Variable(dims, values)
+    for name in variables:
+        content.cache.setdefault("reasons", {})[f"{group}/{name}"] = "a column of an HDF4 table"
+    return {name: variable for name, variable in variables.items() if name not in drop}
 
 
-def _count(path: Path, tags: set[int]) -> int:
-    """How many objects of these tags the file's directory lists."""
-    size, at, found = path.stat().st_size, 4, 0
+def _check_structure(content: Content, path: Path) -> list[tuple[int, int, int, int]]:
+    """Tag, number, place and length of each element.
+
+    Raises
+    ------
+    InputError
+        If a list of the file leads back to itself, or has no end: the parser would follow it.
+    """
+    if "hdf4" not in content.cache:
+        try:
+            with path.open("rb") as file:
+                content.cache["hdf4"] = _elements(file)
+                problem = _endless(file, content.cache["hdf4"])
+        except _Endless as error:
+            problem = str(error)
+        except struct.error:
+            problem = "a list of its elements goes beyond its end"
+        if problem:
+            content.cache.pop("hdf4", None)
+            raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
+    return content.cache["hdf4"]
+
+
+class _Endless(Exception):
+    pass
+
+
+def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
+    found: list[tuple[int, int, int, int]] = []
     seen: set[int] = set()
-    with path.open("rb") as file:
-        while at and at not in seen and at + 6 <= size:
-            seen.add(at)
-            file.seek(at)
-            count, at = struct.unpack(">HI", file.read(6))
-            block = file.read(12 * count)
-            found += sum(tag in tags for tag, *_ in struct.iter_unpack(">HHII", _whole(block)))
+    at = 4
+    while at:
+        if at in seen:
+            raise _Endless("its list of elements leads back to itself")
+        seen.add(at)
+        file.seek(at)
+        count, at = struct.unpack(">HI", file.read(6))
+        found += struct.iter_unpack(">HHII", file.read(12 * count))
     return found
 
 
-def _whole(block: bytes) -> bytes:
-    return block[: len(block) // 12 * 12]
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else np.asarray(value)
+def _endless(file: BinaryIO, elements: list[tuple[int, int, int, int]]) -> str:
+    """What is wrong with elements that are kept in pieces, or an empty string."""
+    lists = {number: at for tag, number, at, _ in elements if tag & ~SPECIAL == LINK}
+    for tag, _, at, _ in elements:
+        if not tag & SPECIAL or tag & 0x8000:
+            continue
+        file.seek(at)
+        head = file.read(35)
+        if len(head) < 2:
+            return "an element lies beyond its end"
+        (code,) = struct.unpack_from(">H", head)
+        if code == CHUNKED and not 1 <= struct.unpack_from(">I", head, 31)[0] <= RANK:
+            return f"an element has {struct.unpack_from('>I', head, 31)[0]} dimensions"
+        (following,) = struct.unpack_from(">H", head, 14) if code == LINKED else (0,)
+        seen: set[int] = set()
+        while following:
+            if following in seen or following not in lists:
+                return "the pieces of an element lead nowhere"
+            seen.add(following)
+            file.seek(lists[following])
+            (following,) = struct.unpack(">H", file.read(2))
+    return ""
 
 
 def _own_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:

@@ -4,6 +4,8 @@ that NetCDF does not know is enough for that.
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +13,18 @@ from typing import Any
 import h5py
 import numpy as np
 import xarray as xr
+from h5py import h5d, h5l, h5o, h5z
 
+from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
+from vzarr.limits import box_shape, boxes, check_number, limit
+from vzarr.unpacking import INFLATED, TooLong, check_deflated
 
+SLACK = 65536
+"""Bytes of headers and checksums that may come to a chunk in the file."""
+STRINGS = 256
+"""Strings that are read at a time while their bytes are counted."""
+TOO_LONG = "HDF5 chunks that are longer in the file than in memory"
 PLACEHOLDER = b"This is a netCDF dimension but not a netCDF variable"
 HIDDEN = "_nc4_non_coord_"
 """What netCDF-C puts before the name of a variable that is no coordinate of its dimension."""
@@ -45,6 +56,80 @@ def kind_of(room: h5py.Group, name: str) -> type | None:
         return room.get(name, getclass=True)
     except (KeyError, OSError, RuntimeError):  # an external link to a file that is gone
         return None
+
+
+def walk_groups(file: h5py.File) -> tuple[bool, int]:
+    """Whether each group is met once, and how many levels of them there are.
+
+    h5netcdf and netCDF-C go through a file by its paths, of which links can make any number out of
+    a few groups.
+    """
+    most = limit("depth")
+    seen = {h5o.get_info(file.id).addr}
+    is_once, deepest = True, 0
+    waiting = [(file.id, 1)]
+    while waiting:
+        group, level = waiting.pop()
+        for name in group:
+            if group.links.get_info(name).type != h5l.TYPE_HARD:
+                continue
+            found = h5o.get_info(group, name)
+            if found.type != h5o.TYPE_GROUP:
+                continue
+            if found.addr in seen:
+                is_once = False
+                continue
+            seen.add(found.addr)
+            deepest = max(deepest, level)
+            if level <= most:
+                waiting.append((h5o.open(group, name), level + 1))
+    return is_once, deepest
+
+
+def check_contents(dataset: h5py.Dataset, url: str) -> None:
+    """Refuse a dataset that unpacks to more than it declares, before HDF5 reads it.
+
+    Deflate makes a thousand bytes of one, whatever the chunk's size; many strings of varying length
+    can point to one long one.
+
+    Raises
+    ------
+    InputError
+        With what is wrong with it.
+    """
+    name = dataset.name.lstrip("/")
+    plan = dataset.id.get_create_plist()
+    if plan.get_layout() == h5d.CHUNKED and plan.get_nfilters() and dataset.size:
+        chunks: list[Any] = []
+        dataset.id.chunk_iter(chunks.append)
+        last = plan.get_filter(plan.get_nfilters() - 1)[0]
+        length = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
+        for chunk in chunks:
+            if chunk.size > longest_chunk(dataset):
+                raise InputError(f"{url}: {name}: {TOO_LONG}; fetch the file again.")
+            if last == h5z.FILTER_DEFLATE and chunk.size * INFLATED > limit("chunk"):
+                _, data = dataset.id.read_direct_chunk(chunk.chunk_offset)
+                try:
+                    check_deflated(data, length + SLACK)
+                except TooLong as error:
+                    raise InputError(f"{url}: {name}: {error}; fetch the file again.") from error
+                except zlib.error:
+                    pass  # the reader says what is wrong with it
+    if is_text(dataset) and dataset.size:
+        total = 0
+        for box in boxes(dataset.shape, box_shape(dataset.shape, 1, STRINGS)):
+            total += sum(len(text) for text in np.asarray(dataset[box]).ravel())
+            check_number(url, "load", total, f"{name}: the bytes of its text:")
+
+
+def is_text(dataset: h5py.Dataset) -> bool:
+    """Whether it holds strings of varying length."""
+    return not foreign(dataset) and h5py.check_vlen_dtype(dataset.dtype) in (str, bytes)
+
+
+def longest_chunk(dataset: h5py.Dataset) -> int:
+    """Bytes that no compressor exceeds for a chunk: it would store it as it is."""
+    return math.prod(dataset.chunks) * dataset.id.get_type().get_size() * 9 // 8 + SLACK
 
 
 def is_plain(file: h5py.File, group: str) -> bool:
@@ -111,6 +196,17 @@ def open_raw(file: h5py.File, group: str, closed: Mapping[str, str]) -> Group:
 def is_placeholder(dataset: h5py.Dataset) -> bool:
     label = dataset.attrs.get("NAME", b"") if "NAME" in dataset.attrs else b""
     return isinstance(label, bytes) and label.startswith(PLACEHOLDER)
+
+
+def length_of_scale(scale: h5py.Dataset) -> int:
+    """How long an unlimited dimension has become: as long as what was written along it.
+
+    As h5netcdf finds it.
+    """
+    lengths = [scale.shape[0]]
+    for reference, axis in scale.attrs.get("REFERENCE_LIST", ()):
+        lengths.append(scale.file[reference].shape[axis])
+    return max(lengths)
 
 
 def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:

@@ -6,7 +6,7 @@ commits: the first lists all sources, an append only its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ import zarr
 
 import vzarr
 from vzarr.errors import InputError
-from vzarr.find import Source
+from vzarr.find import Source, find_sources
 from vzarr.ledger import SCHEMA, read_ledger
 from vzarr.storage import Access
 from vzarr.trust import check_sources
@@ -112,6 +112,25 @@ def what_changed(record: dict[str, Any], now: Source) -> str:
     if now.etag != record["etag"]:
         return f"has the ETag {now.etag}, had {record['etag']}"
     return ""
+
+
+def check_unchanged(sources: Iterable[Source], patterns: Sequence[str], access: Access) -> None:
+    """Make sure, before a commit, that files are what they were when ``patterns`` found them.
+
+    Raises
+    ------
+    InputError
+        If one is not: half of it may have been read before it changed.
+    """
+    now = {source.url: source for source in find_sources(list(patterns), access)}
+    for source in sources:
+        there = now.get(source.url)
+        what = what_changed(source.as_record(), there) if there else "is gone, was there"
+        if what:
+            raise InputError(
+                f"{source.url}: {what} when this run found it: it changed while it was read. "
+                "Nothing was committed: run the same command again when it is complete."
+            )
 
 
 def with_more(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,23 @@ from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers.kerchunk.translator import manifestgroup_from_kerchunk_refs
 from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from vzarr.errors import InputError
 from vzarr.find import look_up, look_up_all
-from vzarr.native import Content, detect_format, fetch
+from vzarr.limits import Declared, check_number, limit
+from vzarr.native import Content, check_arrays, detect_format, fetch
 from vzarr.storage import Access, as_url, object_store, refuse_secrets, without_secrets
 from vzarr.trust import folder_of, is_below, options_for, places_of
+from vzarr.zarrs import declared
+
+LONGEST_URL = 16_384
+"""Characters; servers take 8,000 or less."""
+TOO_DEEP = "JSON nested deeper than anything that Kerchunk writes: make the references anew."
+DAMAGED = (
+    "neither text nor a URL, alone or with an offset and a length in bytes: make the references "
+    "anew."
+)
 
 
 def list_groups(content: Content) -> list[str]:
@@ -36,9 +48,17 @@ def list_groups(content: Content) -> list[str]:
     return sorted({"", *(path.rpartition("/")[0] for path in arrays)})
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+    check_arrays(content, group, _arrays_in(content, group), drop)
     store = zarr.storage.MemoryStore(_Values(content), read_only=True)
-    raw = xr.open_zarr(store, group=group or None, consolidated=False, chunks=None, decode_cf=False)
+    raw = xr.open_zarr(
+        store,
+        group=group or None,
+        consolidated=False,
+        chunks=None,
+        decode_cf=False,
+        drop_variables=drop,
+    )
     for name, variable in raw.variables.items():
         fill = variable.attrs.get("_FillValue")
         if fill is not None and not _declares_fill(content, group, str(name), fill):
@@ -49,8 +69,71 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
 ) -> ManifestGroup:
-    references = {"version": 1, "refs": dict(_references(content))}
-    return manifestgroup_from_kerchunk_refs(references, group=group or None, skip_variables=drop)
+    arrays = {}
+    for path, own in _by_array(content).items():
+        parent, _, name = path.rpartition("/")
+        if parent == group and name not in drop:
+            # The parser goes through all references for each array.
+            references = {"version": 1, "refs": {**_of_groups(content), **own}}
+            parsed = manifestgroup_from_kerchunk_refs(references, group=group or None)
+            arrays |= {key: array for key, array in parsed.arrays.items() if key == name}
+    references = {"version": 1, "refs": _of_groups(content)}
+    attributes = manifestgroup_from_kerchunk_refs(references, group=group or None).metadata
+    return ManifestGroup(arrays=arrays, attributes=dict(attributes.attributes))
+
+
+def _of_groups(content: Content) -> dict[str, Any]:
+    """The metadata of all groups."""
+    return content.cache["of groups"]
+
+
+def _by_array(content: Content) -> dict[str, dict[str, Any]]:
+    """The references of each array, with its metadata, by its path."""
+    if "by array" not in content.cache:
+        references = _references(content)
+        found: dict[str, dict[str, Any]] = {
+            key.rpartition("/")[0]: {}
+            for key in references
+            if _last(key) == ".zarray"
+            or (_last(key) == "zarr.json" and _is_array(content, key.rpartition("/")[0]))
+        }
+        rest = {}
+        for key, reference in references.items():
+            parts = key.split("/")
+            owners = ("/".join(parts[:length]) for length in range(1, len(parts)))
+            owner = next((path for path in owners if path in found), None)
+            (rest if owner is None else found[owner])[key] = reference
+        content.cache["by array"], content.cache["of groups"] = found, rest
+    return content.cache["by array"]
+
+
+def _arrays_in(content: Content, group: str) -> list[Declared]:
+    """What the metadata of the arrays of one group say."""
+    found = []
+    for path, own in _by_array(content).items():
+        if path.rpartition("/")[0] == group:
+            held = sum(1 for key in own if _last(key)[0] not in ".z")
+            found.append(replace(_read_metadata(content, path, own), held=held))
+    return found
+
+
+def _read_metadata(content: Content, path: str, references: dict[str, Any]) -> Declared:
+    def read(name: str) -> dict[str, Any]:
+        return json.loads(_text(references.get(f"{path}/{name}", "{}")))
+
+    try:
+        if f"{path}/.zarray" in references:
+            metadata = ArrayV2Metadata.from_dict(read(".zarray"))
+        else:
+            metadata = ArrayV3Metadata.from_dict(read("zarr.json"))
+        return declared(path, metadata, read(".zattrs"))
+    except RecursionError:
+        raise InputError(f"{content.url}: {TOO_DEEP}") from None
+    except Exception as error:
+        raise InputError(
+            f"{content.url}: the metadata of {path} cannot be read ({error}): make the references "
+            "anew."
+        ) from error
 
 
 def _last(key: str) -> str:
@@ -61,7 +144,7 @@ def _is_array(content: Content, path: str) -> bool:
     references = _references(content)
     if f"{path}/.zarray" in references:
         return True
-    return json.loads(_text(references[f"{path}/zarr.json"])).get("node_type") == "array"
+    return _load_json(content, _text(references[f"{path}/zarr.json"])).get("node_type") == "array"
 
 
 def _references(content: Content) -> dict[str, Any]:
@@ -74,16 +157,67 @@ def _references(content: Content) -> dict[str, Any]:
     return content.cache["refs"]
 
 
+def _load_json(content: Content, text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise InputError(f"{content.url}: {TOO_DEEP}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{content.url}: JSON of Kerchunk that is no object: make it anew.")
+    return found
+
+
 def _from_json(content: Content) -> dict[str, Any]:
-    whole = json.loads(content.read())
+    whole = _load_json(content, content.read())
     references = whole.get("refs", whole)
     if whole.get("gen"):
         raise InputError(
             f"{content.url}: Kerchunk references with gen, which no parser here expands; "
             "save them expanded (fsspec's ReferenceFileSystem.save_json)."
         )
-    templates = whole.get("templates", {})
-    return {key: _absolute(content, ref, templates) for key, ref in references.items()}
+    templates = whole.get("templates") or {}
+    if not isinstance(references, dict) or not isinstance(templates, dict):
+        raise InputError(f"{content.url}: refs or templates that are no objects: make it anew.")
+    expand = _expander(content, templates)
+    return {key: _absolute(content, key, ref, expand) for key, ref in references.items()}
+
+
+def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], str]:
+    """What replaces templates in a URL, each of which may hold the ones that follow it.
+
+    Sizes are counted before anything is put together: each template can double the text.
+    """
+    known: dict[str, str] = {}
+    spent = 0
+    forms = [
+        (form, str(value))
+        for name, value in templates.items()
+        for form in ("{{" + name + "}}", "{{ " + name + " }}")
+    ]
+
+    def expand(url: str) -> str:
+        nonlocal spent
+        if "{{" not in url:
+            return url
+        if url not in known:
+            text = url
+            for form, value in forms:
+                times = text.count(form)
+                length = len(text) + times * (len(value) - len(form))
+                if length > LONGEST_URL:
+                    raise InputError(
+                        f"{content.url}: templates expand to a URL of {length:,} characters, more "
+                        f"than the {LONGEST_URL:,} that any server takes: make the references anew."
+                    )
+                spent += length * bool(times)
+                check_number(content.url, "expansion", spent, "bytes that its templates expand to:")
+                text = text.replace(form, value)
+            if "{{" in text:
+                raise InputError(f"{content.url}: a template that is not defined: {text}.")
+            known[url] = text
+        return known[url]
+
+    return expand
 
 
 def _from_parquet(content: Content) -> dict[str, Any]:
@@ -94,26 +228,65 @@ def _from_parquet(content: Content) -> dict[str, Any]:
         raise InputError(
             f"{content.url}: Kerchunk Parquet is read from local folders only: copy it here."
         )
+    consolidated = _load_json(content, content.member(".zmetadata"))
+    metadata, rows = consolidated.get("metadata"), consolidated.get("record_size")
+    if not isinstance(metadata, dict) or not isinstance(rows, int) or rows < 1:
+        raise InputError(f"{content.url}: its .zmetadata is not of Kerchunk: make it anew.")
     mapper = LazyReferenceMapper(str(content.handle), fs=LocalFileSystem())
-    found = {}
-    for key in mapper:
-        reference = mapper._load_one_key(key) if _last(key)[0] != "." else mapper[key]
-        found[key] = _absolute(content, reference, {})
+    expand = _expander(content, {})
+    found = {key: _absolute(content, key, value, expand) for key, value in mapper.zmetadata.items()}
+    for path in [key.rpartition("/")[0] for key in found if _last(key) == ".zarray"]:
+        array = _read_metadata(content, path, found)
+        if array.chunks > limit("chunks"):
+            continue  # is refused when it is wanted
+        for record in range(-(-array.chunks // rows)):
+            _check_rows(content, path, record, rows)
+        for key in mapper._keys_in_field(path):
+            try:
+                reference = mapper._load_one_key(key)
+            except KeyError:  # of a chunk that is not there
+                continue
+            if not (isinstance(reference, list) and not isinstance(reference[0], str)):
+                found[key] = _absolute(content, key, reference, expand)
     return found
 
 
-def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> Any:
+def _check_rows(content: Content, path: str, record: int, most: int) -> None:
+    """A few bytes of Parquet can hold a billion equal rows, and the whole of it is read at once."""
+    import fastparquet
+
+    file = content.handle / path / f"refs.{record}.parq"
+    if not file.exists():
+        return
+    rows = fastparquet.ParquetFile(str(file)).count()
+    if rows > most:
+        raise InputError(
+            f"{content.url}: {path}/{file.name} has {rows:,} rows, more than the {most:,} that its "
+            ".zmetadata say: make the references anew."
+        )
+
+
+def _absolute(content: Content, key: str, reference: Any, expand: Callable[[str], str]) -> Any:
+    """Text as text, and a reference with an absolute URL and whole numbers.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     if isinstance(reference, dict):
         return json.dumps(reference)
     if isinstance(reference, bytes):
         return reference.decode("latin-1") if reference.isascii() else _base64(reference)
-    if not isinstance(reference, list | tuple):
+    if isinstance(reference, str):
         return reference
-    url, *span = reference
-    for name, value in templates.items():
-        url = url.replace("{{" + name + "}}", value).replace("{{ " + name + " }}", value)
-    if "{{" in url:
-        raise InputError(f"{content.url}: a template that is not defined: {url}.")
+    if not isinstance(reference, list | tuple) or len(reference) not in (1, 3):
+        raise InputError(f"{content.url}: {key}: {DAMAGED}")
+    url, *numbers = reference
+    span = [int(number) for number in numbers if _is_place(number)]
+    if not isinstance(url, str) or len(span) < len(numbers):
+        raise InputError(f"{content.url}: {key}: {DAMAGED}")
+    url = expand(url)
     refuse_secrets(url)
     place = _moved(content.access, url)
     if place is None:
@@ -126,7 +299,14 @@ def _absolute(content: Content, reference: Any, templates: dict[str, str]) -> An
         place = _moved(content.access, url)
     if place is not None:
         content.cache["moved"] = True
-    return [place or url, *map(int, span)]
+    return [place or url, *span]
+
+
+def _is_place(number: Any) -> bool:
+    """Whether a number counts bytes; Parquet has whole ones as floats where some are missing."""
+    if isinstance(number, bool | np.bool_) or not isinstance(number, int | float | np.number):
+        return False
+    return 0 <= number <= np.iinfo(np.int64).max and number == int(number)
 
 
 def _moved(access: Access, url: str) -> str | None:
@@ -171,6 +351,7 @@ def _check_targets(content: Content, references: dict[str, Any]) -> None:
                 f"{content.url}: its references need {needed[url]} bytes of {url}, which has "
                 f"{state.size}: it is not the file that they were made of; make them anew."
             )
+    content.cache["size"] = content.size + sum(state.size for state in found.values())
     old = (content.access.moved or ("",))[0]
     if old and not content.cache.get("moved"):
         first = next(iter(needed), "nothing")
@@ -224,11 +405,8 @@ def _declares_fill(content: Content, group: str, name: str, fill: Any) -> bool:
     path = f"{group}/{name}".lstrip("/")
     if _declares_in_attributes(content, path):
         return True
-    targets = [
-        reference[0]
-        for key, reference in _references(content).items()
-        if isinstance(reference, list) and key.startswith(f"{path}/")
-    ]
+    own = _by_array(content).get(path, {}).values()
+    targets = [reference[0] for reference in own if isinstance(reference, list)]
     known = content.cache.setdefault("declared", {})
     for url in (targets or sorted(content.cache["targets"]))[:1]:
         if url not in known:

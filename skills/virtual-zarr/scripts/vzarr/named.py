@@ -43,7 +43,7 @@ def describe_named(
     sources = find_sources(patterns, access)
     read_from = None if source_group is None else source_group.strip("/")
     skip = tuple(name.strip("/") for name in skip)
-    contents = {source.url: _look_into(source, access, read_from) for source in sources}
+    contents = {source.url: _look_into(source, access, read_from, skip) for source in sources}
     held = _stored_sizes(store)
     if concat_dim is None and len(sources) > 1:
         concat_dim = _guess_dimension(contents, held)
@@ -100,7 +100,9 @@ def complete_named(
     return {"version": vzarr.__version__, **metadata, "sources": sources, "groups": groups}
 
 
-def _look_into(source: Source, access: Access, group: str | None) -> dict[str, dict[str, Any]]:
+def _look_into(
+    source: Source, access: Access, group: str | None, skip: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
     """By group: the sizes of its dimensions and the first values of its coordinates."""
     content = fetch(source.url, access, source.size)
     file_format = detect_format(content)
@@ -110,7 +112,7 @@ def _look_into(source: Source, access: Access, group: str | None) -> dict[str, d
         what = f"{source.url} has no group of this name"
         raise unknown("--group", group, what, filter(None, available))
     for path in available if group is None else [group]:
-        with open_native(content, file_format, path) as native:
+        with open_native(content, file_format, path, _names_in(skip, path)) as native:
             if native.variables:
                 firsts = {
                     str(name): native[name].values.ravel()[:1].tolist()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ import numpy as np
 import obstore
 import xarray as xr
 
-from vzarr import formats, hdf5_raw, wide
+from vzarr import formats, hdf5_raw, unpacking, wide
 from vzarr.elsewhere import check_folder, closed, followed
 from vzarr.errors import InputError
 from vzarr.find import look_up
+from vzarr.limits import Declared, box_shape, check, check_number, limit
 from vzarr.reading import RemoteFile, read_remote
 from vzarr.storage import Access, object_store
 
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
     from vzarr.parse import ParsedFile
 
 wide.patch_readers()
+unpacking.patch_decoders()
 
 FINGERPRINT_PART, FINGERPRINT_PARTS = 64 * 1024, 16
 """Bytes in a part, and parts, of a large file that its fingerprint is made of."""
 UNWRITTEN_FROM = 1_000_000
 """Elements from which a dataset that was never written is not given to the parser."""
+EMPTY_CHUNK = 4 * 1024**2
+"""Elements in a chunk of an array that was never written, whose source has no chunks of its own."""
 COMPACT = "HDF5 compact layout: its values lie in the file's header"
 VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
 EXTERNAL = "HDF5 external storage: its values lie in another file"
@@ -60,13 +65,14 @@ class RemoteFolder:
 class Content:
     """A file's bytes: a local path, the whole content of a small object, or a remote reader.
 
-    A folder (of Zarr) is a local path or a ``RemoteFolder``. ``cache`` is for what readers want to
-    find out once.
+    A folder (of Zarr) is a local path or a ``RemoteFolder``. ``size`` is that of the file or of all
+    in the folder, in bytes. ``cache`` is for what readers want to find out once.
     """
 
     url: str
     handle: Path | bytes | Any
     access: Access = field(default_factory=Access)
+    size: int = 0
     cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -128,6 +134,13 @@ def fetch(url: str, access: Access, size: int) -> Content:
     InputError
         For a name that references cannot hold.
     """
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{url}: a reference is a URL, and this name is not UTF-8: rename the file, or link to "
+            "it under another name."
+        ) from None
     escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
     if lost := re.search("[#?]", url) or escape:
         raise InputError(
@@ -159,15 +172,15 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not path.is_file() and not path.is_dir() and os.path.lexists(path):
             what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
-        return Content(url, path, access)
+        return Content(url, path, access, size)
     store, path = object_store(url, access)
     try:
-        return Content(url, read_remote(store, path, size), access)
+        return Content(url, read_remote(store, path, size), access, size)
     except FileNotFoundError:
         folder = RemoteFolder(store, path.rstrip("/"))
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
-        return Content(url, folder, access)
+        return Content(url, folder, access, size)
 
 
 def fingerprint(content: Content, size: int) -> str | None:
@@ -238,19 +251,26 @@ def open_native(
 
     Raises
     ------
+    Refused
+        If the group declares more than ``vzarr.limits`` allow.
     Exception
         Whatever the reader raises for a file that it cannot read.
     """
+    drop = list(drop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if file_format in CHECKED:
+            check_arrays(content, group, CHECKED[file_format](content, group), drop)
+        if file_format == "hdf5":
+            _check_what_is_loaded(content, group, drop)
         if quick and file_format == "hdf5" and is_by_netcdf(content):
             file_format = "netcdf4"
         try:
-            dataset = _open(content, file_format, group, list(drop), decode_times=True)
+            dataset = _open(content, file_format, group, drop, decode_times=True)
         except (ValueError, OverflowError) as error:
             if "decode time" not in str(error):
                 raise
-            dataset = _open(content, file_format, group, list(drop), decode_times=False)
+            dataset = _open(content, file_format, group, drop, decode_times=False)
         with dataset:
             yield with_distinct_dimensions(dataset, content.cache.setdefault("notes", []))
 
@@ -287,12 +307,29 @@ def distinct(dims: Sequence[Hashable]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def check_arrays(
+    content: Content, group: str, arrays: Iterable[Declared], drop: Iterable[str] = ()
+) -> None:
+    """Refuse a group whose arrays, without those in ``drop``, declare more than is allowed.
+
+    Raises
+    ------
+    Refused
+        With what leaves them out, and what allows them.
+    """
+    left_out = {f"{group}/{name}".lstrip("/") for name in drop}
+    wanted = (array for array in arrays if array.path not in left_out)
+    size = content.cache.get("size", content.size)  # of the files behind references, too
+    check(content.url, size, wanted, content.cache.setdefault("checked", {}))
+
+
 def is_by_netcdf(content: Content) -> bool:
     """Whether netCDF-C wrote a local file, of types that it reads as h5netcdf does."""
     if not isinstance(content.handle, Path):
         return False
     if "by netcdf" not in content.cache:
-        content.cache["by netcdf"] = not closed(content) and _is_by_netcdf(content.handle)
+        is_safe = not closed(content) and hdf5_is_tree(content)
+        content.cache["by netcdf"] = is_safe and _is_by_netcdf(content.handle)
     return content.cache["by netcdf"]
 
 
@@ -323,9 +360,9 @@ def _open(
     if file_format == "netcdf3":
         if isinstance(content.handle, Path):
             return xr.open_dataset(content.handle, engine="netcdf4", **options)
-        file = netCDF4.Dataset(content.url, memory=content.read())
-        return xr.open_dataset(xr.backends.NetCDF4DataStore(file), **options)
-    raw = formats.load(file_format).open_raw(content, group)
+        store = xr.backends.NetCDF4DataStore(_open_netcdf3(content))
+        return xr.open_dataset(store, **options)
+    raw = formats.load(file_format).open_raw(content, group, drop)
     return xr.decode_cf(raw, decode_times=decode_times, drop_variables=drop)
 
 
@@ -335,7 +372,7 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
         if closed(content):
             raise ValueError("links that are not followed")
         with h5py.File(content.open(), "r") as file:
-            if not hdf5_raw.is_plain(file, group):
+            if not hdf5_is_tree(content) or not hdf5_raw.is_plain(file, group):
                 raise ValueError("a type that NetCDF does not have")
         return xr.open_dataset(
             content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
@@ -360,8 +397,61 @@ def _open_hdf5(content: Content, group: str, options: dict[str, Any]) -> xr.Data
     return decoded
 
 
+def hdf5_is_tree(content: Content) -> bool:
+    """Whether each group of an HDF5 file has one path.
+
+    Raises
+    ------
+    InputError
+        If groups lie deeper within each other than is allowed.
+    """
+    if "is tree" not in content.cache:
+        with h5py.File(content.open(), "r") as file:
+            is_tree, depth = hdf5_raw.walk_groups(file)
+        check_number(content.url, "depth", depth, "groups within each other:")
+        content.cache["is tree"] = is_tree
+    return content.cache["is tree"]
+
+
+def _check_what_is_loaded(content: Content, group: str, drop: list[str]) -> None:
+    """Coordinates, and text, of which xarray reads all to find its type.
+
+    Raises
+    ------
+    InputError
+        If HDF5 would unpack more than a dataset declares.
+    """
+    checked = content.cache.setdefault("hdf5 contents", set())
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        for name in room:
+            known = (group, name) in checked or name in drop
+            if known or hdf5_raw.kind_of(room, name) is not h5py.Dataset:
+                continue
+            dataset = room[name]
+            if hdf5_raw.is_text(dataset) or (dataset.ndim == 1 and dataset.is_scale):
+                hdf5_raw.check_contents(dataset, content.url)
+            checked.add((group, name))
+
+
+def hdf5_check(content: Content, group: str, name: str) -> None:
+    """Refuse a dataset that HDF5 would unpack to more than it declares.
+
+    Raises
+    ------
+    InputError
+        With what is wrong with it.
+    """
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        stored = next((key for key in (hdf5_raw.HIDDEN + name, name) if key in room), None)
+        if stored and hdf5_raw.kind_of(room, stored) is h5py.Dataset:
+            hdf5_raw.check_contents(room[stored], content.url)
+
+
 def child_groups(content: Content) -> list[str]:
     """Names of an HDF5 file's groups below its root that hold datasets."""
+    hdf5_is_tree(content)
     names: set[str] = set()
 
     def note(name: str, item: object) -> None:
@@ -386,6 +476,10 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
             if kind is not h5py.Dataset:
                 continue
             reason = hdf5_raw.foreign(room[name]) or hdf5_hazard(room[name])
+            if not reason and hdf5_raw.is_text(room[name]):
+                reason = VLEN_STRINGS  # the parser would read them, too
+            if reason == hdf5_raw.TOO_LONG:
+                raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
             if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
                 reason = "HDF5 external link: its values lie in another file"
             if reason:
@@ -406,6 +500,13 @@ class Unwritten:
 
 def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     """Datasets of one group with more than ``UNWRITTEN_FROM`` elements and no storage at all."""
+    known = content.cache.setdefault("unwritten", {})
+    if group not in known:
+        known[group] = _find_unwritten(content, group)
+    return dict(known[group])
+
+
+def _find_unwritten(content: Content, group: str) -> dict[str, Unwritten]:
     found: dict[str, Unwritten] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
@@ -435,6 +536,111 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
             dtype = dataset.dtype.newbyteorder("=")
             found[name] = Unwritten(dataset.shape, dtype, fill, attributes, is_index)
     return found
+
+
+def empty_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Chunks of an array that was never written, whose source may have none of its own."""
+    return box_shape(shape, 1, EMPTY_CHUNK)
+
+
+def hdf5_declared(content: Content, group: str) -> list[Declared]:
+    """What an HDF5 file says of the datasets of one group, before any of them is read."""
+    known = content.cache.setdefault("hdf5 declared", {})
+    if group not in known:
+        unwritten = hdf5_unwritten(content, group)
+        with h5py.File(content.open(), "r") as file:
+            room = file[group or "/"]
+            datasets = {
+                name: room[name] for name in room if hdf5_raw.kind_of(room, name) is h5py.Dataset
+            }
+            lengths: dict[int, int] = {}
+            known[group] = [
+                _declared(f"{group}/{name}".lstrip("/"), dataset, name in unwritten, lengths)
+                for name, dataset in datasets.items()
+                if dataset.shape is not None and not hdf5_raw.is_placeholder(dataset)
+            ]
+    return known[group]
+
+
+def _declared(
+    path: str, dataset: h5py.Dataset, is_unwritten: bool, lengths: dict[int, int]
+) -> Declared:
+    shape = _padded_shape(dataset, lengths)
+    itemsize = dataset.id.get_type().get_size()
+    has_filters = dataset.id.get_create_plist().get_nfilters() > 0
+    array = Declared(
+        path,
+        shape,
+        itemsize,
+        empty_chunk(shape) if is_unwritten else dataset.chunks,
+        unpacked=math.prod(dataset.chunks or ()) * itemsize * has_filters,
+        is_loaded=dataset.ndim == 1 and dataset.is_scale,
+        is_written=not is_unwritten,
+    )
+    if is_unwritten or dataset.chunks is None or array.chunks <= limit("empty"):
+        return array
+    return replace(array, held=dataset.id.get_num_chunks())  # which goes through the index
+
+
+def _padded_shape(dataset: h5py.Dataset, lengths: dict[int, int]) -> tuple[int, ...]:
+    """Readers of NetCDF show a dataset as long as its unlimited dimensions have become.
+
+    ``lengths`` is of scales that were looked at before, by their place in the file.
+    """
+    if dataset.maxshape is None or None not in dataset.maxshape:
+        return dataset.shape
+    shape = list(dataset.shape)
+    for axis, most in enumerate(dataset.maxshape):
+        with suppress(AttributeError, KeyError, OSError, RuntimeError):  # a scale that is gone
+            scale = dataset if dataset.ndim == 1 and dataset.is_scale else None
+            if scale is None and most is None and len(dataset.dims[axis]):
+                scale = dataset.dims[axis][0]
+            if scale is None or scale.maxshape != (None,):
+                continue
+            place = h5py.h5o.get_info(scale.id).addr
+            if place not in lengths:
+                lengths[place] = hdf5_raw.length_of_scale(scale)
+            shape[axis] = max(shape[axis], lengths[place])
+    return tuple(shape)
+
+
+def _netcdf3_declared(content: Content, group: str) -> list[Declared]:
+    """What a NetCDF3 file says of its variables, which are stored as they are.
+
+    Raises
+    ------
+    InputError
+        If it is shorter than they are.
+    """
+    if "netcdf3 declared" in content.cache:
+        return content.cache["netcdf3 declared"]
+    arrays = []
+    with _open_netcdf3(content) as file:
+        for name, variable in file.variables.items():
+            grows = any(file.dimensions[dim].isunlimited() for dim in variable.dimensions)
+            shape = tuple(variable.shape)
+            chunk = (1, *shape[1:]) if grows else None
+            is_loaded = variable.dimensions == (name,)
+            itemsize = np.dtype(variable.dtype).itemsize
+            arrays.append(Declared(name, shape, itemsize, chunk, is_loaded=is_loaded))
+    if content.size and sum(array.nbytes for array in arrays) > content.size:
+        needed = sum(array.nbytes for array in arrays)
+        raise InputError(
+            f"{content.url}: its variables take {needed} bytes, the file at {content.size}: it is "
+            "incomplete; fetch it again."
+        )
+    content.cache["netcdf3 declared"] = arrays
+    return arrays
+
+
+def _open_netcdf3(content: Content) -> netCDF4.Dataset:
+    if isinstance(content.handle, Path):
+        return netCDF4.Dataset(content.handle)
+    return netCDF4.Dataset(content.url, memory=content.read())
+
+
+CHECKED = {"hdf5": hdf5_declared, "netcdf3": _netcdf3_declared}
+"""Formats that libraries open, which load coordinates: others are checked by their own modules."""
 
 
 def _only(value: Any) -> Any:
@@ -471,9 +677,17 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
         return TWICE
     if layout == h5py.h5d.CHUNKED and codes:
         masks: list[int] = []
-        dataset.id.chunk_iter(lambda chunk: masks.append(chunk.filter_mask))
+        sizes: list[int] = [0]
+
+        def note(chunk: Any) -> None:
+            masks.append(chunk.filter_mask)
+            sizes[0] = max(sizes[0], chunk.size)
+
+        dataset.id.chunk_iter(note)
         if any(masks):
             return "HDF5 chunks that skip a filter"
+        if sizes[0] > hdf5_raw.longest_chunk(dataset):
+            return hdf5_raw.TOO_LONG
     return None
 
 

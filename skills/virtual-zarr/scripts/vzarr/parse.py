@@ -32,13 +32,17 @@ from zarr.core.dtype import get_data_type_from_native_dtype
 from vzarr import formats
 from vzarr.errors import EnvironmentFault, InputError, Refused, is_failure, raise_fault
 from vzarr.find import Source
+from vzarr.limits import Declared, box_shape, boxes, check_number, limit, raising
 from vzarr.native import (
     VLEN_STRINGS,
     Content,
     Unwritten,
+    check_arrays,
     detect_format,
+    empty_chunk,
     fetch,
     fingerprint,
+    hdf5_check,
     hdf5_hazards,
     hdf5_placeholders,
     hdf5_unwritten,
@@ -50,12 +54,13 @@ from vzarr.native import (
 from vzarr.reading import FileStore, RemoteFile
 from vzarr.storage import Access, object_store, root_of
 from vzarr.text import drop_options
+from vzarr.unpacking import TooLong
 
 NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
-EMPTY_CHUNK = 4 * 1024**2
-"""Elements in a chunk of an array that was never written, whose source has no chunks of its own."""
 NAMED = "named by --drop"
+DIGESTED = 32 * 1024**2
+"""Bytes of a variable that are hashed at a time."""
 PROBE_LIMIT, PROBE_CHUNKS = 4 * 1024**2, 1000
 """Bytes and chunks up to which a variable is compared whole with the native reader, else in part.
 """
@@ -314,6 +319,7 @@ def _parse_group(
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
         parsed.dropped.update(dict.fromkeys(drop, NAMED))
+        _check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:
             # A file of one group without the record dimension gets it in front of these.
@@ -336,11 +342,17 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
 
 def digest(variable: xr.Variable) -> str:
     """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
-    values = variable.values
-    if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), np.nan, values)
-    data = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
-    return hashlib.sha256(repr((variable.dims, values.shape)).encode() + data).hexdigest()
+    found = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
+    if variable.dtype.hasobject:
+        found.update(repr(variable.values.tolist()).encode())
+        return found.hexdigest()
+    step = box_shape(variable.shape, variable.dtype.itemsize, DIGESTED)
+    for box in boxes(variable.shape, step):
+        values = variable[box].values
+        if values.dtype.kind == "f":
+            values = np.where(np.isnan(values), np.nan, values)
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def first_line(error: BaseException) -> str:
@@ -389,6 +401,7 @@ def _assemble(
     manifests, failures = _parse_references(registry, content, file_format, group, native, unwanted)
     copied.update(failures)
     _check_end(source, content, group, manifests)
+    _check_empty(content, group, manifests)
     arrays = {**manifests.arrays, **{name: _nothing(item) for name, item in empty.items()}}
     variables, dropped = _matching(arrays, native, copied)
     probe = _open_references(variables, registry)
@@ -407,6 +420,8 @@ def _assemble(
     for name in [name for name in native.variables if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         variables.pop(str(name), None)
+        if file_format == "hdf5" and name in copied:
+            hdf5_check(content, group, str(name))
         found = _copy(native, str(name), copied.get(name), content.url)
         if isinstance(found, str):
             unfit[path] = found
@@ -446,8 +461,31 @@ def _check_end(source: Source, content: Content, group: str, manifests: Manifest
             )
 
 
+def _check_empty(content: Content, group: str, manifests: ManifestGroup) -> None:
+    """Chunks that are not there cost as much as others, and nothing in the file.
+
+    Raises
+    ------
+    Refused
+        If there are more than is allowed.
+    """
+    arrays = []
+    for name, array in manifests.arrays.items():
+        grid = array.manifest.shape_chunk_grid
+        held = int((array.manifest._paths != "").sum())
+        path = f"{group}/{_without_padding(name)}".lstrip("/")
+        arrays.append(Declared(path, grid, 0, (1,) * len(grid), held))
+    check_arrays(content, group, arrays)
+
+
 def _copy(native: xr.Dataset, name: str, reason: str | None, url: str) -> xr.Variable | str:
     """A variable's values as they are stored in Zarr, or why they cannot be."""
+    if reason is None and native[name].nbytes > limit("load"):
+        return (
+            f"belongs to the coordinates, which are loaded as numbers, and has "
+            f"{native[name].nbytes:,} bytes, more than the {limit('load'):,} allowed (allow it "
+            f"with {raising('load', native[name].nbytes)})"
+        )
     if reason is not None and native[name].nbytes > NATIVE_LIMIT:
         return (
             f"cannot be virtual ({reason}) and is too large to copy "
@@ -606,6 +644,8 @@ def _parse_references(
 
     try:
         return parse(drop), {}
+    except Refused:  # what is declared too large
+        raise
     except Exception as error:
         raise_fault(content.url, error)
         names = [str(name) for name in native.variables if name not in drop]
@@ -624,14 +664,11 @@ def _parse_references(
 
 def _nothing(dataset: Unwritten) -> ManifestArray:
     """An array without a single reference. The parser makes room for one for each element."""
-    chunks = list(dataset.shape)
-    for axis in range(len(chunks)):
-        others = math.prod(chunks[axis + 1 :])
-        chunks[axis] = max(1, min(chunks[axis], EMPTY_CHUNK // max(1, others)))
+    chunks = empty_chunk(dataset.shape)
     metadata = create_v3_array_metadata(
         shape=dataset.shape,
         data_type=dataset.dtype,
-        chunk_shape=tuple(chunks),
+        chunk_shape=chunks,
         fill_value=dataset.fill,
         codecs=[],
         dimension_names=None,
@@ -750,18 +787,20 @@ def _misread(probe: xr.Dataset, native: xr.Dataset, name: str, url: str) -> str:
     rounded = rounding(truth)
     for part in parts:
         try:
-            right = truth.isel(part).values
-        except Exception as error:
-            raise_fault(url, error)
-            return f"its native reader fails: {first_line(error)}"
-        try:
             left = reference.isel(part).values
+        except TooLong as error:  # which its native reader would unpack, too
+            raise InputError(f"{url}: {name}: {error}.") from error
         except BaseException as error:
             if not is_failure(error):
                 raise
             raise_fault(url, error)
             what = "lead to no bytes" if isinstance(error, BaseError) else "cannot be decoded"
             return f"its references {what}: {first_line(error)}"
+        try:
+            right = truth.isel(part).values
+        except Exception as error:
+            raise_fault(url, error)
+            return f"its native reader fails: {first_line(error)}"
         if right.dtype.kind in "mM" or (right.dtype == object and left.dtype.kind in "iuf"):
             continue  # a virtual time: decoding is compared when the store is read back
         if left.shape != right.shape:
@@ -780,14 +819,17 @@ def _probe_parts(truth: xr.Variable, chunks: tuple[int, ...] | None) -> list[dic
     """The whole, or both ends of what is large or in many chunks, each of which takes its time."""
     if truth.ndim == 0 or not truth.size:
         return [{}]
-    grid = [-(-n // m) for n, m in zip(truth.shape, chunks or truth.shape, strict=True)]
-    first, size = str(truth.dims[0]), truth.shape[0]
-    width = PROBE_LIMIT * size // max(truth.nbytes, 1)
-    width = min(width, PROBE_CHUNKS // math.prod(grid[1:]) * (chunks or truth.shape)[0])
-    if width >= size:
+    itemsize = truth.dtype.itemsize
+    step = box_shape(truth.shape, itemsize, PROBE_LIMIT)
+    if chunks is not None:  # a part of each chunk is enough, but of few of them
+        few = box_shape(truth.shape, 0, 1, chunks, PROBE_CHUNKS)
+        step = tuple(map(min, step, few))
+    sizes = zip(truth.dims, truth.shape, step, strict=True)
+    divided = [(str(dim), size, width) for dim, size, width in sizes if width < size]
+    if not divided:
         return [{}]
-    width = max(1, width)
-    return [{first: slice(0, width)}, {first: slice(size - width, size)}]
+    first = {dim: slice(0, width) for dim, size, width in divided}
+    return [first, {dim: slice(size - width, size) for dim, size, width in divided}]
 
 
 def clean_attributes(dataset: xr.Dataset) -> list[str]:
@@ -807,6 +849,28 @@ def clean_attributes(dataset: xr.Dataset) -> list[str]:
             if isinstance(clean, str) and not isinstance(plain(value), str):
                 notes.append(f"attribute {key} of {owner} stored as text: {clean!r}")
     return notes
+
+
+def _check_nesting(url: str, dataset: xr.Dataset) -> None:
+    """Attributes of JSON may nest deeper than what writes and compares them can follow.
+
+    Raises
+    ------
+    InputError
+        With what allows them.
+    """
+    for owner in (dataset, *dataset.variables.values()):
+        for key, value in owner.attrs.items():
+            level, inner = 0, [value]
+            while inner and level <= limit("depth"):
+                inner = [
+                    item
+                    for part in inner
+                    if isinstance(part, list | tuple | dict)
+                    for item in (part.values() if isinstance(part, dict) else part)
+                ]
+                level += 1
+            check_number(url, "depth", level, f"lists within each other in the attribute {key}:")
 
 
 def plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ from vzarr.storage import Access, as_url, scheme_of
 from vzarr.trust import authorization, check_sources, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
 from vzarr.workers import parse_files
-from vzarr.write import open_repository
+from vzarr.write import alone, open_repository
 
 NOTHING_DONE = "Nothing was committed"
 ADVICE = "Nothing was committed: put the old file back, or build a new repository"
@@ -124,7 +124,9 @@ def refresh(
     others = [n for n in range(len(records)) if n not in new]
     picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
     _compare(session.store, renewed, access, picked, progress("compared"))
-    found.snapshot = _commit(session, message or f"{len(numbers)} changed files", renewed, numbers)
+    with alone(location):
+        done = f"{len(numbers)} changed files"
+        found.snapshot = _commit(session, message or done, renewed, numbers)
     return found
 
 
@@ -279,8 +281,10 @@ def repoint(
     checksum = last_updated(started, [now[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
     _compare(session.store, renewed, access, picked, progress("compared"))
-    repository.save_config()  # first: a container without references harms nobody
-    found.snapshot = _commit(session, message or f"{old} is now {new}", renewed, list(there))
+    with alone(location):
+        repository.save_config()  # first: a container without references harms nobody
+        done = f"{old} is now {new}"
+        found.snapshot = _commit(session, message or done, renewed, list(there))
     return found
 
 

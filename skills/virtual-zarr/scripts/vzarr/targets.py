@@ -110,6 +110,8 @@ def _targets(store: icechunk.IcechunkStore, access: Access) -> list[_Target]:
                 with open_native(content, file_format, group) as native:
                     sizes = {str(name): size for name, size in native.sizes.items()}
                     groups[group] = {"sizes": sizes, "names": sorted(map(str, native.variables))}
+            except Refused as error:
+                raise InputError(str(error)) from error
             except (OSError, KeyError):
                 groups[group] = {"sizes": {}, "names": []}
         found.append(_Target(source.as_record(), places[url], groups))

@@ -19,11 +19,15 @@ from virtualizarr.manifests.utils import create_v3_array_metadata
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.native import Content
+from vzarr.limits import Declared
+from vzarr.native import Content, check_arrays
 
 REDUCED, MASK = 1, 4
+SIDES = ("imagewidth", "imagelength")
 RATIO = 5000
 """Bytes of pixels for each byte of a file, beyond which no compression of TIFF gets."""
+JPEG = {6, 7, 33007, 34892}
+"""Compressions whose tables may be kept once for all pieces."""
 TYPE_SIZES = {**dict.fromkeys((1, 2, 6, 7), 1), **dict.fromkeys((3, 8), 2)}
 TYPE_SIZES |= {**dict.fromkeys((4, 9, 11, 13), 4), **dict.fromkeys((5, 10, 12, 16, 17, 18), 8)}
 
@@ -35,13 +39,17 @@ def list_groups(content: Content) -> list[str]:
     return [""]
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     _check_directories(content)
     tiff = tifffile.TiffFile(content.open())
     pages = _images(tiff)
     for page in pages.values():
         _check_size(content, page)
     names = _names(pages)
+    declared = [_declared(names[number], page) for number, page in pages.items()]
+    width, length = (max(getattr(page, side) for page in pages.values()) for side in SIDES)
+    declared += [Declared(dim, (n,), 8, is_loaded=True) for dim, n in (("x", width), ("y", length))]
+    check_arrays(content, group, declared, drop)
     shapes = {_shape(page)[-2:] for page in pages.values()}
     notes = content.cache.setdefault("notes", [])
     variables = {}
@@ -59,7 +67,7 @@ def open_raw(content: Content, group: str) -> xr.Dataset:
     dataset = xr.Dataset(variables)
     first = next(iter(pages.values()))
     if len(shapes) == 1 and (axes := _coordinates(first)):
-        dataset = dataset.assign_coords(axes)
+        dataset = dataset.assign_coords({k: v for k, v in axes.items() if k not in drop})
     dataset.set_close(tiff.close)
     return dataset
 
@@ -112,6 +120,24 @@ def _shape(page: tifffile.TiffPage) -> tuple[int, ...]:
     """Bands come first, as in the parser."""
     size = (page.imagelength, page.imagewidth)
     return (page.samplesperpixel, *size) if page.samplesperpixel > 1 else size
+
+
+def _declared(name: str, page: tifffile.TiffPage) -> Declared:
+    """What a page says of its image. A tile or strip is unpacked at once."""
+    shape, piece = _shape(page), _piece(page)
+    unpacked = math.prod(piece if _is_divided(page) else shape) * page.dtype.itemsize
+    if len(shape) == 3:
+        piece = (1, *piece)
+        unpacked *= page.samplesperpixel if int(page.planarconfig) == 1 else 1
+    unpacked *= int(page.compression) != 1
+    return Declared(name, shape, page.dtype.itemsize, piece, unpacked=unpacked)
+
+
+def _piece(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Rows and columns of a tile or a strip."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip or page.imagelength, page.imagelength), page.imagewidth
 
 
 def _check_size(content: Content, page: tifffile.TiffPage) -> None:
@@ -169,7 +195,9 @@ def _damage(file: io.BufferedIOBase) -> str:
     try:
         (at,) = struct.unpack_from(order + word, head, 8 if big else 4)
         seen: set[int] = set()
-        while at and at not in seen:
+        while at:
+            if at in seen:
+                return f"its directory at byte {at} follows itself"
             seen.add(at)
             file.seek(at)
             (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
@@ -191,10 +219,13 @@ def _damage(file: io.BufferedIOBase) -> str:
 
 def _variable(page: tifffile.TiffPage, dims: tuple[str, ...]) -> xr.Variable:
     def read(key: tuple) -> np.ndarray:
-        pixels = page.asarray()
-        if page.samplesperpixel > 1 and int(page.planarconfig) == 1:
-            pixels = np.moveaxis(pixels, -1, 0)
-        pixels = pixels.reshape(_shape(page))[key]
+        if _is_divided(page):
+            pixels = _read_pieces(page, key)
+        else:
+            pixels = page.asarray()
+            if page.samplesperpixel > 1 and int(page.planarconfig) == 1:
+                pixels = np.moveaxis(pixels, -1, 0)
+            pixels = pixels.reshape(_shape(page))[key]
         return pixels.astype(pixels.dtype.newbyteorder("="))
 
     attributes: dict[str, Any] = {}
@@ -207,6 +238,60 @@ def _variable(page: tifffile.TiffPage, dims: tuple[str, ...]) -> xr.Variable:
         except (ValueError, OverflowError):
             pass
     return lazy_variable(dims, _shape(page), page.dtype.newbyteorder("="), read, attributes)
+
+
+def _is_divided(page: tifffile.TiffPage) -> bool:
+    """Whether tiles or strips can be read one by one; others are few, or as long as the file."""
+    return not page.is_contiguous and page.jpegheader is None and page.imagedepth == 1
+
+
+def _read_pieces(page: tifffile.TiffPage, key: tuple) -> np.ndarray:
+    """What ``key`` asks for, of the tiles or strips that hold it."""
+    shape = _shape(page)
+    ranges = [
+        range(*part.indices(size)) if isinstance(part, slice) else range(part, part + 1)
+        for part, size in zip(key, shape, strict=True)
+    ]
+    spans = [(min(wanted, default=0), max(wanted, default=-1) + 1) for wanted in ranges]
+    (top, bottom), (left, right) = spans[-2:]
+    bands = spans[0] if len(shape) == 3 else (0, 1)
+    rows, columns = _piece(page)
+    across, down = -(-page.imagewidth // columns), -(-page.imagelength // rows)
+    apart = int(page.planarconfig) == 2 and page.samplesperpixel > 1
+    numbers = [
+        (band * down + row) * across + column
+        for band in (range(*bands) if apart else (0,))
+        for row in range(top // rows, -(-bottom // rows))
+        for column in range(left // columns, -(-right // columns))
+    ]
+    box = np.full([stop - start for start, stop in (bands, *spans[-2:])], page.nodata, page.dtype)
+    page.init_decode()
+    extra = {"jpegtables": page.jpegtables} if int(page.compression) in JPEG else {}
+    for data, number in page.parent.filehandle.read_segments(
+        [page.dataoffsets[number] for number in numbers],
+        [page.databytecounts[number] for number in numbers],
+        indices=numbers,
+    ):
+        piece, (band, _, y, x, _), _ = page.decode(data, number, _fullsize=False, **extra)
+        if piece is None:  # never written
+            continue
+        piece = np.moveaxis(piece[0], -1, 0)[slice(*bands) if not apart else slice(None)]
+        at = band - bands[0] if apart else 0
+        ys, xs = _overlap(y, piece.shape[1], top, bottom), _overlap(x, piece.shape[2], left, right)
+        part = piece[:, ys[0], xs[0]]
+        box[at : at + len(part), ys[1], xs[1]] = part
+    box = box.reshape([stop - start for start, stop in spans])
+    inner = tuple(
+        slice(None, None, wanted.step) if isinstance(part, slice) else 0
+        for part, wanted in zip(key, ranges, strict=True)
+    )
+    return box[inner]
+
+
+def _overlap(start: int, length: int, low: int, high: int) -> tuple[slice, slice]:
+    """Where a piece lies in what is wanted: the part of the piece, and its place."""
+    first, last = max(start, low), min(start + length, high)
+    return slice(first - start, last - start), slice(first - low, last - low)
 
 
 def _scaling(page: tifffile.TiffPage) -> str:

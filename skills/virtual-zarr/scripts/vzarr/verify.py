@@ -21,6 +21,7 @@ from vzarr.errors import is_failure, raise_fault
 from vzarr.find import look_up
 from vzarr.groups import stored_groups
 from vzarr.history import Held
+from vzarr.limits import box_shape, boxes
 from vzarr.named import describe_named
 from vzarr.native import (
     Content,
@@ -40,8 +41,10 @@ from vzarr.trust import naming, reaching
 from vzarr.write import open_any_repository, open_repository
 
 DEFAULT_SAMPLE = 5
-BLOCK = 256 * 1024**2
+BLOCK = 128 * 1024**2
 """Bytes of a variable that are compared at a time."""
+CHUNKS = 200_000
+"""Chunks that are compared at a time: each that is read takes a kilobyte meanwhile."""
 
 
 @dataclass
@@ -383,23 +386,23 @@ def compare_variable(
             report.failures.append(
                 f"{url}: {name} has {key} {plain(means)!r}, in the file {plain(meant)!r}"
             )
-    for start, block in _blocks(stored, ends):
+    for box in _parts(stored, ends):
         try:
-            left = np.asarray(stored[block].values)
+            left = np.asarray(stored[box].values)
         except BaseException as error:
             if not is_failure(error):
                 raise
             raise_fault(url, error)
             report.failures.append(f"{url}: {name} cannot be read: {_first_line(error)}")
             return
-        right = np.asarray(truth[block].values)
+        right = np.asarray(truth[box].values)
         if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
             left, right = left.astype(object).astype(str), right.astype(object).astype(str)
         report.values += right.size
         differ = np.atleast_1d(mismatch(left, right, rounded)).reshape(right.shape or (1,))
         if differ.any():
             index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-            place = [index[0] + start, *index[1:]] if index else []
+            place = [at + part.start for at, part in zip(index, box, strict=True)]
             report.failures.append(
                 f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
                 f"({int(differ.sum())} of {right.size} values differ)"
@@ -415,18 +418,23 @@ def _same_dims(stored: tuple, truth: tuple) -> bool:
     )
 
 
-def _blocks(stored: xr.Variable, ends: bool) -> list[tuple[int, Any]]:
-    """Parts along the first dimension, of whole chunks; the number where each begins."""
-    if stored.ndim == 0 or (stored.nbytes <= BLOCK and not ends):
-        return [(0, ...)]
-    length = stored.shape[0]
-    chunk = (stored.encoding.get("chunks") or (length,))[0]
-    row = max(1, stored.nbytes // max(1, length))
-    step = max(1, BLOCK // (row * chunk)) * chunk
-    starts = list(range(0, length, step))
-    if ends:
-        starts = [starts[0], starts[-1]] if len(starts) > 1 else starts
-    return [(start, slice(start, start + step)) for start in starts]
+def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
+    """What is compared at a time, in whole chunks; ``ends``: the first and the last part only."""
+    chunk = stored.encoding.get("chunks")
+    if chunk is not None and len(chunk) != stored.ndim:  # of a step along a dimension that is gone
+        chunk = None
+    step = box_shape(stored.shape, stored.dtype.itemsize, BLOCK, chunk, CHUNKS)
+    if not ends:
+        return list(boxes(stored.shape, step))
+    starts = [
+        [0, max(0, (size - 1) // part * part)]
+        for size, part in zip(stored.shape, step, strict=True)
+    ]
+    corners = [[at[0] for at in starts], [at[1] for at in starts]]
+    found = [
+        tuple(map(slice, corner, map(sum, zip(corner, step, strict=True)))) for corner in corners
+    ]
+    return found if found[0] != found[1] else found[:1]
 
 
 def _check_virtual(

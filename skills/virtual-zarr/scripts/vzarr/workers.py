@@ -27,6 +27,7 @@ from vzarr.errors import (
     raise_fault,
 )
 from vzarr.find import Source
+from vzarr.limits import raised, set_limits
 from vzarr.native import Content, fetch
 from vzarr.parse import ParsedFile, Unreadable, first_line, parse_file, unreadable
 from vzarr.process import end_with_parent
@@ -51,6 +52,7 @@ class Options:
     drop: tuple[str, ...] = ()
     record_dimension: str | None = None
     groups: tuple[str, ...] = ()
+    limits: tuple[tuple[str, int], ...] = field(default_factory=raised)
 
 
 class Parsing:
@@ -170,6 +172,7 @@ def parse_files(
 
 def parse_some(sources: Sequence[Source], options: Options) -> list[ParsedFile | Unreadable]:
     """What a worker does with one task."""
+    set_limits(options.limits)
     return list(parse_in_turn(sources, options))
 
 

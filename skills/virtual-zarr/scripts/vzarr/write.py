@@ -97,9 +97,13 @@ def _leave(claim: Claim, access: Access) -> None:
     if claim.was_vacant and claim.keeps and _is_begun(claim.location, access):
         claim.stop()
         return
-    if claim.was_vacant and not claim.keeps:
-        discard(claim, access)
-    claim.release()
+    try:
+        if claim.was_vacant and not claim.keeps:
+            discard(claim, access)
+        claim.release()
+    except Exception:
+        claim.stop()  # the next run need not wait for a sign of life
+        raise
 
 
 def _take(
@@ -139,7 +143,12 @@ def look(location: str, access: Access) -> Place:
     names, has_marker = found - {MARKER, f"{MARKER}#1"}, MARKER in found
     if "repo" not in names:
         if names and not has_marker:
-            raise _taken(location)
+            if icechunk.Repository.exists(repository_storage(location, access)):
+                raise _taken(location)  # of Icechunk 1, which had no such object
+            raise InputError(
+                f"{location}: something is there already, and no repository "
+                f"({min(names) or 'a file'}). Name a new place with --repo, or empty this one."
+            )
         return Place(names, has_marker)
     find_config(location, access)
     repository = icechunk.Repository.open(repository_storage(location, access))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import zarr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import ZarrParser, ZippedZarrParser
+from zarr.codecs import BytesCodec, ShardingCodec
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.errors import ContainsArrayError
 
 from vzarr.errors import InputError
 from vzarr.lazy import lazy_variable
-from vzarr.native import Content, detect_format
+from vzarr.limits import Declared
+from vzarr.native import Content, check_arrays, detect_format
 
 
 def list_groups(content: Content) -> list[str]:
@@ -38,19 +42,60 @@ def list_groups(content: Content) -> list[str]:
             "store, or write it again."
         ) from error
     _check_members(content, group, members)
-    held = {name.rpartition("/")[0] for name, item in members.items() if _is_array(item)}
-    return sorted({"", *held})
+    arrays = {name: item for name, item in members.items() if _is_array(item)}
+    content.cache["arrays"] = [
+        declared(name, array.metadata, array.attrs.asdict()) for name, array in arrays.items()
+    ]
+    return sorted({"", *(name.rpartition("/")[0] for name in arrays)})
 
 
-def open_raw(content: Content, group: str) -> xr.Dataset:
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     store, root = _store(content)
     path = "/".join(part for part in (root, group) if part)
+    check_arrays(content, group, _arrays_in(content, group), drop)
     try:
         return xr.open_zarr(
-            store, group=path or None, consolidated=False, chunks=None, decode_cf=False
+            store,
+            group=path or None,
+            consolidated=False,
+            chunks=None,
+            decode_cf=False,
+            drop_variables=drop,
         )
     except (KeyError, ValueError):  # dimensions without names
-        return _unnamed(zarr.open_group(store, path=path, mode="r"))
+        return _unnamed(zarr.open_group(store, path=path, mode="r"), drop)
+
+
+def declared(
+    path: str, metadata: ArrayV2Metadata | ArrayV3Metadata, attributes: dict[str, Any]
+) -> Declared:
+    """What the metadata of an array say, in either format."""
+    itemsize = metadata.dtype.to_native_dtype().itemsize
+    dims = attributes.get("_ARRAY_DIMENSIONS")
+    if isinstance(metadata, ArrayV2Metadata):
+        chunk = inner = metadata.chunks
+        is_packed = metadata.compressor is not None or bool(metadata.filters)
+    else:
+        chunk = getattr(metadata.chunk_grid, "chunk_shape", None)  # none where chunks differ
+        sharded = [codec for codec in metadata.codecs if isinstance(codec, ShardingCodec)]
+        inner = sharded[0].chunk_shape if sharded else chunk
+        is_packed = not all(isinstance(codec, BytesCodec) for codec in metadata.codecs)
+        dims = metadata.dimension_names or dims
+    return Declared(
+        path,
+        metadata.shape,
+        itemsize,
+        chunk,
+        unpacked=math.prod(inner or ()) * itemsize * is_packed,
+        is_loaded=isinstance(dims, list | tuple) and [*dims] == [path.rpartition("/")[2]],
+    )
+
+
+def _arrays_in(content: Content, group: str) -> list[Declared]:
+    """What is declared of the arrays of one group."""
+    if "arrays" not in content.cache:
+        list_groups(content)
+    return [array for array in content.cache["arrays"] if array.path.rpartition("/")[0] == group]
 
 
 def _unreadable(root: zarr.Group) -> str:
@@ -96,10 +141,12 @@ def _listed(group: zarr.Group) -> list[str]:
     return [name for name in sync(names()) if name != "zarr.json"]
 
 
-def _unnamed(group: zarr.Group) -> xr.Dataset:
+def _unnamed(group: zarr.Group, drop: list[str]) -> xr.Dataset:
     """Dimensions without a name are named for their length."""
     variables = {}
     for name, array in group.arrays():
+        if name in drop:
+            continue
         attributes = dict(array.attrs)
         names = array.metadata.dimension_names if array.metadata.zarr_format == 3 else None
         names = names or attributes.pop("_ARRAY_DIMENSIONS", None) or [None] * array.ndim
@@ -119,8 +166,19 @@ def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
 ) -> ManifestGroup:
     zipped = detect_format(content) == "zarr-zip"
+    own = {array.path.rpartition("/")[2] for array in _arrays_in(content, group)}
+    # The parser makes manifests of all groups below, and leaves out names in each of them alike.
+    prefix = f"{group}/" if group else ""
+    below = [
+        array
+        for array in content.cache["arrays"]
+        if array.path.startswith(prefix) and "/" in array.path.removeprefix(prefix)
+    ]
+    names = {array.path.rpartition("/")[2] for array in below} - own
+    alike = [array for array in below if array.path.rpartition("/")[2] in own - {*drop}]
+    check_arrays(content, group, alike)
     parser = (ZippedZarrParser if zipped else ZarrParser)(
-        group=group or None, skip_variables=drop or None
+        group=group or None, skip_variables=[*drop, *names]
     )
     return parser(url=url, registry=registry)._group
 

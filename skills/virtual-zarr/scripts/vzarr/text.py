@@ -1,0 +1,58 @@
+"""Text of others on its way to a terminal and into commands that are suggested.
+
+Of the standard library only: where no file can be opened any more nothing else can be imported.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TextIO
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows as it is, on one line: what it would obey is escaped.
+
+    Control characters, line ends, marks that turn the direction of writing, and bytes that are no
+    text become ``\\x1b``, ``\\n``, ``\\u202e``, ``\\udcff``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def shell_word(text: str) -> str:
+    """Any text as one word of a shell's command line, which can be printed."""
+    if text.isprintable():
+        return shlex.quote(text)
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(char if char.isprintable() else _code(char) for char in quoted) + "'"
+
+
+def _code(char: str) -> str:
+    """For ``$'…'`` of a shell, where ``\\x`` stands for a byte: also for one that is no text."""
+    number = ord(char)
+    if number < 0x80 or 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number & 0xFF:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def option(name: str, value: str) -> str:
+    """An option with its value as they are typed, also for a value that begins with a dash."""
+    return f"{name}{'=' if value.startswith('-') else ' '}{shell_word(value)}"
+
+
+def drop_options(paths: Iterable[str]) -> str:
+    """What to add to a command that is to leave out these variables or groups."""
+    return " ".join(option("--drop", path) for path in paths)
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Also where the terminal's encoding lacks a letter."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
