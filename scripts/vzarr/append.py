@@ -37,6 +37,7 @@ from vzarr.refresh import (
     with_containers,
     write_static,
 )
+from vzarr.standin import find_stand_in, write_stand_in
 from vzarr.storage import Access, as_url
 from vzarr.trust import authorization, naming, reaching
 from vzarr.verify import DEFAULT_SAMPLE, compare_store, open_store, spread
@@ -172,6 +173,11 @@ class _Run:
         parsed = self._parse(_wanted(sources, metadata, found), metadata, found)
         todo = self._sort_out(parsed, session, metadata, found)
         grown = _grown_last(todo, metadata)
+        again = {file.source.url for file in [*todo.again.values(), *(grown or ())]}
+        stand_in = find_stand_in(session.store, metadata, again, self.access)
+        if stand_in is not None:
+            found.notes += stand_in.notes
+            write_stand_in(session.store, metadata, stand_in, started)
         if grown is not None:
             metadata = _without_last(session.store, metadata, grown[0], started)
         new = self._fitting([*grown, *todo.new] if grown else todo.new, session.store, metadata)
@@ -188,6 +194,8 @@ class _Run:
         session = repository.writable_session("main")
         if session.snapshot_id != tip:
             raise icechunk.ConflictError(tip, session.snapshot_id)
+        if stand_in is not None:
+            write_stand_in(session.store, held.metadata, stand_in, started)
         if grown is not None:
             metadata = _without_last(session.store, held.metadata, grown[0], checksum)
         old = len(metadata["sources"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from making import Recipe
 from vzarr.append import append
 from vzarr.build import build
 from vzarr.errors import InputError, Refused
@@ -356,3 +357,32 @@ def test_a_repository_of_icechunk_1(tmp_path: Path, data: Path) -> None:
         append(files, str(tmp_path / "repo"), Access())
     append(files, str(tmp_path / "repo"), Access(), made_of=(files[0],))
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).sources == 2
+
+
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_a_first_file_keeps_no_later_one_out(tmp_path: Path, how: str) -> None:
+    """What is stored once leads to the first file; another one stands in for it."""
+    files = [str(Recipe(start=2 * n).write(tmp_path / f"f{n}.nc")) for n in range(4)]
+    repository = tmp_path / "repo"
+    build(files[:2], str(repository), Access())
+    if how == "gone":
+        Path(files[0]).unlink()
+    else:
+        Recipe(start=0, shift=4.0).write(Path(files[0]))
+        later = time.time() + 1000
+        os.utime(files[0], (later, later))
+    done = append(files[2:3], str(repository), Access())
+    assert done.appended == [f"file://{files[2]}"]
+    assert any("f0.nc: is gone or changed" in note for note in done.notes)
+    repo = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(repository)),
+        authorize_virtual_chunk_access={
+            f"file://{tmp_path}/": icechunk.credentials.LocalFileSystemAccess
+        },
+    )
+    dataset = xr.open_zarr(repo.readonly_session("main").store, consolidated=False)
+    np.testing.assert_array_equal(dataset.mask, np.ones(4))
+    np.testing.assert_array_equal(dataset.v[2:], Recipe(steps=6).values[2:])
+    Recipe(start=6, mask=2.0).write(Path(files[3]))
+    with pytest.raises(Refused, match=r"mask: the value is 2\.0, but 1\.0"):
+        append(files[3:], str(repository), Access())

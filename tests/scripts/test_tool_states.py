@@ -376,8 +376,10 @@ class Archives(RuleBasedStateMachine):
         files = self.archive.files
         changed = {name for name in names if name in self._stale()}
         others = {name for name in changed if files[name][0] != self.held[name][0]}
-        if (others and not replacing) or next(iter(self.held)) in self._stale() - changed:
+        if others and not replacing:
             return None
+        if self._stale() - changed and not self.held.keys() - self._stale():
+            return None  # nothing tells what is stored once
         if not all(self._fits(files[name][0], self.held[name][0]) for name in others):
             return None
         joined = {**self.held, **{name: files[name] for name in changed}}

@@ -637,10 +637,7 @@ def main(arguments: list[str] | None = None) -> int:
     set_limits(options.limit)
     try:
         check_memory(place)
-        status = commands[options.command](options)
-        place = "standard output"
-        sys.stdout.flush()
-        return status
+        return commands[options.command](options)
     except BaseException as error:
         if not is_failure(error) and not isinstance(error, KeyboardInterrupt):
             raise

@@ -32,7 +32,10 @@ PATIENCE = 30.0
 """Seconds without a renewal after which a build counts as dead. If it is not, it finds out before
 it commits, publishes or removes anything."""
 POLL = 0.5
-HEAD = b'{"what": "A build of virtual-zarr goes on here, or was stopped: run its command again.", '
+HEAD = (
+    b'{"what": "A build of virtual-zarr is at work here, or was stopped: run its command again. '
+    b'Beside a finished repository this file has no meaning and can be removed.", '
+)
 
 
 class Occupied(Exception):

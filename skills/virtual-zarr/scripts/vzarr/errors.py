@@ -72,7 +72,7 @@ _WORDS = {
 _NETWORK = re.compile(
     r"dispatch failure|error sending request|streaming error|error reading a body|"
     r"error decoding response body|peer closed connection|connection (reset|refused|closed)|"
-    r"connection (was|is) (reset|closed)|timed? ?out|slow ?down|internalerror|"
+    r"connection (was|is) (reset|closed)|\btimed? ?out\b|slow ?down|internalerror|"
     r"50[0234] (internal|bad|service|gateway)|service unavailable|dns error|"
     r"failed to lookup address|name resolution|no route to host|network is unreachable"
 )
@@ -113,7 +113,7 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
             )
         number = cause.errno if isinstance(cause, OSError) else None
         if number not in _ADVICE:
-            text = str(cause).lower()
+            text = str(cause).partition("\n\nDebug source")[0].lower()
             if isinstance(cause, ConnectionError | TimeoutError) or _NETWORK.search(text):
                 first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
                 return EnvironmentFault(

@@ -15,7 +15,7 @@ from typing import Any
 
 import obstore
 
-from vzarr.errors import InputError
+from vzarr.errors import InputError, raise_fault
 from vzarr.paths import local_path
 from vzarr.storage import Access, as_url, object_store, root_of
 
@@ -221,6 +221,7 @@ def _find_objects(url: str, access: Access) -> list[Source]:
     except FileNotFoundError:
         return []
     except Exception as error:
+        raise_fault(url, error)
         first = str(error).splitlines()[0]
         raise InputError(f"{url}: cannot be listed: {type(error).__name__}: {first}") from error
     depth = path.count("/")

@@ -45,7 +45,7 @@ class _Outlet(io.FileIO):
             return super().write(data)
         except OSError as error:
             if self.fileno() == 1 and error.errno not in NOBODY_READS:
-                raise
+                raise OSError(error.errno, error.strerror, "standard output") from error
             return len(data)
 
 

@@ -508,7 +508,7 @@ def _write_part(
             axis = variable.dims.index(dimension)
             at = [0] * variable.ndim
             at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
-            count += _write_references(store, part, name, at, checksum)
+            count += write_references(store, part, name, at, checksum)
     count += write_static(store, part, metadata, number, checksum)
     _write_values(store, part, metadata, start)
     return count
@@ -529,11 +529,11 @@ def write_static(
         variable = part.dataset[name].variable
         path = f"{part.group}/{name}".lstrip("/")
         if dimension not in variable.dims and _leads_to(store, path, old):
-            count += _write_references(store, part, name, [0] * variable.ndim, checksum)
+            count += write_references(store, part, name, [0] * variable.ndim, checksum)
     return count
 
 
-def _write_references(
+def write_references(
     store: icechunk.IcechunkStore, part: ParsedFile, name: str, at: list[int], checksum: datetime
 ) -> int:
     """Write a variable's references from chunk ``at`` on, in place of what is there."""

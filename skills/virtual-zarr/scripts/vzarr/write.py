@@ -19,7 +19,7 @@ import xarray as xr
 
 from vzarr import formats
 from vzarr.claim import MARKER, Claim
-from vzarr.errors import InputError
+from vzarr.errors import InputError, raise_fault
 from vzarr.history import Held, read_held
 from vzarr.storage import (
     Access,
@@ -277,18 +277,19 @@ def discard(claim: Claim, access: Access) -> None:
     place = look(claim.location, access)
     if not claim.was_vacant:
         raise _taken(claim.location)
-    if "repo" in place.names and not claim.is_locked:
-        # A build that only seemed dead may be about to publish: after this commit it cannot.
+    if "repo" in place.names:
         repository = open_any_repository(claim.location, access)
         session = repository.writable_session("main")
         shown = list(repository.ancestry(snapshot_id=session.snapshot_id))
         if not (len(shown) == 1 or _is_discarded(shown[0])):
             raise _taken(claim.location)
-        try:
-            session.commit("discarded", metadata={DISCARDED: True}, allow_empty=True)
-        except icechunk.ConflictError as error:
-            raise _taken(claim.location) from error
-        place = look(claim.location, access)
+        if not claim.is_locked:
+            # A build that only seemed dead may be about to publish: after this commit it cannot.
+            try:
+                session.commit("discarded", metadata={DISCARDED: True}, allow_empty=True)
+            except icechunk.ConflictError as error:
+                raise _taken(claim.location) from error
+            place = look(claim.location, access)
     claim.check()
     _delete(claim.location, access, {name for name in place.names if LAYOUT.fullmatch(name)})
     claim.keeps = False
@@ -384,6 +385,7 @@ def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | No
     try:
         config = icechunk.Repository.fetch_config(storage)
     except icechunk.IcechunkError as error:
+        raise_fault(location, error)
         first = str(error).splitlines()[0]
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
     if not icechunk.Repository.exists(storage):
