@@ -39,6 +39,7 @@ class Reader:
     def __init__(self, module: str, title: str, patience: float = PATIENCE) -> None:
         self._module, self._title, self._patience = module, title, patience
         self._process: subprocess.Popen | None = None
+        self._folder = ""
         self._lock = threading.RLock()
         self._fatal: dict[tuple, str] = {}
         atexit.register(self.close)
@@ -90,7 +91,10 @@ class Reader:
         return f"the {self._title} library ended the process that read it ({how})"
 
     def _running(self) -> subprocess.Popen:
+        if self._folder != os.getcwd():  # from which relative names in files count
+            self.close()
         if self._process is None or self._process.poll() is not None:
+            self._folder = os.getcwd()
             code = (
                 "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
                 "from vzarr.isolated import serve; serve(sys.argv[2])"

@@ -58,7 +58,8 @@ SAMPLES = [
     Sample("hdf4", "hdf4/granule.hdf"),
     Sample("hdf4", "hdf4/chunked.hdf"),
     Sample("hdf4", "hdf4/mixed.hdf"),
-    Sample("zarr", "zarr/v2.zarr", ("*/.zarray", "*/0*", ".zgroup", "*/.zattrs")),
+    # Not its chunks: what Blosc makes of a damaged stream differs from one reading to the next.
+    Sample("zarr", "zarr/v2.zarr", ("*/.zarray", ".zgroup", "*/.zattrs")),
     Sample("zarr", "zarr/v3.zarr", ("zarr.json", "*/zarr.json", "*/c/*")),
     Sample("zarr", "zarr/sharded.zarr", ("*/zarr.json", "*/c/*", "*/c/*/*")),
     Sample("zarr", "zarr/stored.zip"),

@@ -8,10 +8,10 @@ import icechunk
 import zarr
 
 import vzarr
-from vzarr.errors import InputError
+from vzarr.errors import InputError, Refused
 from vzarr.find import Source, find_sources
 from vzarr.names import names_path, unknown
-from vzarr.native import detect_format, fetch, fingerprint, list_groups, open_native
+from vzarr.native import Content, detect_format, fetch, fingerprint, list_groups, open_native
 from vzarr.parse import NAMED
 from vzarr.references import array_paths, read_references
 from vzarr.storage import Access
@@ -112,7 +112,9 @@ def _look_into(
         what = f"{source.url} has no group of this name"
         raise unknown("--group", group, what, filter(None, available))
     for path in available if group is None else [group]:
-        with open_native(content, file_format, path, _names_in(skip, path)) as native:
+        left_out = _names_in(skip, path)
+        names = _all_names(content, file_format, path, left_out)
+        with open_native(content, file_format, path, left_out) as native:
             if native.variables:
                 firsts = {
                     str(name): native[name].values.ravel()[:1].tolist()
@@ -126,9 +128,19 @@ def _look_into(
                     "sizes": sizes,
                     "firsts": firsts,
                     "times": times,
-                    "names": sorted(map(str, native.variables)),
+                    "names": names,
                 }
     return found
+
+
+def _all_names(content: Content, file_format: str, path: str, skip: list[str]) -> list[str]:
+    """The variables of a group, also those to leave alone."""
+    try:
+        with open_native(content, file_format, path) as native:
+            return sorted(map(str, native.variables))
+    except Refused:  # one declares more than is allowed, which is why it is left alone
+        with open_native(content, file_format, path, skip) as native:
+            return sorted({*map(str, native.variables), *skip})
 
 
 def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
