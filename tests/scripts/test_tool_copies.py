@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 
 SPELLINGS = {
     "..": "../data/*.nc",
-    "twice": "../work/../data/d?.nc",
+    "twice": "../desk/../data/d?.nc",
     "dot": "./../data/./*.nc",
     "home": "~/data/*.nc",
     "url": "file://{data}/../data/*.nc",
@@ -57,12 +57,12 @@ SPELLINGS = {
 def test_every_spelling_of_a_path_is_virtual(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
 ) -> None:
-    work = tmp_path / "work"
+    work = tmp_path / "desk"
     work.mkdir()
     (work / "link").symlink_to(data)
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(tmp_path))
-    built = build([SPELLINGS[spelling].format(data=data)], "../work/./repo", Access())
+    built = build([SPELLINGS[spelling].format(data=data)], "../desk/./repo", Access())
     assert built.virtual == ["crs", "mask", "v"]
     assert built.native == {}
     assert built.sources == [f"file://{data}/d{number}.nc" for number in range(3)]
