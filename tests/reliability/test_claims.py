@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import icechunk
@@ -360,6 +361,29 @@ def test_two_builds_on_s3(
         check_race([first.end(), second.end()])
         proxy.fault = None
         check_whole(PLACE, WEST, len(files))
+
+
+@pytest.mark.parametrize("step", ["lookup_branch", "readonly_session"])
+def test_the_other_build_ends_in_between(
+    step: str, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its branch goes away after it was seen: before it is looked up, or read."""
+    place = tmp_path / "repo"
+    build(files, str(place), Access())
+    repository = open_any_repository(str(place), Access())
+    repository.create_branch(BUILDING, repository.lookup_branch("main"))
+    original = getattr(icechunk.Repository, step)
+
+    def as_it_ends(self: icechunk.Repository, branch: str) -> object:
+        with suppress(icechunk.RefNotFoundError):
+            self.delete_branch(BUILDING)
+        return original(self, branch)
+
+    monkeypatch.setattr(icechunk.Repository, step, as_it_ends)
+    with pytest.raises(InputError, match="something is there already"):
+        build(files, str(place), Access())
+    monkeypatch.undo()
+    check_whole(str(place), Access(), len(files))
 
 
 def test_two_builds_on_disk(

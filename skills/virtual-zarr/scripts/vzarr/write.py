@@ -88,6 +88,8 @@ def claimed(location: str, access: Access, progress: Callable[[int, int], None])
                 _leave(claim, access)
             if claim.is_lost and isinstance(error, Exception):
                 claim.check()
+            if isinstance(error, icechunk.RefNotFoundError):  # the build there has just ended
+                raise _taken(location) from error
             raise
 
 
@@ -154,7 +156,10 @@ def look(location: str, access: Access) -> Place:
     repository = icechunk.Repository.open(repository_storage(location, access))
     shown = list(repository.ancestry(branch="main"))
     if not _is_discarded(shown[0]) and BUILDING in repository.list_branches():
-        tip = repository.lookup_branch(BUILDING)
+        try:
+            tip = repository.lookup_branch(BUILDING)
+        except icechunk.RefNotFoundError:  # its build has ended in between
+            return look(location, access)
         if len(shown) == 1 or shown[0].id == tip:
             unfinished = Unfinished(repository, tip, is_complete=len(shown) > 1)
             return Place(names, has_marker, unfinished)
