@@ -13,7 +13,7 @@ import nox
 sys.path[:0] = ["scripts", "tools"]
 
 from sections import sections  # noqa: E402
-from vzarr.formats import FORMATS  # noqa: E402
+from vzarr.formats.registry import FORMATS  # noqa: E402
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["tests"]

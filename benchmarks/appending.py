@@ -25,9 +25,9 @@ from benchmarks.samples import ARCHIVED, write_series
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
-from vzarr.append import append as tool_append
-from vzarr.build import build as tool_build
-from vzarr.storage import Access
+from vzarr.changes.build import build as tool_build
+from vzarr.commands.append import append as tool_append
+from vzarr.sources.schemes import Access
 
 DAYS, SMALL_DAYS = 200, 8
 HOURS = 24

@@ -162,9 +162,9 @@ def _copy(template: xr.Dataset, index: int) -> xr.Dataset:
 
 def _parsed_files(path: Path, datasets: list[xr.Dataset]) -> list[Any]:
     """What the tool keeps of each file; ``path`` says what it would have found."""
-    from vzarr.find import look_up
-    from vzarr.parse import parse_file
-    from vzarr.storage import Access
+    from vzarr.sources.discover import look_up
+    from vzarr.sources.schemes import Access
+    from vzarr.virtualize.parse import parse_file
 
     first = parse_file(look_up(f"file://{path}", Access()), Access(), record_dimension="time")
     return [
@@ -174,8 +174,8 @@ def _parsed_files(path: Path, datasets: list[xr.Dataset]) -> list[Any]:
 
 
 def _combine_by_tool(files: list[Any]) -> xr.Dataset:
-    from vzarr.combine import combine_files
-    from vzarr.storage import Access
+    from vzarr.combine.combine import combine_files
+    from vzarr.sources.schemes import Access
 
     dataset, kept, _ = combine_files(files, "time", Access())
     if len(kept) != len(files):

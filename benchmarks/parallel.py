@@ -316,7 +316,7 @@ def _build_by_recipe(
 
 
 def _build_by_tool(patterns: list[str], repository: str, anonymous: bool) -> None:
-    from vzarr.build import build
-    from vzarr.storage import Access
+    from vzarr.changes.build import build
+    from vzarr.sources.schemes import Access
 
     build(patterns, repository, Access(anonymous=anonymous))

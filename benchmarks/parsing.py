@@ -220,7 +220,7 @@ class _BufferedFile(AbstractBufferedFile):
 
 def _dataset_by_choice(store: Any, key: str, url: str) -> xr.Dataset:
     """References and coordinates, by what the bundled tool chooses to read the object with."""
-    from vzarr.reading import FileStore, read_remote
+    from vzarr.sources.remote_file import FileStore, read_remote
 
     content = read_remote(store, key, obstore.head(store, key)["size"])
     if isinstance(content, bytes):
@@ -237,9 +237,9 @@ def _dataset_by_choice(store: Any, key: str, url: str) -> xr.Dataset:
 
 def _parse_by_tool(url: str) -> object:
     """What the tool's ``build`` does to each file of a new layout."""
-    from vzarr.find import look_up
-    from vzarr.parse import parse_file
-    from vzarr.storage import Access
+    from vzarr.sources.discover import look_up
+    from vzarr.sources.schemes import Access
+    from vzarr.virtualize.parse import parse_file
 
     access = Access(anonymous=True)
     return parse_file(look_up(url, access), access)

@@ -97,7 +97,7 @@ def test_without_the_mark_the_whole_repository_would_be_taken(
 def test_spoilt_installation_is_seen(tmp_path: Path) -> None:
     folder = tmp_path / bundle.NAME
     shutil.copytree(COPY, folder)
-    (folder / "scripts" / "vzarr" / "build.py").unlink()
+    (folder / "scripts" / "vzarr" / "changes" / "build.py").unlink()
     with pytest.raises(AssertionError):
         check_skill(folder, tmp_path)
 

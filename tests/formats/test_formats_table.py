@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sections
 import virtualizarr.parsers
-from vzarr.formats import FORMATS
+from vzarr.formats.registry import FORMATS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted((ROOT / "references").glob("formats*.md"))

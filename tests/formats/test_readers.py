@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from vzarr.build import build
-from vzarr.storage import Access
+from vzarr.changes.build import build
+from vzarr.sources.schemes import Access
 
 READ = """
 import importlib.abc, sys

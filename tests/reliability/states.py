@@ -6,8 +6,8 @@ from pathlib import Path
 
 import icechunk
 import xarray as xr
-from vzarr.ledger import read_ledger
-from vzarr.references import array_paths, read_references
+from vzarr.repository.ledger import read_ledger
+from vzarr.repository.references import array_paths, read_references
 
 
 def opened(repository: Path, data: Path) -> icechunk.Repository:

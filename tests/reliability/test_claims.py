@@ -17,19 +17,20 @@ from pathlib import Path
 import icechunk
 import obstore
 import pytest
-import vzarr.build as building
-import vzarr.write as writing
+import vzarr.changes.build as building
+import vzarr.repository.create as writing
 from making import Recipe
 from mitmproxy import http
 from obstore.store import S3Store
 from reliability.states import content
-from vzarr import claim as claims
-from vzarr.build import BUILDING, build
-from vzarr.claim import MARKER, Claim
+from vzarr.changes.build import BUILDING, build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
-from vzarr.write import alone, open_any_repository
+from vzarr.repository import claim as claims
+from vzarr.repository.claim import MARKER, Claim
+from vzarr.repository.lock import exclusive_lock as alone
+from vzarr.repository.open import open_any_repository
+from vzarr.sources.schemes import Access
 from worlds.faults import Fault
 from worlds.proxy import Proxy
 from worlds.s3 import ARCHIVE_BUCKET, S3, STORES_BUCKET
@@ -283,7 +284,7 @@ def test_refused_build_leaves_an_empty_folder_empty(files: list[str], tmp_path: 
 DRIVER = """
 import contextlib, io, json, sys
 sys.path.insert(0, sys.argv[1])
-import virtual_zarr, vzarr.build, vzarr.report
+import virtual_zarr, vzarr.changes.build, vzarr.cli.output
 print("ready", flush=True)
 for line in sys.stdin:
     with contextlib.redirect_stderr(io.StringIO()) as complaint:

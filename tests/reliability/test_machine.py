@@ -12,18 +12,20 @@ from pathlib import Path
 
 import icechunk
 import pytest
-import vzarr.refresh as refreshing
 from making import Recipe
 from reliability.running import TOOL, bound_by_permissions, limited, run, sentence
 from vzarr import process
-from vzarr import write as writing
-from vzarr.append import append
-from vzarr.build import build
-from vzarr.claim import MARKER
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.refresh import refresh
+from vzarr.commands.relocate import repoint
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError
-from vzarr.refresh import refresh, repoint
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.repository import create as writing
+from vzarr.repository.claim import MARKER
+from vzarr.repository.lock import exclusive_lock
+from vzarr.repository.open import open_repository
+from vzarr.sources.schemes import Access
 
 
 @pytest.fixture
@@ -189,25 +191,33 @@ def test_enough_memory(files: list[Path], repository: Path) -> None:
 OUT_OF_MEMORY = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import numpy, virtual_zarr, vzarr.build, vzarr.parse, vzarr.report
+import importlib, numpy, virtual_zarr, vzarr.changes.build, vzarr.cli.output
 
 def fail(*arguments):
     if sys.argv[-2] == "memory":
         raise MemoryError
     raise RuntimeError("can't start new thread")
 
-vzarr.parse.{step} = fail
+setattr(importlib.import_module("vzarr.virtualize.{module}"), "{step}", fail)
 sys.exit(virtual_zarr.main([*sys.argv[2:-2], "--quiet"]))
 """
 
 
 @pytest.mark.parametrize("what", ["memory", "threads"])
-@pytest.mark.parametrize("step", ["_open_references", "_probe_parts", "rounding", "fingerprint"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [
+        ("assemble", "open_references"),
+        ("probe", "_probe_parts"),
+        ("probe", "tolerance"),
+        ("parse", "fingerprint"),
+    ],
+)
 def test_no_memory_while_a_file_is_parsed(
-    files: list[Path], tmp_path: Path, step: str, what: str
+    files: list[Path], tmp_path: Path, module: str, step: str, what: str
 ) -> None:
     """It says nothing about the file, which is neither copied for it nor left out."""
-    script = OUT_OF_MEMORY.format(step=step)
+    script = OUT_OF_MEMORY.format(module=module, step=step)
     place = tmp_path / "new"
     done = run("build", *files, "--skip-bad", "--repo", place, what, script=script)
     assert done.returncode == 3, done.stdout
@@ -221,13 +231,13 @@ def test_worker_that_is_killed(files: list[Path], tmp_path: Path) -> None:
     script = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-import virtual_zarr, vzarr.workers
+import virtual_zarr, vzarr.virtualize.pool
 
 def parse_some(sources, options):
     os.kill(os.getpid(), 9)
 
 if __name__ == "__main__":
-    vzarr.workers.parse_some = parse_some
+    vzarr.virtualize.pool.parse_some = parse_some
     sys.exit(virtual_zarr.main(sys.argv[2:]))
 """
     (tmp_path / "driver.py").write_text(script)
@@ -367,7 +377,7 @@ def locked_commits(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         entered = threading.Event()
 
         def enter() -> None:
-            with writing.alone(str(repository)):
+            with exclusive_lock(str(repository)):
                 entered.set()
 
         threading.Thread(target=enter, daemon=True).start()
@@ -399,4 +409,4 @@ def test_repointing_is_alone_in_a_folder(
     shutil.copytree(tmp_path / "data", tmp_path / "moved")
     old, new = f"{tmp_path}/data/", f"{tmp_path}/moved/"
     assert repoint(str(repository), Access(), old, new).snapshot
-    assert refreshing.open_repository(str(repository), Access())
+    assert open_repository(str(repository), Access())

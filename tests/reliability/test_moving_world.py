@@ -13,18 +13,18 @@ from pathlib import Path
 import obstore
 import pytest
 import virtual_zarr
-import vzarr.append as appending
-import vzarr.build as building
-import vzarr.workers as working
+import vzarr.changes.build as building
+import vzarr.commands.append as appending
+import vzarr.virtualize.pool as working
 from making import Recipe
 from mitmproxy import http
 from obstore.store import S3Store
-from vzarr import claim as claims
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.repository import claim as claims
+from vzarr.sources.schemes import Access
 from worlds.faults import FAULTS, Fault
 from worlds.proxy import Proxy
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET

@@ -18,11 +18,11 @@ import pytest
 from making import Recipe
 from mitmproxy import http
 from reliability.running import TOOL, sentence, start
-from vzarr.append import append
-from vzarr.build import build
-from vzarr.claim import MARKER
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.verify import verify_repository
+from vzarr.repository.claim import MARKER
+from vzarr.sources.schemes import Access
 from worlds.faults import Fault
 from worlds.proxy import Proxy
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET

@@ -15,11 +15,11 @@ import pytest
 import xarray as xr
 from making import Recipe
 from reliability.states import content, opened
-from vzarr.append import append
-from vzarr.build import BUILDING, build
+from vzarr.changes.build import BUILDING, build
+from vzarr.commands.append import append
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 FILES, BATCH, KILLS = 200, 4, 10
@@ -95,8 +95,8 @@ def leave_off(
     few: list[str], repository: str, monkeypatch: pytest.MonkeyPatch, at: int, batch: int = 2
 ) -> None:
     """Build in batches and stop after ``at`` commits, as a kill does: nothing cleans up."""
-    import vzarr.build as building
-    import vzarr.write as writing
+    import vzarr.changes.build as building
+    import vzarr.repository.create as writing
 
     commit, count = building._Build._commit, 0
 
@@ -191,7 +191,7 @@ def test_what_was_left_out_stays_out(
     few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(few[1]).write_text("not a file of any format")
-    import vzarr.build as building
+    import vzarr.changes.build as building
 
     repository = str(tmp_path / "repo")
     finish = building.finish
@@ -274,7 +274,7 @@ def test_batch_of_very_many_references_is_written_in_parts(
     few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And goes on after a stop between two of them."""
-    import vzarr.build as building
+    import vzarr.changes.build as building
 
     data = tmp_path / "data"
     whole = build(few, str(tmp_path / "whole"), Access())

@@ -12,18 +12,21 @@ from typing import Any
 from unittest import mock
 
 import icechunk
-import vzarr.append
-import vzarr.build
-import vzarr.refresh
+import vzarr.changes.build
+import vzarr.commands.append
+import vzarr.commands.refresh
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
     *((icechunk.Repository, name) for name in ("save_config", "create_branch", "delete_branch")),
     (icechunk.Repository, "reset_branch"),
     *((icechunk.IcechunkStore, name) for name in ("set_virtual_refs", "set_virtual_refs_arr")),
-    *((vzarr.build, name) for name in ("write_datasets", "extend_store", "compare_store")),
-    *((vzarr.append, name) for name in ("extend_store", "replace_files", "compare_store")),
-    *((vzarr.refresh, name) for name in ("replace_files", "compare_store", "commit_metadata")),
+    *((vzarr.changes.build, n) for n in ("write_datasets", "append_datasets", "compare_store")),
+    *((vzarr.commands.append, n) for n in ("append_datasets", "replace_files", "compare_store")),
+    *(
+        (vzarr.commands.refresh, name)
+        for name in ("replace_files", "compare_store", "commit_metadata")
+    ),
 )
 """What changes a store, or comes right before it."""
 
@@ -125,7 +128,7 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
 
     Without the lock that keeps processes of one machine apart: as another machine.
     """
-    compare, done = vzarr.append._Run._compare, False
+    compare, done = vzarr.commands.append._Run._compare, False
 
     def interrupted(self: Any, *arguments: Any, **options: Any) -> None:
         nonlocal done
@@ -135,7 +138,7 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
             write()
 
     with (
-        mock.patch.object(vzarr.append, "alone", return_value=nullcontext()),
-        mock.patch.object(vzarr.append._Run, "_compare", interrupted),
+        mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
+        mock.patch.object(vzarr.commands.append._Run, "_compare", interrupted),
     ):
         yield

@@ -12,11 +12,12 @@ import netCDF4
 import numpy as np
 import pytest
 from making import Recipe
-from vzarr.alike import Layouts
-from vzarr.find import find_sources
-from vzarr.native import fetch
-from vzarr.parse import ParsedFile, is_virtual, parse_file
-from vzarr.storage import Access
+from vzarr.sources.content import fetch
+from vzarr.sources.discover import find_sources
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.parse import parse_file
+from vzarr.virtualize.same_layout import Layouts
 
 ACCESS = Access()
 

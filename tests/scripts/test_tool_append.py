@@ -22,12 +22,12 @@ import xarray as xr
 import zarr
 from making import Recipe
 from obstore.store import S3Store
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
-from vzarr.write import open_repository
+from vzarr.repository.open import open_repository
+from vzarr.sources.schemes import Access
 from worlds.s3 import STORES_BUCKET
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"

@@ -12,12 +12,13 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.refresh import refresh
+from vzarr.commands.relocate import repoint
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
-from vzarr.refresh import refresh, repoint
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 
 def write(

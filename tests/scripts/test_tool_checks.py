@@ -18,11 +18,11 @@ import xarray as xr
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from making import Recipe
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 Edit = Callable[[netCDF4.Dataset], None]
 FIRST = Recipe()

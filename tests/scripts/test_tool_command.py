@@ -105,9 +105,9 @@ def test_failed_comparison_leaves_nothing(
     files: list[Path], clean_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that would read wrong is refused after writing, before the commit."""
-    from vzarr import build as building
+    from vzarr.changes import build as building
     from vzarr.errors import Refused
-    from vzarr.storage import Access
+    from vzarr.sources.schemes import Access
 
     def wrong(store, datasets, last_updated_at):
         datasets[""].v.attrs["scale_factor"] = 0.25

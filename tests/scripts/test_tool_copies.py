@@ -15,13 +15,13 @@ import pytest
 import virtual_zarr
 from making import Recipe
 from obstore.exceptions import PermissionDeniedError
-from vzarr.build import build
-from vzarr.copying import parse_bytes, show_bytes
+from vzarr.changes.build import build
+from vzarr.combine.copied import parse_bytes, show_bytes
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import AccessDenied, EnvironmentFault, Refused, environment_fault
 from vzarr.paths import local_path
-from vzarr.storage import Access, as_url
-from vzarr.verify import verify_repository
-from vzarr.workers import _layouts
+from vzarr.sources.schemes import Access, as_url
+from vzarr.virtualize.pool import _layouts
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 
@@ -152,7 +152,7 @@ def test_why_references_read_differently_is_said(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The value, where it is a wrong reference."""
-    from vzarr import hdf
+    from vzarr.formats.hdf5 import parser as hdf
 
     whole = hdf.manifest_group
 
@@ -184,7 +184,7 @@ def fixed_text(path: Path, count: int) -> Path:
 def test_a_copy_needs_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vzarr.copying.HARMLESS", 1000)
+    monkeypatch.setattr("vzarr.combine.copied.HARMLESS", 1000)
     file = fixed_text(tmp_path / "a.h5", 1000)
     place = str(tmp_path / "repo")
     with pytest.raises(Refused, match=r"about 8kB would be copied, 32B .* --allow-copy 8kB"):
@@ -206,7 +206,7 @@ def test_less_than_allowed_is_refused(tmp_path: Path) -> None:
 def test_inspect_prints_a_command_that_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vzarr.copying.HARMLESS", 1000)
+    monkeypatch.setattr("vzarr.combine.copied.HARMLESS", 1000)
     file = fixed_text(tmp_path / "a.h5", 1000)
     assert virtual_zarr.main(["inspect", str(file)]) == 0
     (line,) = re.findall(r"build .*--repo NAME.icechunk", capsys.readouterr().out)

@@ -12,11 +12,11 @@ import obstore
 import pytest
 import xarray as xr
 from obstore.store import S3Store
-from vzarr import reading
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources import remote_file as reading
+from vzarr.sources.schemes import Access
 from worlds.s3 import STORES_BUCKET
 
 AXES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}

@@ -9,16 +9,17 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from vzarr.append import append
-from vzarr.build import build
-from vzarr.check import same
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.inspect import inspect_files
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
-from vzarr.find import find_sources
-from vzarr.native import distinct
-from vzarr.storage import Access
-from vzarr.survey import inspect_files
-from vzarr.verify import open_store, verify_repository
-from vzarr.write import open_any_repository
+from vzarr.formats.dimensions import distinct
+from vzarr.repository.open import open_any_repository
+from vzarr.sources.discover import find_sources
+from vzarr.sources.schemes import Access
+from vzarr.verification.open import open_store
+from vzarr.virtualize.equality import same
 
 
 def read(repository: Path) -> xr.Dataset:

@@ -11,10 +11,10 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 

@@ -21,12 +21,12 @@ from astropy.io import fits
 from making import Recipe
 from pyhdf.HDF import HC, HDF
 from pyhdf.SD import SD, SDC
-from vzarr.build import Built, build
+from vzarr.changes.build import Built, build
+from vzarr.commands.inspect import inspect_files
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.parse import _probe_parts
-from vzarr.storage import Access
-from vzarr.survey import inspect_files
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.probe import _probe_parts
 
 DATA = Path(__file__).parents[1] / "data"
 

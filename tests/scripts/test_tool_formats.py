@@ -10,11 +10,11 @@ from pathlib import Path
 import icechunk
 import numpy as np
 import pytest
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.inspect import inspect_files
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.survey import inspect_files
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 ROOT = Path(__file__).parents[2]
 TAKEN = {

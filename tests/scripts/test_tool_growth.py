@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 import zarr
 from making import Recipe
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.refresh import refresh
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.refresh import refresh
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
-from vzarr.write import open_any_repository
+from vzarr.repository.open import open_any_repository
+from vzarr.sources.schemes import Access
 
 
 def day(path: Path, first: int, *, steps: int = 2, shift: float = 0.0, chunk: int = 1) -> str:

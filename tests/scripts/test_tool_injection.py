@@ -9,10 +9,10 @@ import icechunk
 import pytest
 import xarray as xr
 from making import Recipe
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_named, verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_named, verify_repository
+from vzarr.sources.schemes import Access
 from wrong_stores import COMBINE, FILES, TRAPS, combined, inject, pair, virtual
 from wrong_stores import Case as WrongStore
 

@@ -23,14 +23,16 @@ from obstore.store import LocalStore
 from virtualizarr import open_virtual_mfdataset
 from virtualizarr.manifests.utils import manifest_chunk_shape
 from virtualizarr.parsers import HDFParser
-from vzarr.build import build
-from vzarr.describe import describe
+from vzarr.changes.build import build
+from vzarr.cli.inspect import as_lines
+from vzarr.combine.file_sets import FileSet
+from vzarr.commands.inspect import Inspected, inspect_files
 from vzarr.errors import Refused
-from vzarr.find import look_up
-from vzarr.native import fetch
-from vzarr.parse import parse_file
-from vzarr.storage import Access
-from vzarr.survey import FileSet, Inspected, as_lines, inspect_files
+from vzarr.sources.content import fetch
+from vzarr.sources.discover import look_up
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.describe import describe
+from vzarr.virtualize.parse import parse_file
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 DATA = Path(__file__).parents[1] / "data"
@@ -239,7 +241,7 @@ def test_more_files_than_a_command_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vzarr.survey.NAMED_FILES", 2)
+    monkeypatch.setattr("vzarr.commands.inspect.NAMED_FILES", 2)
     for n in range(3):
         Recipe(start=2 * n).write(tmp_path / f"a {n}.nc")
     Recipe(units="degC").write(tmp_path / "odd.nc")
@@ -256,8 +258,8 @@ def test_what_is_too_large_to_copy_must_be_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_hazards(tmp_path / "hazards.h5")
-    monkeypatch.setattr("vzarr.describe.NATIVE_LIMIT", 10_000)
-    monkeypatch.setattr("vzarr.parse.NATIVE_LIMIT", 10_000)
+    monkeypatch.setattr("vzarr.virtualize.describe.NATIVE_LIMIT", 10_000)
+    monkeypatch.setattr("vzarr.virtualize.assemble.NATIVE_LIMIT", 10_000)
     inspected = inspect(path)
     found = only_set(inspected)
     assert found.variables["lzf"].storage == "dropped"

@@ -16,13 +16,14 @@ from kerchunk.combine import MultiZarrToZarr
 from kerchunk.df import refs_to_dataframe
 from kerchunk.hdf import SingleHdf5ToZarr
 from making import Recipe
-from vzarr.append import append
+from vzarr.commands.append import append
+from vzarr.commands.migrate import migrate
+from vzarr.commands.refresh import refresh
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.migrate import migrate
-from vzarr.refresh import refresh
-from vzarr.storage import Access
-from vzarr.verify import open_store, verify_repository
-from vzarr.write import open_any_repository
+from vzarr.repository.open import open_any_repository
+from vzarr.sources.schemes import Access
+from vzarr.verification.open import open_store
 
 DAYS = xr.date_range("2000-01-01", periods=6)
 

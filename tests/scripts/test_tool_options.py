@@ -17,13 +17,13 @@ import pytest
 import virtual_zarr
 import xarray as xr
 from making import Recipe
-from vzarr.append import append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.relocate import repoint
+from vzarr.commands.verify import verify_named, verify_repository
 from vzarr.errors import InputError
-from vzarr.places import container_prefixes, new_prefixes
-from vzarr.refresh import repoint
-from vzarr.storage import Access
-from vzarr.verify import verify_named, verify_repository
+from vzarr.sources.prefixes import container_prefixes, new_prefixes
+from vzarr.sources.schemes import Access
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 Run = Callable[..., subprocess.CompletedProcess[str]]

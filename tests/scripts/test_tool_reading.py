@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from making import Recipe
-from vzarr import reading
-from vzarr.build import build
-from vzarr.find import find_sources, look_up
-from vzarr.native import fetch, fingerprint
-from vzarr.parse import parse_file
-from vzarr.reading import RemoteFile, read_parts, read_remote
-from vzarr.storage import Access
-from vzarr.workers import Options, parse_in_turn
+from vzarr.changes.build import build
+from vzarr.sources import remote_file as reading
+from vzarr.sources.content import fetch
+from vzarr.sources.discover import find_sources, look_up
+from vzarr.sources.fingerprint import fingerprint
+from vzarr.sources.remote_file import RemoteFile, read_parts, read_remote
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.parse import parse_file
+from vzarr.virtualize.pool import Options, parse_in_turn
 
 from benchmarks.latency import FarStore, serve
 

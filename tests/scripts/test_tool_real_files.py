@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

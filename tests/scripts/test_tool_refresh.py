@@ -20,13 +20,15 @@ import xarray as xr
 import zarr
 from making import Recipe
 from obstore.store import S3Store
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.refresh import refresh
+from vzarr.commands.relocate import repoint
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.find import look_up
-from vzarr.refresh import refresh, repoint
-from vzarr.storage import Access
-from vzarr.verify import open_store, verify_repository
-from vzarr.write import open_any_repository, open_repository
+from vzarr.repository.open import open_any_repository, open_repository
+from vzarr.sources.discover import look_up
+from vzarr.sources.schemes import Access
+from vzarr.verification.open import open_store
 from worlds.s3 import STORES_BUCKET
 
 

@@ -8,10 +8,10 @@ import icechunk
 import numpy as np
 import pytest
 import xarray as xr
-from vzarr import splitting
-from vzarr.append import append
-from vzarr.build import build
-from vzarr.storage import Access
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.repository import splitting as splitting
+from vzarr.sources.schemes import Access
 
 
 def write_step(path: Path, number: int) -> str:

@@ -36,12 +36,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from killing import Kill, Killed, another_writer, run_killed
-from vzarr.append import Appended, append
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.changes.replacements import Refreshed
+from vzarr.commands.append import Appended, append
+from vzarr.commands.refresh import refresh
+from vzarr.commands.relocate import repoint
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.refresh import Refreshed, refresh, repoint
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 
 @st.composite

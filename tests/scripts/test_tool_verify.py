@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import zarr
 from making import Recipe
-from vzarr.build import build
-from vzarr.native import mismatch
-from vzarr.storage import Access
-from vzarr.verify import spread, verify_repository
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
+from vzarr.sources.schemes import Access
+from vzarr.verification.open import spread
+from vzarr.virtualize.equality import mismatch
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import pytest
 import vzarr
 from distributed import Client, LocalCluster
 from making import Recipe
-from vzarr import workers
-from vzarr.build import build
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError
-from vzarr.find import find_sources
-from vzarr.parse import ParsedFile, Unreadable
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
-from vzarr.workers import Options, Parsing, parse_files
+from vzarr.sources.discover import find_sources
+from vzarr.sources.schemes import Access
+from vzarr.virtualize import pool as workers
+from vzarr.virtualize.model import ParsedFile, Unreadable
+from vzarr.virtualize.pool import Options, Parsing, parse_files
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 

@@ -27,8 +27,8 @@ from obstore.store import LocalStore
 from virtualizarr import open_virtual_dataset
 from virtualizarr.parsers import HDFParser, KerchunkJSONParser, NetCDF3Parser, ZarrParser
 from virtualizarr.parsers.utils import encode_cf_fill_value
-from vzarr.find import look_up
-from vzarr.storage import Access
+from vzarr.sources.discover import look_up
+from vzarr.sources.schemes import Access
 
 Store = icechunk.IcechunkStore
 COMBINE = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "exact"}

@@ -23,14 +23,14 @@ import pytest
 import tifffile
 from harness.tool_worker import ToolWorker
 from pyhdf.SD import SD, SDC
-from vzarr import limits
-from vzarr.build import build
-from vzarr.envi import parse_header
+from vzarr import limits as limits
+from vzarr.changes.build import build
+from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
-from vzarr.isolated import Reader, ReaderEnded
+from vzarr.formats.envi import parse_header
+from vzarr.formats.hdf4.isolated import Reader, ReaderEnded
 from vzarr.limits import Declared, box_shape, boxes, check, parse_limit
-from vzarr.storage import Access
-from vzarr.verify import verify_repository
+from vzarr.sources.schemes import Access
 
 SECONDS, MEGABYTES = 10, 750
 """What a bomb may take of the processor, and of memory beside that of the tool (250 MB)."""
@@ -611,8 +611,8 @@ def test_limit_is_raised_by_the_option(worker: ToolWorker, tmp_path: Path) -> No
 
 
 def test_limits_reach_processes_that_parse(tmp_path: Path) -> None:
-    from vzarr.find import find_sources
-    from vzarr.workers import Options, parse_some
+    from vzarr.sources.discover import find_sources
+    from vzarr.virtualize.pool import Options, parse_some
 
     path = hdf5(tmp_path / "a.h5", lambda file: hdf5_axis(file, 10**6, 10**5))
     sources = find_sources([str(path)], Access())
@@ -728,8 +728,9 @@ def test_hdf4_is_read_in_parts_of_one_process(tmp_path: Path) -> None:
     file.end()
     build([str(path)], str(tmp_path / "repo"), Access())
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).failures == []
-    from vzarr import hdf4
-    from vzarr.native import fetch, open_native
+    from vzarr.formats.hdf4 import parser as hdf4
+    from vzarr.formats.open import open_native
+    from vzarr.sources.content import fetch
 
     process = hdf4._pyhdf._process.pid
     with open_native(fetch(f"file://{path}", Access(), path.stat().st_size), "hdf4") as native:
@@ -739,7 +740,8 @@ def test_hdf4_is_read_in_parts_of_one_process(tmp_path: Path) -> None:
 
 
 def test_tiff_is_read_by_its_tiles(tmp_path: Path) -> None:
-    from vzarr.native import fetch, open_native
+    from vzarr.formats.open import open_native
+    from vzarr.sources.content import fetch
 
     path = tmp_path / "a.tif"
     values = np.random.default_rng(1).integers(0, 60_000, (3, 50, 70)).astype("u2")

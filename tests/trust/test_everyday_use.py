@@ -17,8 +17,8 @@ import pytest
 import virtual_zarr
 import xarray as xr
 from making import Recipe
-from vzarr.storage import Access
-from vzarr.trust import state_folder
+from vzarr.sources.schemes import Access
+from vzarr.sources.trust import state_folder
 from worlds.s3 import ARCHIVE_BUCKET, S3, STORES_BUCKET
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"

@@ -20,7 +20,7 @@ import xarray as xr
 from kerchunk.df import refs_to_dataframe
 from obstore.store import S3Store
 from pyhdf.SD import SD, SDC
-from vzarr.trust import is_below
+from vzarr.sources.trust import is_below
 from worlds.s3 import STORES_BUCKET
 
 TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"

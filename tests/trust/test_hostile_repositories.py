@@ -16,8 +16,8 @@ import pytest
 import virtual_zarr
 import zarr
 from making import Recipe
-from vzarr.find import look_up
-from vzarr.storage import Access
+from vzarr.sources.discover import look_up
+from vzarr.sources.schemes import Access
 from worlds.recorder import Recorder
 
 SECRETS = ("AKIAMADEUP", "made-up-session-token", "made-up-signature", "made-up-key")

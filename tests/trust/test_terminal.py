@@ -176,7 +176,7 @@ def test_names_of_files(run, tmp_path: Path) -> None:
 
 def test_more_files_than_are_named(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their names come from the JSON report; one that holds the end of a line stays one name."""
-    monkeypatch.setattr("vzarr.survey.NAMED_FILES", 1)
+    monkeypatch.setattr("vzarr.commands.inspect.NAMED_FILES", 1)
     files = [write(tmp_path / f"{stem}\n--quiet.nc", "v") for stem in ("a", "bb")]
     (tmp_path / "other.nc").write_bytes(b"noise")
     command = run("inspect", tmp_path / "*.nc")[1].partition("build: ")[2].splitlines()[0]

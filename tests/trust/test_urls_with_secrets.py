@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import virtual_zarr
 from making import Recipe
-from vzarr.storage import without_secrets
+from vzarr.sources.schemes import without_secrets
 
 SECRET = "made-up"
 URLS = [

@@ -12,6 +12,16 @@ from collections.abc import Iterator
 from vzarr.text import printable
 
 
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
+def unreadable(url: str, error: BaseException) -> str:
+    """The sentence for a file that its reader refuses."""
+    return f"{url}: cannot be read: {first_line(error)}; fetch it again, or leave it out."
+
+
 class Told(Exception):
     """Ends a command with one sentence, in which names and texts of files cannot do harm."""
 
@@ -36,6 +46,8 @@ class AccessDenied(EnvironmentFault):
 
 
 _DENIED = (errno.EACCES, errno.EPERM)
+
+
 _ADVICE = {
     errno.EMFILE: "too many open files: raise the limit (ulimit -n 4096) and run it again",
     errno.ENFILE: "too many open files on this machine: close some and run it again",
@@ -50,7 +62,11 @@ _ADVICE = {
     errno.EPERM: "permission was denied: give this user the right to it",
     errno.EIO: "the disk or the network file system failed: look into it and run it again",
 }
+
+
 _OF_A_FILE = {*_ADVICE} - {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+
+
 _WORDS = {
     "too many open files": errno.EMFILE,
     "no file descriptors available": errno.EMFILE,
@@ -68,6 +84,7 @@ _WORDS = {
     "access denied": errno.EACCES,
 }
 """How libraries that hide the number say it: HDF5, Rust, NumPy."""
+
 
 _NETWORK = re.compile(
     r"dispatch failure|error sending request|streaming error|error reading a body|"

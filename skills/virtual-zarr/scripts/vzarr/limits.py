@@ -24,6 +24,8 @@ class Limit:
 
 
 MEBI = 1024**2
+
+
 LIMITS = {
     "load": Limit(256 * MEBI, "bytes of a coordinate, which is loaded as numbers"),
     "variable": Limit(2048 * MEBI, "bytes of a variable of more than 5,000 times its file"),
@@ -34,10 +36,17 @@ LIMITS = {
     "expansion": Limit(256 * MEBI, "bytes that templates of Kerchunk expand to"),
     "depth": Limit(64, "groups, or lists of an attribute, within each other"),
 }
+
+
 RATIO = 5000
 """Bytes of values for each byte of a file, beyond which hardly any compression gets."""
+
+
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
 UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
 
 _raised: dict[str, int] = {}
 

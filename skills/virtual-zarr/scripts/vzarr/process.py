@@ -21,11 +21,19 @@ from vzarr.errors import EnvironmentFault
 
 GRACE = 8.0
 """Seconds that a command has to end after the first signal: Docker waits for ten."""
+
+
 NOBODY_READS = (errno.EPIPE, errno.EBADF, errno.EIO)
+
+
 ADDRESS_SPACE = 2048 * 1024**2
 """Bytes. An append of six small files took 1,570 MB on two cores, and failed with 1,536."""
+
+
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """Those that ask a process to end; Windows has no SIGHUP."""
+
+
 STOPPED = 3
 """Exit status after a signal."""
 

@@ -1,0 +1,112 @@
+"""What is stored once lies in one of the files: another stands in where that is gone or changed.
+
+All files agreed in it when they were committed, so any that is still as it was then will do.
+Without one, a first file that is withdrawn or issued again would keep every later file out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import icechunk
+import zarr
+
+from vzarr.changes.replacements import parsing_options, stored_part
+from vzarr.changes.rewriting import write_references
+from vzarr.combine.groups import stored_groups
+from vzarr.repository.history import what_changed
+from vzarr.repository.references import read_references
+from vzarr.sources.discover import Source, last_updated, look_up
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.pool import parse_files
+
+LOOK_BACK = 20
+"""Sources that are looked up at most to find one that is as it was, the last first."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """The file that takes the place of ``lost`` ones for variables, which are named by group."""
+
+    file: ParsedFile
+    names: dict[str, list[str]]
+    lost: list[str]
+
+    @property
+    def notes(self) -> list[str]:
+        url = self.file.source.url
+        return [
+            f"{lost}: is gone or changed, its values cannot be read any more; what is stored once "
+            f"is read from {url}. See virtual_zarr.py refresh"
+            for lost in self.lost
+        ]
+
+
+def find_stand_in(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], again: set[str], access: Access
+) -> StandIn | None:
+    """A source to lead to for what is stored once; None if nothing is lost, or no source is left.
+
+    What lies in the files of ``again`` is written anew in any case.
+    """
+    records = {record["url"]: record for record in metadata["sources"]}
+    names: dict[str, list[str]] = {}
+    changed: dict[str, bool] = {url: False for url in again}
+    for group, name in _stored_once(store, metadata):
+        path = f"{group}/{name}".lstrip("/")
+        urls = {url for batch in read_references(store, path) for url in batch.urls}
+        for url in sorted(urls & records.keys() - changed.keys()):
+            changed[url] = not _is_as_it_was(records[url], access)
+        if any(changed.get(url) for url in urls):
+            names.setdefault(group, []).append(name)
+    if not names:
+        return None
+    lost = sorted(url for url, is_lost in changed.items() if is_lost)
+    for record in metadata["sources"][: -LOOK_BACK - 1 : -1]:
+        if record["url"] in {*lost, *again} or not _is_as_it_was(record, access):
+            continue
+        source = Source(
+            record["url"],
+            record["size"],
+            datetime.fromisoformat(record["last_modified"]),
+            record["etag"],
+        )
+        (parsed,) = parse_files([source], access, **parsing_options(metadata))
+        if isinstance(parsed, ParsedFile):
+            return StandIn(parsed, names, lost)
+    return None
+
+
+def write_stand_in(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], found: StandIn, started: datetime
+) -> None:
+    """Let what is stored once lead to the file that stands in."""
+    checksum = last_updated(started, [found.file.source])
+    groups = stored_groups(metadata)
+    for group, names in found.names.items():
+        part = stored_part(found.file, group, groups[group])
+        for name in names:
+            variable = part.dataset[name].variable
+            if is_virtual(variable):
+                write_references(store, part, name, [0] * variable.ndim, checksum)
+
+
+def _stored_once(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any]
+) -> Iterator[tuple[str, str]]:
+    for group, kept in stored_groups(metadata).items():
+        room = zarr.open_group(store, path=group, mode="r")
+        for name in kept["virtual"]:
+            if kept["concat_dim"] not in (room[name].metadata.dimension_names or ()):
+                yield group, name
+
+
+def _is_as_it_was(record: dict[str, Any], access: Access) -> bool:
+    try:
+        return not what_changed(record, look_up(record["url"], access))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,75 @@
+"""The command ``append``."""
+
+from __future__ import annotations
+
+import argparse
+
+from vzarr.cli.options import Commands, Parser, access_of, add_prefix, add_workers
+
+
+def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    append = commands.add_parser(
+        "append",
+        parents=[shared, remote],
+        help="append new files to a repository",
+        description="Append files that the repository does not hold yet, behind the last one, in "
+        "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
+        "there; compares before it commits. Files that were written again with the same content "
+        "get a new checksum. Safe to run from cron, also twice at once.",
+    )
+    append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    append.add_argument("--repo", required=True, help="path or URL of the repository")
+    append.add_argument(
+        "--replace",
+        action="store_true",
+        help="write files that were issued again over the old; a last file may have grown",
+    )
+    append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    append.add_argument(
+        "--source",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="what a repository of others was made of: take it over if it reads as these do",
+    )
+    append.add_argument("--message", help="of the commit")
+    add_prefix(append)
+    add_workers(append)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns its exit status."""
+    from vzarr.cli.output import print_result, progress_printer, reasons
+    from vzarr.commands.append import REPLACED, append
+
+    done = append(
+        options.files,
+        options.repo,
+        access_of(options),
+        replace_known=options.replace,
+        skip_bad=options.skip_bad,
+        made_of=tuple(options.source),
+        message=options.message,
+        workers=options.workers,
+        dask=options.dask,
+        prefixes=tuple(options.prefix),
+        progress=lambda phase: progress_printer(phase, options.quiet),
+    )
+    renamed = {
+        url: held if held.startswith(REPLACED) else f"is there as {held}"
+        for url, held in done.known.items()
+        if url != held
+    }
+    renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
+    result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
+    lines = [
+        f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
+        f"{renewed}{len(done.known)} known already, {done.references} references; {result}",
+        *reasons("known", renamed),
+        *done.notes,
+        *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
+        *(f"left out: {sentence}" for sentence in done.left_out),
+    ]
+    print_result(done.as_json(), lines, options.json)
+    return 0

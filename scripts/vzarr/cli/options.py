@@ -1,0 +1,170 @@
+"""What the options of all commands have in common: how they are taken, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vzarr.errors import InputError
+from vzarr.limits import describe_limits, parse_limit
+from vzarr.text import printable
+
+if TYPE_CHECKING:
+    from vzarr.sources.schemes import Access
+
+Commands = Any
+"""What ``argparse`` gives to add a command to; it has no public type."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole name, with a value, once; says in one sentence what is wrong.
+
+    An abbreviation would make ``--skip`` of build into ``--skip-bad``, and an empty value is that
+    of a variable that is not set.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+        self.register("action", None, Once)
+        self.register("type", None, not_empty)
+
+    def format_help(self) -> str:
+        return super().format_help().replace("{limits}", "\n".join(describe_limits()))
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
+
+
+class Once(argparse.Action):
+    """Keep a value; refuse a second one, which would silently take the first one's place."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", [])
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given more than once")
+        given.append(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+def shared_options() -> Parser:
+    """The options of every command."""
+    shared = Parser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print the result as JSON")
+    shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    shared.add_argument(
+        "--limit",
+        action="append",
+        type=limit,
+        default=[],
+        metavar="NAME=VALUE",
+        help="let files declare more; virtual_zarr.py --help has the names",
+    )
+    return shared
+
+
+def remote_options() -> Parser:
+    """The options of commands that read sources."""
+    remote = Parser(add_help=False)
+    remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
+    remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
+    remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
+    remote.add_argument(
+        "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
+    )
+    remote.add_argument("--repo-endpoint", metavar="URL", help="the same, of the repository alone")
+    remote.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="a place beside those of the files that may be read, with credentials; remembered",
+    )
+    return remote
+
+
+def not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("its value is empty")
+    return text
+
+
+def positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
+    return number
+
+
+def number_of_bytes(text: str) -> int:
+    from vzarr.combine.copied import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def limit(text: str) -> tuple[str, int]:
+    try:
+        return parse_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_allow_copy(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow-copy",
+        type=number_of_bytes,
+        metavar="BYTES",
+        help="copy so much of what cannot be virtual, as 500MB (default: 10MB, or half of all)",
+    )
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=positive, help="processes that parse (default: as many as pay)"
+    )
+    where.add_argument(
+        "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+    )
+
+
+def add_prefix(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="what readers authorize: a prefix of the sources "
+        "(default: their common folder, above folders of dates)",
+    )
+
+
+def check_applies(option: str, given: bool, when: str) -> None:
+    """Refuse an option that this call would ignore."""
+    if given:
+        raise InputError(f"{option} has a meaning only {when}.")
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """How the options of a command say that remote objects are reached."""
+    from vzarr.sources.schemes import Access
+
+    return Access(
+        anonymous=options.anonymous,
+        region=options.region,
+        account=options.account,
+        endpoint=options.endpoint,
+        repo_endpoint=options.repo_endpoint,
+        trust=tuple(options.trust),
+    )

@@ -1,0 +1,62 @@
+"""The command ``refresh``."""
+
+from __future__ import annotations
+
+import argparse
+
+from vzarr.cli.options import Commands, Parser, access_of, check_applies
+
+
+def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    refresh = commands.add_parser(
+        "refresh",
+        parents=[shared, remote],
+        help="follow sources that changed or moved",
+        description="Find sources that changed since they were committed, and commit their new "
+        "state. With --from and --to: let references lead to where the archive is now. Checked and "
+        "compared before the commit, as build does.",
+    )
+    refresh.add_argument("--repo", required=True, help="path or URL of the repository")
+    refresh.add_argument("--dry-run", action="store_true", help="only say what changed")
+    refresh.add_argument(
+        "--content", action="store_true", help="compare values of files that look unchanged, too"
+    )
+    refresh.add_argument("--from", dest="old", metavar="PREFIX", help="where the sources were")
+    refresh.add_argument("--to", dest="new", metavar="PREFIX", help="where they are now")
+    refresh.add_argument("--all", action="store_true", help="with --to: compare every file")
+    refresh.add_argument("--message", help="of the commit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns its exit status."""
+    from vzarr.cli.output import print_result, progress_printer
+    from vzarr.commands.refresh import refresh
+    from vzarr.commands.relocate import repoint
+    from vzarr.errors import InputError
+
+    if (options.old is None) != (options.new is None):
+        raise InputError("--from and --to belong together: the old place and the new one.")
+    moves = options.old is not None
+    check_applies("--all", options.all and not moves, "with --from and --to")
+    check_applies("--content", options.content and moves, "without --from and --to")
+    access = access_of(options)
+    common = {
+        "dry_run": options.dry_run,
+        "message": options.message,
+        "progress": lambda phase: progress_printer(phase, options.quiet),
+    }
+    if not moves:
+        found = refresh(options.repo, access, content=options.content, **common)
+    else:
+        found = repoint(
+            options.repo, access, options.old, options.new, everything=options.all, **common
+        )
+    done = f"{found.references} references renewed, snapshot {found.snapshot}"
+    lines = [
+        *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
+        *(f"note: {note}" for note in found.notes),
+        f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
+        f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
+    ]
+    print_result(found.as_json(), lines, options.json)
+    return 0

@@ -1,0 +1,164 @@
+"""Several parsed files to one virtual dataset, or the reasons why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
+from vzarr.combine.order import order_problem
+from vzarr.combine.shared_attributes import share_attributes
+from vzarr.combine.times import set_time_encoding
+from vzarr.errors import InputError, Refused
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.model import CF_ENCODING, ParsedFile
+
+
+def with_record_dimension(parsed: ParsedFile, dimension: str) -> ParsedFile:
+    """Give a file the dimension that it does not have.
+
+    A scalar of that name becomes the coordinate; otherwise the dimension gets none. Every variable
+    with dimensions of its own that is no coordinate gets the new one in front; scalars stay static.
+    """
+    dataset = parsed.dataset
+    if dimension in dataset.dims:
+        return parsed
+    scalar = dataset.variables.get(dimension)
+    if scalar is not None and scalar.ndim:
+        raise InputError(f"{parsed.source.url}: {dimension} is a variable of several dimensions.")
+    if scalar is not None:
+        dataset = dataset.drop_vars(dimension)
+    grown = {
+        name: dataset[name].variable.expand_dims(dimension)
+        for name in dataset.data_vars
+        if dataset[name].ndim
+    }
+    dataset = dataset.assign(grown)
+    if scalar is not None:
+        coordinate = xr.Variable((dimension,), scalar.values[None], scalar.attrs, scalar.encoding)
+        dataset = dataset.assign_coords({dimension: coordinate})
+    parsed.dataset = dataset
+    for name in grown:
+        parsed.digests.pop(str(name), None)
+    return parsed
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What is in the store already: its first file, that all must agree with, and its last."""
+
+    first: ParsedFile
+    last: ParsedFile
+
+
+def combine_files(
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool = False,
+    before: Boundary | None = None,
+    more_follow: bool = False,
+) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
+    """One dataset, the files in it in their order, and why others were left out.
+
+    They continue what was there ``before``; ``more_follow`` says that others will continue them.
+
+    Raises
+    ------
+    Refused
+        With the first difference between the files, unless ``skip_bad``.
+    """
+    if dimension is None or (len(files) == 1 and before is None):
+        if dimension is not None:
+            files = [with_record_dimension(files[0], dimension)]
+        dataset = files[0].dataset
+        set_time_encoding(dataset, dimension)
+        return dataset, files, []
+    files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
+    if before is not None:
+        before = Boundary(
+            with_record_dimension(before.first, dimension),
+            with_record_dimension(before.last, dimension),
+        )
+    kept: list[ParsedFile] = []
+    left_out: list[Difference] = []
+    for number, file in enumerate(files):
+        last = number == len(files) - 1 and not more_follow
+        problems = _problems(kept, file, dimension, access, last, before)
+        if problems and not skip_bad:
+            raise Refused(_sentence(problems))
+        if problems:
+            left_out.append(problems[0])
+        else:
+            kept.append(file)
+    if not kept and before is None:
+        raise Refused(f"No file is left to build from: {left_out[0]}")
+    if not kept:
+        return xr.Dataset(), [], left_out
+    dataset = xr.concat(
+        [file.dataset for file in kept],
+        dim=dimension,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs=common_attributes,
+    )
+    # xarray takes those of what is stored once from the first.
+    dataset = share_attributes(dataset, [file.dataset for file in kept])
+    set_time_encoding(dataset, dimension)
+    return dataset, kept, left_out
+
+
+def _problems(
+    kept: list[ParsedFile],
+    file: ParsedFile,
+    dimension: str,
+    access: Access,
+    last: bool,
+    before: Boundary | None,
+) -> list[Difference]:
+    first = before.first if before else kept[0] if kept else None
+    previous = kept[-1] if kept else before.last if before else file
+    found = compare_files(first, file, dimension, access) if first else []
+    if not found and (overlap := order_problem(previous, file, dimension)):
+        found.append(overlap)
+    if not found and not last:
+        found += partial_chunks(file, dimension)
+    return found
+
+
+def _sentence(problems: list[Difference]) -> str:
+    more = f" ({len(problems) - 1} more differences in this file.)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def _in_order(files: list[ParsedFile], dimension: str) -> list[ParsedFile]:
+    """By the first value of the record coordinate; as given where there is none."""
+    if any(len(file.dataset.indexes.get(dimension, ())) == 0 for file in files):
+        return files
+    try:
+        return sorted(files, key=lambda file: file.dataset.indexes[dimension][0])
+    except TypeError:  # two calendars: the comparison of the files will say so
+        return files
+
+
+def common_attributes(attributes: list[dict[str, Any]], context: object = None) -> dict[str, Any]:
+    """``combine_attrs`` for ``xarray.concat``: keep what all share, refuse differing CF encoding.
+
+    Raises
+    ------
+    ValueError
+        If an attribute that decides how numbers are decoded differs.
+    """
+    shared = {}
+    for key, value in attributes[0].items():
+        values = [other.get(key) for other in attributes]
+        if all(np.array_equal(np.asarray(value), np.asarray(other)) for other in values):
+            shared[key] = value
+        elif key in CF_ENCODING:
+            raise ValueError(f"{key} differs between files: {values[:5]}")
+    return shared

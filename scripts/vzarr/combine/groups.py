@@ -1,0 +1,197 @@
+"""Files with groups: each group is combined by itself, all of them in the same order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from vzarr.combine.combine import Boundary, combine_files
+from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
+from vzarr.combine.shared_attributes import share_attributes
+from vzarr.combine.times import set_time_encoding
+from vzarr.errors import Refused
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.model import ParsedFile
+
+
+def part_of(parsed: ParsedFile, group: str) -> ParsedFile:
+    """One group of a parsed file; the root is an empty string."""
+    return parsed.children[group] if group else parsed
+
+
+def group_paths(parsed: ParsedFile) -> list[str]:
+    """The groups with variables."""
+    return [*([] if parsed.is_empty else [""]), *parsed.children]
+
+
+def combine_groups(
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool = False,
+    before: Boundary | None = None,
+    more_follow: bool = False,
+) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
+    """One dataset for each group, the files in them in their order, and why others were left out.
+
+    ``before`` and ``more_follow`` as in ``combine_files``.
+
+    Raises
+    ------
+    Refused
+        With the first difference between the files, unless ``skip_bad``.
+    """
+    options = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
+    if not any(file.children for file in [*files, *([before.first] if before else [])]):
+        dataset, kept, left_out = combine_files(files, dimension, access, **options)
+        _note_order({"": dataset}, kept, dimension)
+        return {"": dataset}, kept, left_out
+    left_out = []
+    while files:
+        datasets, order, problems = _combine_all(files, dimension, access, **options)
+        if not problems:
+            _note_order(datasets, order, dimension)
+            return datasets, order, left_out
+        left_out += problems
+        bad = {problem.url for problem in problems}
+        files = [file for file in files if file.source.url not in bad]
+    if before is None:
+        raise Refused(f"No file is left to build from: {left_out[0]}")
+    return {}, [], left_out
+
+
+def _combine_all(
+    files: list[ParsedFile],
+    dimension: str | None,
+    access: Access,
+    skip_bad: bool,
+    before: Boundary | None,
+    more_follow: bool,
+) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
+    first = before.first if before else files[0]
+    paths = group_paths(first)
+    problems = [found for file in files if (found := _missing_group(first, file))]
+    if problems and not skip_bad:
+        raise Refused(str(problems[0]))
+    if problems:
+        return {}, [], problems
+    growing = [
+        path
+        for path in paths
+        if any(dimension in part_of(file, path).dataset.variables for file in [first, *files])
+        or any(dimension in part_of(file, path).dataset.dims for file in [first, *files])
+    ]
+    # The group with the record coordinate decides the order; the others have nothing to sort by.
+    indexed = [path for path in growing if dimension in part_of(files[0], path).dataset.indexes]
+    datasets: dict[str, xr.Dataset] = {}
+    order = files
+    for path in [*indexed, *(path for path in paths if path not in indexed)]:
+        parts = [part_of(file, path) for file in order]
+        here = before and Boundary(part_of(before.first, path), part_of(before.last, path))
+        if dimension is None or path in growing or not growing:
+            datasets[path], kept, problems = combine_files(
+                parts, dimension, access, skip_bad, here, more_follow
+            )
+        else:
+            datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad, here)
+        if problems:
+            return {}, [], problems
+        urls = [part.source.url for part in kept]
+        if indexed and path != indexed[0]:
+            _check_order(path, urls, [file.source.url for file in order])
+        by_url = {file.source.url: file for file in files}
+        order = [by_url[url] for url in urls]
+    found = {path: datasets[path] for path in paths}
+    if "" not in found:
+        root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
+        found = {"": root, **found}
+    return found, order, []
+
+
+def _note_order(
+    datasets: dict[str, xr.Dataset], order: list[ParsedFile], dimension: str | None
+) -> None:
+    if len(order) > 1 and not any(dimension in dataset.indexes for dataset in datasets.values()):
+        order[0].notes.append(
+            f"no coordinate says in which order the files lie along {dimension}: they lie in the "
+            f"order of their names or as given, from {order[0].source.name} to "
+            f"{order[-1].source.name}"
+        )
+
+
+def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
+    differ = set(group_paths(first)) ^ set(group_paths(other))
+    if not differ:
+        return None
+    path = sorted(differ)[0]
+    present = ("present", "absent") if path in group_paths(other) else ("absent", "present")
+    name = f"/{path}"
+    return Difference(other.source.url, name, "the group", *present, first.source.url)
+
+
+def _take_first(
+    parts: list[ParsedFile],
+    dimension: str,
+    access: Access,
+    skip_bad: bool,
+    before: Boundary | None,
+) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
+    """A group that does not grow is stored once, so it must be the same in all files."""
+    first = before.first if before else parts[0]
+    found = [
+        problems[0]
+        for part in parts
+        if part is not first and (problems := compare_files(first, part, dimension, access))
+    ]
+    if found and not skip_bad:
+        raise Refused(str(found[0]))
+    dataset = share_attributes(parts[0].dataset, [part.dataset for part in parts[1:]])
+    set_time_encoding(dataset)
+    return dataset, parts, found
+
+
+def _check_order(path: str, urls: list[str], expected: list[str]) -> None:
+    if urls != expected:
+        raise Refused(
+            f"{urls[0]}: group {path} has its files in another order than the other groups, by its "
+            f"own coordinate. {SEPARATE}."
+        )
+
+
+def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict[str, Any]:
+    """What a commit keeps of one group: its variables, and each file's length in it."""
+    parts = [part_of(file, group) for file in files]
+    native: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for part in parts:
+        native |= part.native
+        dropped |= part.dropped
+    virtual = sorted(parts[0].virtual)
+    names = {str(name) for name in parts[0].dataset.variables}
+    grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
+    return {
+        "concat_dim": dimension if grows else None,
+        "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
+        "virtual": virtual,
+        "loaded": sorted(names - {*virtual, *native}),
+        "native": native,
+        "dropped": dropped,
+    }
+
+
+def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a store holds by group; in ``sources`` each record with its ``length`` in the group.
+
+    In the order of paths: Icechunk returns the keys of what it keeps in an order of chance.
+    """
+    return {
+        path: {
+            **kept,
+            "sources": [
+                {**record, "length": length}
+                for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
+            ],
+        }
+        for path, kept in sorted(metadata["groups"].items())
+    }

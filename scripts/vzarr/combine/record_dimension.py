@@ -1,0 +1,67 @@
+"""The dimension along which files are combined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from vzarr.errors import InputError
+from vzarr.text import option
+from vzarr.virtualize.model import ParsedFile, is_virtual
+
+
+def find_record_dimension(parsed: ParsedFile) -> str:
+    """The dimension that files of this kind continue along.
+
+    The unlimited dimension if there is one, else the dimension of a decoded time coordinate.
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    variables = parsed.dataset.variables
+    unlimited = [dim for dim in dict.fromkeys(parsed.unlimited) if dim in parsed.dataset.dims]
+    times = [
+        str(name)
+        for name, variable in variables.items()
+        if variable.dims == (name,) and is_time(variable)
+    ]
+    candidates = [dim for dim in unlimited if dim in times] or unlimited or times
+    if len(candidates) == 1:
+        return candidates[0]
+    scalars = [name for name, v in variables.items() if v.ndim == 0 and _names_time(parsed, name)]
+    hint = (
+        f"Perhaps {option('--concat-dim', scalars[0])}."
+        if scalars
+        else "Name one with --concat-dim."
+    )
+    found = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
+    raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
+
+
+def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:
+    """Whether a file has the record dimension, in any group, and nothing along it."""
+    parts = [parsed, *parsed.children.values()]
+    lengths = [part.dataset.sizes.get(dimension) for part in parts]
+    found = [length for length in lengths if length is not None]
+    return bool(found) and not any(found)
+
+
+def no_records(parsed: ParsedFile, dimension: str) -> str:
+    """The sentence for such a file."""
+    return f"{parsed.source.url}: has no records along {dimension}"
+
+
+def is_time(variable: xr.Variable) -> bool:
+    if is_virtual(variable):
+        return False
+    holds_objects = variable.dtype == object and variable.size > 0
+    return variable.dtype.kind == "M" or (
+        holds_objects and hasattr(variable.values.flat[0], "calendar")
+    )
+
+
+def _names_time(parsed: ParsedFile, name: Any) -> bool:
+    return " since " in str(parsed.packing.get(str(name), {}).get("units", ""))

@@ -1,0 +1,99 @@
+"""Sources that changed or moved since they were committed: one new commit follows them.
+
+History, attributes, native variables and loaded coordinates stay; only what belongs to the files in
+question is written anew. Compared with the sources before the commit, as ``build`` does.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vzarr.changes.replacements import (
+    Refreshed,
+    commit_replacements,
+    compare_replacements,
+    differing_files,
+    open_writable,
+    parse_replacements,
+    replace_files,
+)
+from vzarr.errors import Refused
+from vzarr.progress import Progress, silent
+from vzarr.repository.history import what_changed
+from vzarr.repository.lock import exclusive_lock
+from vzarr.repository.open import open_repository
+from vzarr.sources.discover import last_updated, look_up_all
+from vzarr.sources.schemes import Access, as_url
+from vzarr.sources.trust import naming, reaching
+from vzarr.verification.open import spread
+from vzarr.verification.store import DEFAULT_SAMPLE
+
+
+def refresh(
+    location: str,
+    access: Access,
+    *,
+    dry_run: bool = False,
+    content: bool = False,
+    message: str | None = None,
+    progress: Progress = silent,
+) -> Refreshed:
+    """Find sources that changed, and take their new state into one commit.
+
+    Changed are size, ETag or time of change; with ``content`` also files whose values differ from
+    the store's, for archives that keep the times of replaced files.
+
+    Raises
+    ------
+    InputError
+        If there is no repository, or a changed file cannot be read.
+    Refused
+        If a source vanished, or does not fit any more.
+    """
+    access = naming(access, location=location)
+    repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
+    records = metadata["sources"]
+    started = datetime.now(UTC)
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
+    now = look_up_all([record["url"] for record in records], access, progress("looked up"))
+    for record in records:
+        state = now[record["url"]]
+        if isinstance(state, Exception):
+            found.vanished[record["url"]] = f"is gone ({type(state).__name__})"
+        elif what := what_changed(record, state):
+            found.changed[record["url"]] = what
+    if content:
+        for number, what in differing_files(session.store, metadata, found, access, progress):
+            found.changed[records[number]["url"]] = what
+    if dry_run:
+        return found
+    if found.vanished:
+        url, what = next(iter(found.vanished.items()))
+        more = (
+            f" ({len(found.vanished) - 1} more files are gone.)" if len(found.vanished) > 1 else ""
+        )
+        raise Refused(
+            f"{url}: {what}, and its values are nowhere else. Put it back; if the archive moved, "
+            f"name both places with --from and --to; else build anew without it.{more}"
+        )
+    if not found.changed:
+        return found
+    numbers = [n for n, record in enumerate(records) if record["url"] in found.changed]
+    parsed = parse_replacements(
+        [now[records[n]["url"]] for n in numbers], metadata, access, progress
+    )
+    new = dict(zip(numbers, parsed, strict=True))
+    checksum = last_updated(started, [file.source for file in parsed])
+    session = open_writable(repository, session)
+    found.references, renewed = replace_files(
+        session.store, found.repository, metadata, new, checksum, access
+    )
+    others = [n for n in range(len(records)) if n not in new]
+    picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
+    compare_replacements(session.store, renewed, access, picked, progress("compared"))
+    with exclusive_lock(location):
+        done = f"{len(numbers)} changed files"
+        found.snapshot = commit_replacements(session, message or done, renewed, numbers)
+    return found

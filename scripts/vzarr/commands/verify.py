@@ -1,0 +1,112 @@
+"""Compare a repository with its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import icechunk
+import numpy as np
+import zarr
+
+from vzarr.combine.groups import stored_groups
+from vzarr.repository.history import Held
+from vzarr.repository.open import open_any_repository, open_repository
+from vzarr.sources.schemes import Access
+from vzarr.sources.trust import naming, reaching
+from vzarr.verification.foreign import describe_named
+from vzarr.verification.open import spread
+from vzarr.verification.report import Report
+from vzarr.verification.store import DEFAULT_SAMPLE, check_sources, check_virtual, compare_store
+
+
+def verify_repository(
+    location: str,
+    access: Access,
+    *,
+    sample: int | None = DEFAULT_SAMPLE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compare a repository that this tool built with its sources.
+
+    ``sample`` files spread over the whole, or all for None. Every source's size and time of change
+    is looked up in any case.
+
+    Raises
+    ------
+    InputError
+        If there is no such repository.
+    """
+    access = naming(access, location=location)
+    repository, session, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
+    numbers = None
+    if sample is not None:
+        total = len(metadata["sources"])
+        touched = _touched(repository, session, held) if held.others else set()
+        numbers = sorted({*spread(total, sample), *touched})
+    report = compare_store(session.store, metadata, access, numbers=numbers, progress=progress)
+    report.notes += held.notes
+    check_virtual(session, metadata, report, everything=sample is None)
+    check_sources(metadata["sources"], access, report)
+    return report
+
+
+def _touched(repository: icechunk.Repository, session: icechunk.Session, held: Held) -> set[int]:
+    """The sources whose chunks others wrote since this tool's last commit; all if it is gone."""
+    metadata = held.metadata
+    everything = set(range(len(metadata["sources"])))
+    if held.own is None:
+        return everything
+    changes = repository.diff(from_snapshot_id=held.own, to_snapshot_id=session.snapshot_id)
+    root = zarr.open_group(session.store, mode="r")
+    touched: set[int] = set()
+    for path, chunks in changes.updated_chunks.items():
+        group = path.strip("/").rpartition("/")[0]
+        kept = stored_groups(metadata).get(group)
+        array = root.get(path.strip("/"))
+        if kept is None or not isinstance(array, zarr.Array):
+            continue
+        names = array.metadata.dimension_names or ()
+        if kept["concat_dim"] not in names:
+            continue  # of all files, so the comparison of any shows it
+        axis = names.index(kept["concat_dim"])
+        ends = np.cumsum([record["length"] for record in kept["sources"]])
+        steps = np.array(sorted({index[axis] for index in chunks})) * array.chunks[axis]
+        touched |= set(np.searchsorted(ends, steps, "right").tolist())
+    return touched & everything
+
+
+def verify_named(
+    location: str,
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    source_group: str | None = None,
+    skip: tuple[str, ...] = (),
+    sample: int | None = DEFAULT_SAMPLE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compare any Icechunk repository with the files that it was made of.
+
+    Raises
+    ------
+    InputError
+        If there is no such repository, or no such file.
+    """
+    access = naming(access, patterns, location)
+    repository = open_any_repository(location, access)
+    access = reaching(access, repository.config, location)
+    session = repository.readonly_session("main")
+    metadata = describe_named(
+        session.store,
+        patterns,
+        access,
+        concat_dim=concat_dim,
+        source_group=source_group,
+        skip=skip,
+    )
+    report = compare_store(session.store, metadata, access, sample=sample, progress=progress)
+    check_virtual(session, metadata, report, everything=sample is None)
+    return report

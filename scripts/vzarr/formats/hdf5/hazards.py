@@ -1,0 +1,127 @@
+"""What HDF5 can hold that references cannot describe, or that readers show otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import xarray as xr
+
+from vzarr.errors import InputError
+from vzarr.formats.hdf5 import reader
+from vzarr.limits import check_number
+from vzarr.sources.content import Content
+from vzarr.sources.elsewhere import followed
+
+COMPACT = "HDF5 compact layout: its values lie in the file's header"
+
+
+VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
+
+
+EXTERNAL = "HDF5 external storage: its values lie in another file"
+
+
+TWICE = "the same HDF5 filter more than once, of which the parser sees one"
+
+
+VLEN_STRINGS = "strings of varying length"
+
+
+def hdf5_is_tree(content: Content) -> bool:
+    """Whether each group of an HDF5 file has one path.
+
+    Raises
+    ------
+    InputError
+        If groups lie deeper within each other than is allowed.
+    """
+    if "is tree" not in content.cache:
+        with h5py.File(content.open(), "r") as file:
+            is_tree, depth = reader.walk_groups(file)
+        check_number(content.url, "depth", depth, "groups within each other:")
+        content.cache["is tree"] = is_tree
+    return content.cache["is tree"]
+
+
+def hdf5_check(content: Content, group: str, name: str) -> None:
+    """Refuse a dataset that HDF5 would unpack to more than it declares.
+
+    Raises
+    ------
+    InputError
+        With what is wrong with it.
+    """
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        stored = next((key for key in (reader.HIDDEN + name, name) if key in room), None)
+        if stored and reader.kind_of(room, stored) is h5py.Dataset:
+            reader.check_contents(room[stored], content.url)
+
+
+def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
+    """Variables of one group whose bytes references cannot describe, each with its reason.
+
+    VirtualiZarr 2.8 reads these as fill values or garbage, without an error.
+    """
+    hazards: dict[str, str] = {}
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        for name in followed(room, group, content):
+            kind = reader.kind_of(room, name)
+            if kind is not h5py.Dataset:
+                continue
+            reason = reader.foreign(room[name]) or hdf5_hazard(room[name])
+            if not reason and reader.is_text(room[name]):
+                reason = VLEN_STRINGS  # the parser would read them, too
+            if reason == reader.TOO_LONG:
+                raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
+            if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
+                reason = "HDF5 external link: its values lie in another file"
+            if reason:
+                hazards[name] = reason
+    return hazards
+
+
+def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> list[str]:
+    """Datasets of one group that are no variables, such as dimensions without coordinates.
+
+    VirtualiZarr 2.8 returns some of them as variables of zeros.
+    """
+    with h5py.File(content.open(), "r") as file:
+        room = file[group or "/"]
+        names = followed(room, group, content)
+        datasets = [name for name in names if reader.kind_of(room, name) is h5py.Dataset]
+        datasets += [name for name in room if name not in names]
+    return [name for name in datasets if name not in native.variables]
+
+
+def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
+    """Why references cannot describe a dataset's bytes, if they cannot."""
+    if dataset.shape is None or dataset.size == 0:
+        return None
+    plan = dataset.id.get_create_plist()
+    layout = plan.get_layout()
+    if layout == h5py.h5d.COMPACT:
+        return COMPACT
+    if layout == h5py.h5d.VIRTUAL:
+        return VIRTUAL_DATASET
+    if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
+        return EXTERNAL
+    codes = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
+    if len(set(codes)) < len(codes):
+        return TWICE
+    if layout == h5py.h5d.CHUNKED and codes:
+        masks: list[int] = []
+        sizes: list[int] = [0]
+
+        def note(chunk: Any) -> None:
+            masks.append(chunk.filter_mask)
+            sizes[0] = max(sizes[0], chunk.size)
+
+        dataset.id.chunk_iter(note)
+        if any(masks):
+            return "HDF5 chunks that skip a filter"
+        if sizes[0] > reader.longest_chunk(dataset):
+            return reader.TOO_LONG
+    return None

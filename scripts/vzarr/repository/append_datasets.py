@@ -1,0 +1,58 @@
+"""More files behind those that a store holds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from datetime import datetime
+
+import icechunk
+import xarray as xr
+import zarr
+
+from vzarr.combine.groups import part_of
+from vzarr.combine.shared_attributes import drop_contradicted, shared_with
+from vzarr.virtualize.model import ParsedFile, is_virtual
+
+
+def append_datasets(
+    store: icechunk.IcechunkStore,
+    datasets: dict[str, xr.Dataset],
+    growing: Iterable[str],
+    dimension: str,
+    last_updated_at: datetime,
+    files: list[ParsedFile],
+) -> int:
+    """Write what grows along ``dimension`` behind what is there; returns the number of references.
+
+    ``datasets`` by group, of ``files``; ``growing`` names the groups with something to write.
+    """
+    references = 0
+    for group in datasets:
+        drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
+    for group in growing:
+        dataset = datasets[group]
+        static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
+        more = dataset.drop_vars(static).copy(deep=False)  # the files keep what they say
+        room = zarr.open_group(store, path=group, mode="r+")
+        coordinates = room.attrs.get("coordinates")
+        more.attrs = shared_with(room, more.attrs)
+        for name, variable in more.variables.items():
+            if not is_virtual(variable):
+                variable.encoding = {}  # the store's own holds for all of an array
+            variable.attrs = shared_with(room[str(name)], variable.attrs)
+        references += int(more.vz.nrefs())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            more.vz.to_icechunk(
+                store,
+                group=group or None,
+                append_dim=dimension,
+                last_updated_at=last_updated_at,
+            )
+        # The append has named the coordinates among its own variables only; the static ones and
+        # scalars would be data from then on.
+        room = zarr.open_group(store, path=group, mode="r+")
+        if coordinates is not None and room.attrs.get("coordinates") != coordinates:
+            room.attrs["coordinates"] = coordinates
+    return references

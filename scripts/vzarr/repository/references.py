@@ -1,0 +1,106 @@
+"""The references that a repository holds: where each chunk of each array lies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import icechunk
+import numpy as np
+import zarr
+from zarr.core.sync import sync
+
+from vzarr.repository.ledger import GROUP
+
+VIRTUAL = 2
+"""Icechunk's code for a chunk that is a reference."""
+
+
+BATCH = 100_000
+
+
+@dataclass(frozen=True)
+class References:
+    """Some references of one array, by chunk: ``index`` of shape (n, dimensions)."""
+
+    index: np.ndarray
+    urls: list[str]
+    offsets: np.ndarray
+    lengths: np.ndarray
+
+
+def array_paths(store: icechunk.IcechunkStore) -> list[str]:
+    """The paths of all arrays of data, without a slash in front."""
+    members = zarr.open_group(store, mode="r").members(max_depth=None)
+    return sorted(
+        path
+        for path, item in members
+        if isinstance(item, zarr.Array) and not path.startswith(f"{GROUP}/")
+    )
+
+
+def read_references(store: icechunk.IcechunkStore, path: str) -> Iterator[References]:
+    """The references of one array, in batches; without native chunks."""
+    batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
+
+    async def following() -> tuple | None:
+        async for batch in batches:
+            return batch
+        return None
+
+    while (batch := sync(following())) is not None:
+        index, kinds, urls, offsets, lengths, _ = batch
+        wanted = np.flatnonzero(kinds == VIRTUAL)
+        if len(wanted):
+            chosen = [urls[n] for n in wanted]
+            yield References(index[wanted], chosen, offsets[wanted], lengths[wanted])
+
+
+def count_native(store: icechunk.IcechunkStore, path: str) -> int:
+    """The number of chunks of one array that are no references."""
+    batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
+
+    async def count() -> int:
+        found = 0
+        async for batch in batches:
+            found += int((batch[1] != VIRTUAL).sum())
+        return found
+
+    return sync(count())
+
+
+def rewrite_urls(
+    session: icechunk.Session,
+    new_url: Callable[[str], str],
+    checksum: object,
+) -> int:
+    """Let references lead elsewhere; returns how many. ``new_url`` returns others unchanged."""
+    count = 0
+    store = session.store
+    for path in array_paths(store):
+        for batch in list(read_references(store, path)):
+            moved = [
+                icechunk.VirtualChunkSpec(
+                    index=[int(n) for n in batch.index[row]],
+                    location=there,
+                    offset=int(batch.offsets[row]),
+                    length=int(batch.lengths[row]),
+                    last_updated_at_checksum=checksum,
+                )
+                for row, url in enumerate(batch.urls)
+                if (there := new_url(url)) != url
+            ]
+            if moved:
+                store.set_virtual_refs(f"/{path}", moved, validate_containers=True)
+                count += len(moved)
+    return count
+
+
+def ends(store: icechunk.IcechunkStore) -> dict[str, int]:
+    """For each file that references lead to, the end of the last byte that they need."""
+    found: dict[str, int] = {}
+    for path in array_paths(store):
+        for batch in read_references(store, path):
+            for url, end in zip(batch.urls, (batch.offsets + batch.lengths).tolist(), strict=True):
+                found[url] = max(end, found.get(url, 0))
+    return found

@@ -1,0 +1,148 @@
+"""The bytes of one source: a local file, a small object fetched whole, a remote file, a folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import obstore
+
+from vzarr.errors import InputError
+from vzarr.sources.discover import look_up
+from vzarr.sources.elsewhere import check_folder
+from vzarr.sources.remote_file import read_remote
+from vzarr.sources.schemes import Access, object_store
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A prefix of an object store, without a slash at its end."""
+
+    store: Any
+    path: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's bytes: a local path, the whole content of a small object, or a remote reader.
+
+    A folder (of Zarr) is a local path or a ``RemoteFolder``. ``size`` is that of the file or of all
+    in the folder, in bytes. ``cache`` is for what readers want to find out once.
+    """
+
+    url: str
+    handle: Path | bytes | Any
+    access: Access = field(default_factory=Access)
+    size: int = 0
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_folder(self) -> bool:
+        if isinstance(self.handle, Path):
+            return self.handle.is_dir()
+        return isinstance(self.handle, RemoteFolder)
+
+    def names(self) -> set[str]:
+        """What lies in a folder, one level deep."""
+        if isinstance(self.handle, Path):
+            return {entry.name for entry in self.handle.iterdir()}
+        listed = obstore.list_with_delimiter(self.handle.store, self.handle.path + "/")
+        paths = [*listed["common_prefixes"], *(meta["path"] for meta in listed["objects"])]
+        return {path.rstrip("/").rpartition("/")[2] for path in paths}
+
+    def member(self, name: str) -> bytes:
+        """A file of a folder."""
+        if isinstance(self.handle, Path):
+            return (self.handle / name).read_bytes()
+        return bytes(obstore.get(self.handle.store, f"{self.handle.path}/{name}").bytes())
+
+    def open(self) -> Any:
+        """A path or a seekable file object.
+
+        HDF5 follows links to other files from a path only; some may not be followed.
+        """
+        if self.cache.get("closed") and isinstance(self.handle, Path):
+            return self.handle.open("rb")
+        return io.BytesIO(self.handle) if isinstance(self.handle, bytes) else self.handle
+
+    def head(self, length: int = 4096) -> bytes:
+        if isinstance(self.handle, bytes):
+            return self.handle[:length]
+        if isinstance(self.handle, Path):
+            with self.handle.open("rb") as file:
+                return file.read(length)
+        self.handle.seek(0)
+        return bytes(self.handle.read(length))
+
+    def read(self) -> bytes:
+        """All bytes of a file."""
+        if isinstance(self.handle, bytes):
+            return self.handle
+        if isinstance(self.handle, Path):
+            return self.handle.read_bytes()
+        self.handle.seek(0)
+        return bytes(self.handle.read())
+
+
+def fetch(url: str, access: Access, size: int) -> Content:
+    """The content of one source. ``size`` in bytes decides whether it is fetched whole.
+
+    For DMR++ that of the data file that it describes: ``DMRPPParser`` of VirtualiZarr 2.8 ignores
+    byte order and leaves out variables, and no value can be compared without the data file.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
+    """
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{url}: a reference is a URL, and this name is not UTF-8: rename the file, or link to "
+            "it under another name."
+        ) from None
+    escape = None if url.startswith("https://") else re.search("%[0-9A-Fa-f]{2}", url)
+    if lost := re.search("[#?]", url) or escape:
+        raise InputError(
+            f"{url}: a reference is a URL, in which {lost[0]!r} has a meaning of its own, so it "
+            "would lead elsewhere: rename the file, or link to it under another name."
+        )
+    content = _fetch(url, access, size)
+    if content.is_folder:
+        if isinstance(content.handle, Path):
+            check_folder(content.handle, content)
+        return content
+    if b"opendap.org/dap/dmrpp" not in content.head():
+        return content
+    data_url = url.removesuffix(".dmrpp")
+    try:
+        if data_url == url:
+            raise FileNotFoundError
+        return _fetch(data_url, access, look_up(data_url, access).size)
+    except FileNotFoundError:
+        raise InputError(
+            f"{url}: DMR++ without the data file that it describes: put that beside it, under the "
+            "same name without .dmrpp, or build from the data file."
+        ) from None
+
+
+def _fetch(url: str, access: Access, size: int) -> Content:
+    if url.startswith("file://"):
+        path = Path(url.removeprefix("file://"))
+        if not path.is_file() and not path.is_dir() and os.path.lexists(path):
+            what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
+            raise InputError(f"{url}: is no file, but {what}: leave it out.")
+        return Content(url, path, access, size)
+    store, path = object_store(url, access)
+    try:
+        return Content(url, read_remote(store, path, size), access, size)
+    except FileNotFoundError:
+        folder = RemoteFolder(store, path.rstrip("/"))
+        if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
+            raise
+        return Content(url, folder, access, size)

@@ -1,0 +1,250 @@
+"""A repository that this tool did not build, beside the files that someone says it was made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import icechunk
+import zarr
+
+import vzarr
+from vzarr.errors import InputError, Refused
+from vzarr.formats.detect import detect_format
+from vzarr.formats.open import list_groups, open_native
+from vzarr.repository.references import array_paths, read_references
+from vzarr.sources.content import Content, fetch
+from vzarr.sources.discover import Source, find_sources
+from vzarr.sources.fingerprint import fingerprint
+from vzarr.sources.schemes import Access
+from vzarr.virtualize.model import NAMED
+from vzarr.virtualize.names import names_path, unknown
+
+BY_HAND = "named by --skip"
+
+
+def describe_named(
+    store: icechunk.IcechunkStore,
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    source_group: str | None = None,
+    skip: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """What ``build`` would have kept, as far as ``verify`` needs it.
+
+    ``source_group`` of the files lies at the store's root; ``skip`` names variables to leave alone,
+    by their path, or in any group by their name.
+    The files are put in the order of their record coordinate, as a right store has them.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read, if the dimension along which they lie is not clear, and for
+        a name that selects nothing.
+    """
+    sources = find_sources(patterns, access)
+    read_from = None if source_group is None else source_group.strip("/")
+    skip = tuple(name.strip("/") for name in skip)
+    contents = {source.url: _look_into(source, access, read_from, skip) for source in sources}
+    held = _stored_sizes(store)
+    if concat_dim is None and len(sources) > 1:
+        concat_dim = _guess_dimension(contents, held)
+    elif concat_dim is not None:
+        _check_dimension(concat_dim, contents, held)
+    _check_skipped(skip, contents, array_paths(store))
+    order = _in_order(sources, contents, concat_dim)
+    below = sorted({*held, *(path for found in contents.values() for path in found)})
+    virtual = [
+        path for path in array_paths(store) if any(True for _ in read_references(store, path))
+    ]
+    described = {
+        path: {
+            "concat_dim": concat_dim if _grows(contents, held, path, concat_dim) else None,
+            "lengths": [_length(contents[source.url].get(path), concat_dim) for source in order],
+            "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
+            "loaded": [] if path in held else _names(contents, path),
+            "native": {},
+            "dropped": dict.fromkeys(_names_in(skip, path), BY_HAND),
+            "without_source": _names_in(skip, path),
+            **({} if read_from is None else {"source_group": read_from}),
+        }
+        for path in below
+    }
+    records = [source.as_record() for source in order]
+    return {"concat_dim": concat_dim, "sources": records, "replaced": [], "groups": described}
+
+
+def complete_named(
+    store: icechunk.IcechunkStore, metadata: dict[str, Any], access: Access
+) -> dict[str, Any]:
+    """What ``describe_named`` found, with all that the ledger keeps for appends to come."""
+    groups = {
+        path: {
+            **kept,
+            "loaded": [
+                name.rpartition("/")[2]
+                for name in array_paths(store)
+                if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
+            ],
+            "dropped": dict.fromkeys(kept["dropped"], NAMED),
+        }
+        for path, kept in metadata["groups"].items()
+    }
+    sources = [
+        {
+            **record,
+            "fingerprint": fingerprint(
+                fetch(record["url"], access, record["size"]), record["size"]
+            ),
+        }
+        for record in metadata["sources"]
+    ]
+    return {"version": vzarr.__version__, **metadata, "sources": sources, "groups": groups}
+
+
+def _look_into(
+    source: Source, access: Access, group: str | None, skip: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """By group: the sizes of its dimensions and the first values of its coordinates."""
+    content = fetch(source.url, access, source.size)
+    file_format = detect_format(content)
+    found = {}
+    available = list_groups(content)
+    if group and group not in available:
+        what = f"{source.url} has no group of this name"
+        raise unknown("--group", group, what, filter(None, available))
+    for path in available if group is None else [group]:
+        left_out = _names_in(skip, path)
+        names = _all_names(content, file_format, path, left_out)
+        with open_native(content, file_format, path, left_out) as native:
+            if native.variables:
+                firsts = {
+                    str(name): native[name].values.ravel()[:1].tolist()
+                    for name in native.variables
+                    if native[name].ndim == 0 or native[name].dims == (name,)
+                }
+                times = [name for name in firsts if native[name].dtype.kind == "M"]
+                times += list(native.encoding.get("unlimited_dims", ()))
+                sizes = {str(name): size for name, size in native.sizes.items()}
+                found[path if group is None else ""] = {
+                    "sizes": sizes,
+                    "firsts": firsts,
+                    "times": times,
+                    "names": names,
+                }
+    return found
+
+
+def _all_names(content: Content, file_format: str, path: str, skip: list[str]) -> list[str]:
+    """The variables of a group, also those to leave alone."""
+    try:
+        with open_native(content, file_format, path) as native:
+            return sorted(map(str, native.variables))
+    except Refused:  # one declares more than is allowed, which is why it is left alone
+        with open_native(content, file_format, path, skip) as native:
+            return sorted({*map(str, native.variables), *skip})
+
+
+def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
+    """By group: the length of each dimension, the longest where arrays do not agree."""
+    root = zarr.open_group(store, mode="r")
+    found: dict[str, dict[str, int]] = {}
+    for path in array_paths(store):
+        sizes = found.setdefault(_parent(path), {})
+        array = root[path]
+        for name, size in zip(array.metadata.dimension_names or (), array.shape, strict=False):
+            sizes[str(name)] = max(size, sizes.get(str(name), 0))
+    return found
+
+
+def _guess_dimension(
+    contents: dict[str, dict[str, dict[str, Any]]], held: dict[str, dict[str, int]]
+) -> str:
+    names: dict[str, bool] = {}
+    for path, sizes in held.items():
+        parts = [found[path] for found in contents.values() if path in found]
+        for name, size in sizes.items():
+            lengths = [part["sizes"].get(name, 1) for part in parts]
+            if parts and set(lengths) != {size}:
+                is_time = any(name in part["times"] for part in parts)
+                names[name] = names.get(name, False) or is_time
+    chosen = [name for name, is_time in names.items() if is_time] or list(names)
+    if len(chosen) != 1:
+        found = ", ".join(chosen) or "none is longer than in one file"
+        raise InputError(
+            f"The dimension along which the files lie is not clear ({found}): name it with "
+            "--concat-dim."
+        )
+    return chosen[0]
+
+
+def _check_dimension(
+    dimension: str,
+    contents: dict[str, dict[str, dict[str, Any]]],
+    held: dict[str, dict[str, int]],
+) -> None:
+    parts = [part for found in contents.values() for part in found.values()]
+    sizes = [*held.values(), *(part["sizes"] for part in parts)]
+    names = sorted({name for found in sizes for name in found})
+    if dimension not in names:
+        what = "neither the store nor a file has a dimension of this name"
+        raise unknown("--concat-dim", dimension, what, names)
+
+
+def _check_skipped(
+    skip: tuple[str, ...], contents: dict[str, dict[str, dict[str, Any]]], stored: list[str]
+) -> None:
+    in_files = [
+        f"{path}/{name}".lstrip("/")
+        for found in contents.values()
+        for path, part in found.items()
+        for name in part["names"]
+    ]
+    paths = sorted({*stored, *in_files})
+    for name in skip:
+        if not any(names_path(name, path) for path in paths):
+            what = "neither the store nor a file has a variable of this name"
+            raise unknown("--skip", name, what, paths)
+
+
+def _in_order(
+    sources: list[Source], contents: dict[str, dict[str, dict[str, Any]]], dimension: str | None
+) -> list[Source]:
+    def first(source: Source) -> Any:
+        parts = contents[source.url].values()
+        values = [part["firsts"][dimension] for part in parts if part["firsts"].get(dimension)]
+        return values[0]
+
+    try:
+        return sorted(sources, key=first)
+    except (IndexError, TypeError):  # no such coordinate, or values that cannot be compared
+        return sources
+
+
+def _grows(
+    contents: dict[str, dict[str, dict[str, Any]]],
+    held: dict[str, dict[str, int]],
+    path: str,
+    dimension: str | None,
+) -> bool:
+    in_files = any(
+        dimension in found.get(path, {"sizes": {}})["sizes"] for found in contents.values()
+    )
+    return in_files or dimension in held.get(path, {})
+
+
+def _names(contents: dict[str, dict[str, dict[str, Any]]], path: str) -> list[str]:
+    return next((found[path]["names"] for found in contents.values() if path in found), [])
+
+
+def _length(part: dict[str, Any] | None, dimension: str | None) -> int:
+    return 1 if part is None else int(part["sizes"].get(dimension, 1))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _names_in(names: tuple[str, ...], group: str) -> list[str]:
+    return [name.rpartition("/")[2] for name in names if _parent(name) in ("", group)]

@@ -1,0 +1,153 @@
+"""Write references and values of one file over those that a store holds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import icechunk
+import numpy as np
+import xarray as xr
+from virtualizarr.manifests.utils import manifest_chunk_shape
+from zarr.core.sync import sync
+
+from vzarr.repository.references import read_references
+from vzarr.sources.prefixes import new_prefixes
+from vzarr.sources.schemes import Access, scheme_of
+from vzarr.virtualize.model import ParsedFile, is_virtual
+
+
+def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """The metadata with other records of some sources, by number.
+
+    A source whose place another file took goes to ``replaced``, and one that came back leaves it.
+    """
+    sources = list(metadata["sources"])
+    replaced = list(metadata["replaced"])
+    for number, record in records.items():
+        was = sources[number]
+        if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
+            replaced.append({**was, "by": record["url"]})
+        sources[number] = record
+    held = {record["url"] for record in sources}
+    replaced = [record for record in replaced if record["url"] not in held]
+    return {**metadata, "sources": sources, "replaced": replaced}
+
+
+def with_containers(
+    config: icechunk.RepositoryConfig,
+    urls: list[str],
+    access: Access,
+    patterns: Sequence[str] = (),
+    chosen: Sequence[str] = (),
+) -> icechunk.RepositoryConfig:
+    """The configuration with a container for each place that none covers yet.
+
+    ``patterns`` and ``chosen`` as in ``vzarr.sources.prefixes.container_prefixes``.
+    """
+    held = list(config.virtual_chunk_containers or {})
+    for prefix in new_prefixes(held, urls, patterns, chosen):
+        store = scheme_of(prefix).container_store(prefix, access)
+        config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
+    return config
+
+
+def write_part(
+    store: icechunk.IcechunkStore,
+    part: ParsedFile,
+    metadata: dict[str, Any],
+    number: int,
+    checksum: datetime,
+) -> int:
+    """Write what belongs to one file: its references, and its part of what is kept as numbers."""
+    dimension, records = metadata["concat_dim"], metadata["sources"]
+    start = sum(record["length"] for record in records[:number])
+    count = 0
+    for name in part.virtual:
+        variable = part.dataset[name].variable
+        if dimension in variable.dims:
+            axis = variable.dims.index(dimension)
+            at = [0] * variable.ndim
+            at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
+            count += write_references(store, part, name, at, checksum)
+    count += write_static(store, part, metadata, number, checksum)
+    write_values(store, part, metadata, start)
+    return count
+
+
+def write_static(
+    store: icechunk.IcechunkStore,
+    part: ParsedFile,
+    metadata: dict[str, Any],
+    number: int,
+    checksum: datetime,
+) -> int:
+    """Write the references of what is stored once, if they lead to this file; returns how many."""
+    dimension = metadata["concat_dim"]
+    old = {metadata["sources"][number]["url"], part.data_url or part.source.url}
+    count = 0
+    for name in part.virtual:
+        variable = part.dataset[name].variable
+        path = f"{part.group}/{name}".lstrip("/")
+        if dimension not in variable.dims and leads_to(store, path, old):
+            count += write_references(store, part, name, [0] * variable.ndim, checksum)
+    return count
+
+
+def write_references(
+    store: icechunk.IcechunkStore, part: ParsedFile, name: str, at: list[int], checksum: datetime
+) -> int:
+    """Write a variable's references from chunk ``at`` on, in place of what is there."""
+    path = f"{part.group}/{name}".lstrip("/")
+    manifest = part.dataset[name].variable.data.manifest
+    _forget(store, path, manifest.shape_chunk_grid, at)
+    store.set_virtual_refs_arr(
+        f"/{path}",
+        manifest.shape_chunk_grid,
+        manifest._paths.ravel().tolist(),
+        manifest._offsets.ravel(),
+        manifest._lengths.ravel(),
+        arr_offset=tuple(at) if any(at) else None,
+        checksum=checksum,
+    )
+    return int((manifest._paths != "").sum())
+
+
+def leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:
+    return any(urls & set(batch.urls) for batch in read_references(store, path))
+
+
+def _forget(
+    store: icechunk.IcechunkStore, path: str, grid: tuple[int, ...], offset: list[int]
+) -> None:
+    """Delete the references of a region: the new file may have fewer."""
+    low, high = np.array(offset), np.array(offset) + np.array(grid, dtype=int)
+    for batch in list(read_references(store, path)):
+        inside = ((batch.index >= low) & (batch.index < high)).all(axis=1)
+        for index in batch.index[inside].tolist():
+            sync(store.delete("/".join([path, "c", *map(str, index)])))
+
+
+def write_values(
+    store: icechunk.IcechunkStore, part: ParsedFile, metadata: dict[str, Any], start: int | None
+) -> None:
+    """Write what is kept as numbers: the part from ``start`` on, or what has no such dimension."""
+    dimension = metadata["concat_dim"]
+    names = [
+        name
+        for name, variable in part.dataset.variables.items()
+        if not is_virtual(variable) and (dimension in variable.dims) == (start is not None)
+    ]
+    if not names:
+        return
+    values = xr.Dataset({name: part.dataset[name].variable for name in names})
+    values = values.drop_attrs().drop_encoding()
+    values = values.drop_indexes(list(values.xindexes))  # xarray leaves indexes out of a region
+    options: dict[str, Any] = {"group": part.group or None, "mode": "r+", "consolidated": False}
+    if start is not None:
+        options["region"] = {dimension: slice(start, start + values.sizes[dimension])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values.to_zarr(store, **options)

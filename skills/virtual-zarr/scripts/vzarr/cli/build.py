@@ -1,0 +1,82 @@
+"""The command ``build``."""
+
+from __future__ import annotations
+
+import argparse
+
+from vzarr.cli.options import (
+    Commands,
+    Parser,
+    access_of,
+    add_allow_copy,
+    add_prefix,
+    add_workers,
+    positive,
+)
+
+
+def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    build = commands.add_parser(
+        "build",
+        parents=[shared, remote],
+        help="make a repository of references to files",
+        description="Make a new Icechunk repository of references to NetCDF, HDF5, GRIB, FITS, "
+        "TIFF, HDF4, Zarr, Kerchunk or ENVI files. Refuses "
+        "files that would read wrong side by side; compares a sample before it commits. After a "
+        "stop the same command goes on where it stood.",
+    )
+    build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    build.add_argument("--repo", required=True, help="where to create it: a path or URL")
+    build.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
+    build.add_argument("--drop", action="append", default=[], help="leave out a variable or group")
+    build.add_argument(
+        "--group", action="append", default=[], help="take this group only (default: all)"
+    )
+    build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
+    add_allow_copy(build)
+    build.add_argument("--message", help="of the commit")
+    add_prefix(build)
+    add_workers(build)
+    build.add_argument(
+        "--batch", type=positive, metavar="FILES", help="files in a commit at most (default: 500)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns its exit status."""
+    from vzarr.changes.build import build
+    from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons
+    from vzarr.combine.copied import show_bytes
+
+    built = build(
+        options.files,
+        options.repo,
+        access_of(options),
+        concat_dim=options.concat_dim,
+        drop=tuple(options.drop),
+        skip_bad=options.skip_bad,
+        groups=tuple(options.group),
+        message=options.message,
+        workers=options.workers,
+        batch=options.batch,
+        dask=options.dask,
+        allow_copy=options.allow_copy,
+        prefixes=tuple(options.prefix),
+        progress=lambda phase: progress_printer(phase, options.quiet),
+    )
+    along = f" along {built.concat_dim}" if built.concat_dim else ""
+    lines = [
+        *mostly_copy(built.share),
+        f"{built.repository}: {len(built.sources)} files{along}, {built.references} references, "
+        f"snapshot {built.snapshot}",
+        *([f"{built.resumed} of the files were written by an earlier run"] * bool(built.resumed)),
+        f"virtual: {', '.join(built.virtual) or 'nothing'}",
+        f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
+        *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
+        *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
+        *reasons("dropped", built.dropped),
+        *(f"note: {note}" for note in built.notes),
+        *(f"left out: {sentence}" for sentence in built.left_out),
+    ]
+    print_result(built.as_json(), lines, options.json)
+    return 0

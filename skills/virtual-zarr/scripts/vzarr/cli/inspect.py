@@ -1,0 +1,114 @@
+"""The command ``inspect``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vzarr.cli.options import Commands, Parser, access_of
+from vzarr.combine.file_sets import FileSet
+from vzarr.commands.inspect import SHOWN, Inspected
+from vzarr.formats.registry import FORMATS
+from vzarr.text import aligned
+from vzarr.virtualize.describe import plain
+
+
+def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        parents=[shared, remote],
+        help="say what files hold and which belong together",
+        description="Read metadata and coordinates of files, and say which can stand side by side, "
+        "what can be virtual, what build would refuse, and with which command to build. Goes on "
+        "past files that cannot be read; ends with status 1 if there are any.",
+    )
+    inspect.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
+    inspect.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns its exit status."""
+    from vzarr.cli.output import print_result, progress_printer
+    from vzarr.commands.inspect import inspect_files
+
+    inspected = inspect_files(
+        options.files,
+        access_of(options),
+        concat_dim=options.concat_dim,
+        progress=progress_printer("inspected", options.quiet),
+    )
+    print_result(inspected.as_json(), as_lines(inspected), options.json)
+    return 1 if inspected.unreadable else 0
+
+
+def as_lines(inspected: Inspected, shown_sets: int = 10) -> list[str]:
+    """The report for a person."""
+    lines: list[str] = []
+    for number, found in enumerate(inspected.sets[:shown_sets]):
+        lines += [*_set_lines(found, number, len(inspected.sets)), ""]
+    if len(inspected.sets) > shown_sets:
+        lines += [f"{len(inspected.sets) - shown_sets} more sets: --json lists them", ""]
+    if inspected.unreadable:
+        lines += [f"{len(inspected.unreadable)} files cannot be used:"]
+        lines += _some([f"  {reason}" for reason in inspected.unreadable.values()])
+    return lines
+
+
+def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
+    title = FORMATS[found.file_format].title
+    along = f" along {found.along}" if found.along else ""
+    span = f": {found.begin} to {found.end}" if found.begin is not None else ""
+    step = f", step {found.step}" if found.step else ""
+    lines = [
+        f"set {number + 1} of {total}: {len(found.files)} {title} files, "
+        f"{found.bytes / 1e6:,.1f} MB, {found.references:,} references{along}{span}{step}",
+        f"  first {found.files[0]}",
+    ]
+    lines += [f"  {line}" for line in _table(found)]
+    reasons = [
+        f"{path} {'must be left out' if v.storage == 'dropped' else 'is copied'}: {v.reason}"
+        for path, v in found.variables.items()
+        if v.reason
+    ]
+    lines += [f"  {reason}" for reason in reasons]
+    for what, items in (
+        ("overlap: ", found.overlaps),
+        ("gap: ", found.gaps),
+        ("partial chunks: ", found.partial_chunks),
+        ("differs from set 1: ", found.differences),
+        ("no variable, but a placeholder: ", found.placeholders),
+        ("", found.notes),
+    ):
+        lines += [f"  {what}{item}" for item in _some(items)]
+    lines.append(f"  build: {found.build}")
+    if found.combine:
+        lines.append(f"  combine: {found.combine}")
+    return lines
+
+
+def _some(items: list[str]) -> list[str]:
+    more = [f"... and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return [*items[:SHOWN], *more]
+
+
+def _table(found: FileSet) -> list[str]:
+    rows = [("variable", "dims", "shape", "chunks", "dtype", "codecs", "encoding", "storage")]
+    for path, variable in found.variables.items():
+        rows.append(
+            (
+                path,
+                " ".join(variable.dims) or "-",
+                "x".join(map(str, variable.shape)) or "-",
+                "x".join(map(str, variable.chunks or ())) or "-",
+                variable.dtype or "-",
+                "+".join(variable.codecs) or "-",
+                " ".join(f"{k}={_brief(v)}" for k, v in variable.encoding.items()) or "-",
+                variable.storage,
+            )
+        )
+    return aligned(rows)
+
+
+def _brief(value: Any) -> str:
+    text = repr(plain(value)) if " " in str(value) else str(plain(value))
+    return text if len(text) <= 40 else f"{text[:37]}..."

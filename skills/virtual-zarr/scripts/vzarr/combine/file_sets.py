@@ -1,0 +1,297 @@
+"""Files that belong together, and how the sets differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from vzarr.combine.compatibility import Difference
+from vzarr.formats.registry import FORMATS
+from vzarr.virtualize.describe import Description, Variable, digest, plain
+from vzarr.virtualize.equality import same
+
+
+@dataclass
+class FileSet:
+    """Files that can stand side by side, in the order of their record coordinate.
+
+    ``along`` is the record dimension or the scalar that becomes it, from ``begin`` to ``end``,
+    usually by ``step``;
+    ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
+    set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
+    ``build`` and ``combine`` are what to run.
+    """
+
+    file_format: str
+    files: list[str]
+    bytes: int
+    references: int
+    along: str | None
+    lengths: list[int]
+    variables: dict[str, Variable]
+    begin: str | None = None
+    end: str | None = None
+    step: str | None = None
+    gaps: list[str] = field(default_factory=list)
+    overlaps: list[str] = field(default_factory=list)
+    partial_chunks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    placeholders: list[str] = field(default_factory=list)
+    build: str = ""
+    combine: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        variables = {name: variable.as_json() for name, variable in self.variables.items()}
+        return {**vars(self), "variables": variables}
+
+
+def record_dimension(found: Description) -> str | None:
+    """The dimension, or the scalar time, that files of this kind continue along; None if unclear.
+
+    An unlimited dimension if there is one, else that of a decoded time coordinate.
+    """
+    dims = {dim for variable in found.variables.values() for dim in variable.dims}
+    unlimited = [dim for dim in found.unlimited if dim in dims]
+    times = list(
+        dict.fromkeys(
+            path.rpartition("/")[2]
+            for path, values in found.coordinates.items()
+            if values.ndim and _is_time(values)
+        )
+    )
+    candidates = [dim for dim in unlimited if dim in times] or unlimited or times
+    if not candidates:
+        scalars = [path for path, values in found.coordinates.items() if not values.ndim]
+        candidates = [path for path in scalars if _is_time(found.coordinates[path])]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _is_time(values: np.ndarray) -> bool:
+    if values.dtype == object and values.size:
+        return hasattr(values.flat[0], "calendar")
+    return values.dtype.kind == "M"
+
+
+def split_by_layout(
+    described: list[Description], concat_dim: str | None
+) -> list[tuple[str | None, list[Description]]]:
+    sets: dict[tuple, list[Description]] = {}
+    for found in described:
+        along = concat_dim or record_dimension(found)
+        sets.setdefault((along, *signature(found, along)), []).append(found)
+    return [(key[0], group) for key, group in sets.items()]
+
+
+def signature(found: Description, along: str | None) -> tuple:
+    return (
+        found.file_format,
+        *sorted(
+            (path, *map(repr, _traits(path, variable, along).values()))
+            for path, variable in found.variables.items()
+        ),
+        *sorted((path, digest(values)) for path, values in _static(found, along)),
+    )
+
+
+def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
+    """What must agree between files, in the words of a sentence that says that it does not."""
+    sizes = zip(variable.dims, variable.shape, strict=True)
+    traits: dict[str, Any] = {
+        "the tuple of dimensions": variable.dims,
+        **{f"the length of {dim}": size for dim, size in sizes if dim != along},
+        "the kind of storage": variable.storage,
+    }
+    if variable.storage == "virtual":
+        traits["the dtype"] = variable.dtype
+        traits["the chunk shape"] = variable.chunks
+        traits["the list of codecs"] = variable.codecs
+    is_clock = variable.storage == "loaded" and " since " in str(variable.encoding.get("units"))
+    for key, value in variable.encoding.items():
+        # Times that are stored as numbers are encoded anew, so each file may have its epoch.
+        if not (is_clock and key != "calendar"):
+            traits[key] = plain(value)
+    return traits
+
+
+def _static(found: Description, along: str | None) -> Iterator[tuple[str, np.ndarray]]:
+    """The coordinates that all files must share."""
+    for path, values in found.coordinates.items():
+        if along not in (path, path.rpartition("/")[2]) and values.ndim:
+            yield path, values
+
+
+def differences(first: Description, other: Description, along: str | None) -> list[Difference]:
+    """Everything that keeps a file out of the set of another one."""
+    found: list[Difference] = []
+
+    def differ(path: str, what: str, value: Any, expected: Any, **more: str) -> None:
+        found.append(
+            Difference(other.source.url, path, what, value, expected, first.source.url, **more)
+        )
+
+    if first.file_format != other.file_format:
+        differ("", "the format", *(FORMATS[f.file_format].title for f in (other, first)))
+        return found
+    if first.variables.keys() != other.variables.keys():
+        names = [", ".join(sorted(file.variables)) for file in (other, first)]
+        differ("", "the list of variables", *names)
+    for path in sorted(first.variables.keys() & other.variables.keys()):
+        mine = _traits(path, other.variables[path], along)
+        theirs = _traits(path, first.variables[path], along)
+        for what in dict.fromkeys([*theirs, *mine]):
+            if not same(mine.get(what), theirs.get(what)):
+                differ(path, what, mine.get(what), theirs.get(what))
+    expected = dict(_static(first, along))
+    for path, values in _static(other, along):
+        if path not in expected or values.shape != expected[path].shape:
+            continue
+        if digest(values) != digest(expected[path]):
+            differ(path, *_coordinate_difference(values, expected[path]))
+    return found
+
+
+def brief(item: Difference) -> str:
+    """Without the two files and the advice, which are the same for a whole set."""
+    name = f"{item.variable}: " if item.variable else ""
+    return f"{name}{item.what} is {_show(item.value)}, not {_show(item.expected)}"
+
+
+def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[str, Any, Any]:
+    """The first pair that differs; for numbers that are close, that it is jitter."""
+    where = int(np.argmax(values != expected))
+    what = f"the value at {where}"
+    if values.dtype.kind in "iuf" and np.allclose(values, expected, rtol=1e-5, equal_nan=True):
+        largest = float(np.nanmax(np.abs(values.astype(float) - expected.astype(float))))
+        what = f"(jitter of at most {largest:.2g}) the value at {where}"
+    return what, values[where], expected[where]
+
+
+def describe_set(group: list[Description], along: str | None) -> FileSet:
+    name = _record_coordinate(group[0], along)
+    values = {found.source.url: _record_values(found, name) for found in group}
+    if name and all(array.size for array in values.values()):
+        group = sorted(group, key=lambda found: values[found.source.url][0])
+    first = group[0]
+    found = FileSet(
+        file_format=first.file_format,
+        files=[item.source.url for item in group],
+        bytes=sum(item.source.size for item in group),
+        references=sum(item.references for item in group),
+        along=along,
+        lengths=[_length(item, along) for item in group],
+        variables=first.variables,
+        placeholders=sorted({name for item in group for name in item.placeholders}),
+    )
+    if name:
+        _note_order(found, [(url, values[url]) for url in found.files])
+    elif along and len(group) > 1:
+        found.notes.append(
+            f"no coordinate along {along}: the files lie in the order of their names, or as given"
+        )
+    if along and not _is_held(first, along):
+        found.notes.append(
+            f"no file has a dimension or variable {along}: it is a new dimension, along which each "
+            "file is one step"
+        )
+    if along:
+        _note_partial_chunks(found, group, along)
+    elif len(group) > 1:
+        found.notes.append(
+            "no single dimension along which these files continue: name it with --concat-dim"
+        )
+    return found
+
+
+def _is_held(found: Description, name: str) -> bool:
+    """Whether a file has a dimension or variable of a name, in any group."""
+    return any(
+        name in (path.rpartition("/")[2], *variable.dims)
+        for path, variable in found.variables.items()
+    )
+
+
+def _record_coordinate(found: Description, along: str | None) -> str | None:
+    paths = [path for path in found.coordinates if along in (path, path.rpartition("/")[2])]
+    return paths[0] if paths else None
+
+
+def _record_values(found: Description, name: str | None) -> np.ndarray:
+    return np.atleast_1d(found.coordinates[name]) if name else np.array([])
+
+
+def _length(found: Description, along: str | None) -> int:
+    for variable in found.variables.values():
+        if along in variable.dims:
+            return variable.shape[variable.dims.index(along)]
+    return 1
+
+
+def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
+    values = [(url, array) for url, array in values if array.size]
+    if not values:
+        found.notes.append(f"{found.along} is empty in every file")
+        return
+    for url, array in values:
+        if array.size > 1 and not (array[1:] > array[:-1]).all():
+            found.overlaps.append(f"{url}: {found.along} does not increase strictly")
+    every = np.concatenate([array for _, array in values])
+    found.begin, found.end = _show(every[0]), _show(values[-1][1][-1])
+    if every.size < 2:
+        return
+    steps = every[1:] - every[:-1]
+    forward = [step for step in steps.tolist() if step > type(step)(0)]
+    if not forward:
+        return
+    usual = Counter(forward).most_common(1)[0][0]
+    found.step = _show_step(steps[steps.tolist().index(usual)])
+    for (before, left), (url, right) in pairwise(values):
+        if right[0] <= left[-1]:
+            found.overlaps.append(
+                f"{url}: begins at {_show(right[0])}, but {before} ends at {_show(left[-1])}"
+            )
+    # Months and years differ in length; half a step more is a gap in any calendar.
+    middle = sorted(forward)[len(forward) // 2]
+    for (left, right), step in zip(pairwise(every), steps.tolist(), strict=True):
+        if step > middle * 1.5:
+            found.gaps.append(f"nothing between {_show(left)} and {_show(right)}")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, np.datetime64):
+        text = str(value.astype("M8[s]")) if value == value.astype("M8[s]") else str(value)
+        return text.removesuffix("T00:00:00").removesuffix(":00")
+    return str(value)
+
+
+def _show_step(step: Any) -> str:
+    if not isinstance(step, np.timedelta64):
+        return _show(step)
+    seconds = step / np.timedelta64(1, "s")
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -> None:
+    for path, variable in found.variables.items():
+        if variable.storage != "virtual" or along not in variable.dims:
+            continue
+        axis = variable.dims.index(along)
+        partial = [
+            (item.source.url, item.variables[path].shape[axis], item.variables[path].chunks[axis])
+            for item in group[:-1]
+            if item.variables[path].shape[axis] % max(1, item.variables[path].chunks[axis])
+        ]
+        if partial:
+            url, length, chunk = partial[0]
+            found.partial_chunks.append(
+                f"{path}: {len(partial)} files end in a partial chunk along {along}, as {url} "
+                f"(length {length}, chunk {chunk}): only the last file may"
+            )

@@ -1,0 +1,37 @@
+"""The order of records: the one place that judges it."""
+
+from __future__ import annotations
+
+from vzarr.combine.compatibility import Difference
+from vzarr.virtualize.model import ParsedFile
+
+
+def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -> Difference | None:
+    """The overlap of two neighbours along the record coordinate, if there is one.
+
+    Also reports a file whose own coordinate does not increase strictly.
+    """
+    index = following.dataset.indexes.get(dimension)
+    if index is None:
+        return None
+    if not (index.is_monotonic_increasing and index.is_unique):
+        return Difference(
+            following.source.url,
+            dimension,
+            "the order of its values",
+            "not strictly increasing",
+            "strictly increasing",
+            "a store that can be selected by label",
+        )
+    before = previous.dataset.indexes[dimension]
+    if previous is not following and index[0] <= before[-1]:
+        return Difference(
+            following.source.url,
+            dimension,
+            "the first value",
+            str(index[0]),
+            f"has to be later than {before[-1]}, the last",
+            previous.source.url,
+            "Files must not overlap: leave one of them out",
+        )
+    return None

@@ -1,0 +1,197 @@
+"""Many files side by side: which belong together, in what order, and what would be refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from vzarr.combine.copied import Share, show_bytes
+from vzarr.combine.file_sets import FileSet, brief, describe_set, differences, split_by_layout
+from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault, unreadable
+from vzarr.sources.discover import Source, find_sources
+from vzarr.sources.schemes import Access
+from vzarr.sources.trust import naming
+from vzarr.text import drop_options, option, shell_word
+from vzarr.virtualize.describe import Description, Variable, describe, fetch_source
+
+THREADS = 16
+"""Files that are fetched at a time; they are described one by one, for HDF5 has a single lock."""
+
+
+SHOWN = 5
+"""Differences, gaps and overlaps of one kind that are told; the rest is counted."""
+
+
+NAMED_FILES = 50
+"""Files up to which a command names each; more it takes from the JSON report."""
+
+
+PARSERS = {
+    "hdf5": ("virtualizarr.parsers", "HDFParser", "drop_variables"),
+    "netcdf3": ("virtualizarr.parsers", "NetCDF3Parser", "skip_variables"),
+}
+
+
+@dataclass
+class Inspected:
+    """``sets`` with the largest first; ``unreadable`` gives the reason for each such file."""
+
+    files: int
+    bytes: int
+    sets: list[FileSet]
+    unreadable: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "sets": [found.as_json() for found in self.sets]}
+
+
+def inspect_files(
+    patterns: list[str],
+    access: Access,
+    *,
+    concat_dim: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Inspected:
+    """Describe files and lay them side by side. Reads metadata and coordinates only.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing.
+    """
+    sources = find_sources(patterns, access)
+    access = naming(access, patterns)
+    described: list[Description] = []
+    unreadable: dict[str, str] = {}
+    for source, result in _describe_all(sources, access):
+        if isinstance(result, Description):
+            described.append(result)
+        else:
+            unreadable[source.url] = result
+        progress(len(described) + len(unreadable), len(sources))
+    sets = [describe_set(group, along) for along, group in split_by_layout(described, concat_dim)]
+    sets.sort(key=lambda found: (-len(found.files), found.files[0]))
+    by_url = {found.source.url: found for found in described}
+    for number, found in enumerate(sets):
+        if number:
+            first, other = by_url[sets[0].files[0]], by_url[found.files[0]]
+            found.differences = [brief(item) for item in differences(first, other, sets[0].along)]
+        chosen = patterns if len(sets) == 1 and not unreadable else None
+        found.build = _build_command(found, number, chosen, concat_dim)
+        found.combine = _combine_call(found)
+    return Inspected(len(sources), sum(source.size for source in sources), sets, unreadable)
+
+
+def _describe_all(
+    sources: list[Source], access: Access
+) -> Iterator[tuple[Source, Description | str]]:
+    lock = Lock()
+
+    def job(source: Source) -> Description | str:
+        try:
+            content = fetch_source(source, access)
+            with lock:
+                return describe(source, content)
+        except (InputError, Refused) as error:
+            return str(error)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            try:
+                raise_fault(source.url, error)
+            except AccessDenied as denied:
+                return str(denied)
+            return unreadable(source.url, error)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from zip(sources, pool.map(job, sources), strict=True)
+
+
+def _build_command(
+    found: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
+) -> str:
+    parts = [f"uv run {shell_word(_tool())} build"]
+    if patterns is not None:
+        parts += map(shell_word, patterns)
+    elif len(found.files) <= NAMED_FILES:
+        parts += [shell_word(url.removeprefix("file://")) for url in found.files]
+    else:
+        # From the output with --json; a name may hold the end of a line.
+        listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
+        parts.insert(0, f"{listed} | xargs -0")
+    if found.along and (len(found.files) > 1 or concat_dim):
+        parts.append(option("--concat-dim", found.along))
+    drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
+    parts += [drop_options(drops)] if drops else []
+    share = _share(found)
+    if share.needs_a_word:
+        parts.append(f"--allow-copy {show_bytes(share.native)}")
+    return " ".join([*parts, "--repo NAME.icechunk"])
+
+
+def _width(variable: Variable) -> int:
+    """Bytes of an element: of a copy those of the widest decoded number."""
+    if variable.storage == "native":
+        return 8
+    try:
+        return np.dtype(variable.dtype).itemsize
+    except TypeError:  # text of a compound type
+        return 8
+
+
+def _share(found: FileSet) -> Share:
+    """What build would copy of these files, at most: decoded values take up to 8 bytes."""
+    sizes = {"virtual": 0, "native": 0}
+    for variable in found.variables.values():
+        if variable.storage not in sizes:
+            continue
+        width = _width(variable)
+        elements = math.prod(variable.shape)
+        if found.along in variable.dims:
+            length = variable.shape[variable.dims.index(found.along)]
+            elements = elements // max(1, length) * sum(found.lengths)
+        elif found.along is not None and len(found.files) > 1 and variable.dims:
+            elements *= len(found.files)  # where no variable has it, each file is a step along it
+        sizes[variable.storage] += elements * width
+    return Share(**sizes)
+
+
+def _tool() -> str:
+    """The command line's file, as short as it can be named from here."""
+    tool = Path(__file__).parents[2] / "virtual_zarr.py"
+    return str(tool.relative_to(Path.cwd()) if tool.is_relative_to(Path.cwd()) else tool)
+
+
+def _combine_call(found: FileSet) -> str | None:
+    """For a program of one's own: what says the same, where one call can."""
+    dims = {dim for variable in found.variables.values() for dim in variable.dims}
+    grouped = any("/" in path for path in found.variables)
+    renamed = any(name.startswith("_nc4_non_coord_") for name in found.placeholders)
+    repeated = any(len(set(v.dims)) < len(v.dims) for v in found.variables.values())
+    if found.file_format not in PARSERS or grouped or renamed or repeated:
+        return None
+    if found.along not in dims:
+        return None
+    _, parser, option = PARSERS[found.file_format]
+    # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.
+    copied = [path for path, v in found.variables.items() if v.storage == "native"]
+    dropped = [path for path, v in found.variables.items() if v.storage == "dropped"]
+    loaded = [path for path, v in found.variables.items() if v.storage == "loaded"]
+    unwanted = [*dropped, *copied, *found.placeholders]
+    arguments = f"{option}={unwanted}" if unwanted else ""
+    remark = "  # these files only: for others combine_attrs=strict_cf of skill.md"
+    if copied:
+        remark += f"; add {', '.join(map(repr, copied))} as xarray.open_dataset reads them"
+    return (
+        f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
+        f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "
+        "data_vars='minimal', coords='minimal', compat='override', join='exact', "
+        f"combine_attrs='drop_conflicts'){remark}"
+    )

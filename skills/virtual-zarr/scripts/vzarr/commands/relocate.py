@@ -1,0 +1,128 @@
+"""Rewrite the URLs of an archive that moved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vzarr.changes.replacements import (
+    NOTHING_DONE,
+    Refreshed,
+    commit_replacements,
+    compare_replacements,
+    is_unchanged,
+    open_writable,
+    other_content,
+    problem_there,
+)
+from vzarr.changes.rewriting import with_containers, with_sources
+from vzarr.errors import InputError, Refused
+from vzarr.progress import Progress, silent
+from vzarr.repository.lock import exclusive_lock
+from vzarr.repository.open import open_repository
+from vzarr.repository.references import ends, rewrite_urls
+from vzarr.sources.discover import last_updated, look_up_all
+from vzarr.sources.prefixes import container_prefixes
+from vzarr.sources.schemes import Access, as_url
+from vzarr.sources.trust import authorization, check_sources, naming, reaching
+from vzarr.verification.open import spread
+from vzarr.verification.store import DEFAULT_SAMPLE
+
+
+def repoint(
+    location: str,
+    access: Access,
+    old: str,
+    new: str,
+    *,
+    dry_run: bool = False,
+    everything: bool = False,
+    message: str | None = None,
+    progress: Progress = silent,
+) -> Refreshed:
+    """Let every reference that begins with ``old`` lead to the same path below ``new``.
+
+    The new files must have the size of the old, and a sample (or ``everything``) must read as the
+    store does, before where the old files are still there, and after. A container for the new
+    place is added to the repository's configuration; the old one stays, for older snapshots.
+
+    Raises
+    ------
+    InputError
+        If nothing begins with ``old``.
+    Refused
+        If a file is missing at the new place, or differs.
+    """
+    old, new = as_folder(old), as_folder(new)
+    access = naming(access, [f"{old}*", f"{new}*"], location)
+    repository, seen, held = open_repository(location, access)
+    access = reaching(access, repository.config, location)
+    metadata = held.metadata
+    started = datetime.now(UTC)
+    session = open_writable(repository, seen)
+    needed = ends(session.store)
+    records = metadata["sources"]
+    known = {record["url"]: record for record in records}
+    moving = sorted(url for url in {*needed, *known} if url.startswith(old))
+    if not moving and any(url.startswith(new) for url in {*needed, *known}):
+        found = Refreshed(as_url(location), len(records))
+        found.notes.append(f"no reference begins with {old}, and others begin with {new} already")
+        return found
+    if not moving:
+        places = ", ".join(container_prefixes(sorted({*needed, *known}))) or "nowhere"
+        raise InputError(f"{old}: no reference begins with it; they lead to {places}.")
+
+    def moved(url: str) -> str:
+        return new + url.removeprefix(old) if url.startswith(old) else url
+
+    check_sources(map(moved, moving), location, access)
+    found = Refreshed(as_url(location), len(records), notes=held.notes)
+    found.changed = {url: f"moves to {moved(url)}" for url in moving}
+    now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
+    for url in moving:
+        if problem := problem_there(moved(url), now[moved(url)], known.get(url), needed.get(url)):
+            found.vanished[url] = problem
+    if dry_run:
+        return found
+    if found.vanished:
+        more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
+        raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
+    there = {
+        number: {**record, **now[moved(record["url"])].as_record()}
+        for number, record in enumerate(records)
+        if record["url"].startswith(old)
+    }
+    renewed = with_sources(metadata, there)
+    picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
+    picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
+    for number in picked:
+        if problem := other_content(renewed["sources"][number], access):
+            raise Refused(f"{problem} {NOTHING_DONE}.")
+    before = look_up_all([records[n]["url"] for n in picked], access)
+    still = [n for n in picked if is_unchanged(before[records[n]["url"]], records[n])]
+    if len(still) < len(picked):
+        found.notes.append(
+            "the old files are gone or changed: the new ones were compared by size, fingerprint, "
+            "form and what the repository holds itself"
+        )
+    compare_replacements(session.store, renewed, access, still, progress("compared with the old"))
+    urls = [moved(url) for url in moving]
+    before_it = set(repository.config.virtual_chunk_containers or {})
+    config = with_containers(repository.config, urls, access, [f"{new}*"])
+    more = sorted({*(config.virtual_chunk_containers or {})} - before_it)
+    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in more]
+    keys = authorization(config, location, access, more)
+    repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
+    session = open_writable(repository, seen)
+    checksum = last_updated(started, [now[moved(url)] for url in moving])
+    found.references = rewrite_urls(session, moved, checksum)
+    compare_replacements(session.store, renewed, access, picked, progress("compared"))
+    with exclusive_lock(location):
+        repository.save_config()  # first: a container without references harms nobody
+        done = f"{old} is now {new}"
+        found.snapshot = commit_replacements(session, message or done, renewed, list(there))
+    return found
+
+
+def as_folder(place: str) -> str:
+    """A prefix as a URL that ends with a slash."""
+    return as_url(place).rstrip("/") + "/"

@@ -1,0 +1,39 @@
+"""Names of dimensions, each once in a variable."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import xarray as xr
+
+
+def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
+    """Rename the second of two equal dimensions of a variable: ``layer, layer`` to ``layer_2``.
+
+    Says so in ``notes``.
+
+    xarray can neither combine nor index a variable that has one dimension twice.
+    """
+    renamed = {}
+    for name, variable in dataset.variables.items():
+        if len(set(variable.dims)) < len(variable.dims):
+            dims = distinct(variable.dims)
+            renamed[name] = xr.Variable(dims, variable._data, variable.attrs, variable.encoding)
+            notes.append(f"{name} has the dimensions {', '.join(dims)}: one name stood there twice")
+    if not renamed:
+        return dataset
+    found = dataset.drop_vars(list(renamed)).assign(renamed)
+    found = found.set_coords([name for name in renamed if name in dataset.coords])
+    found.encoding = dataset.encoding
+    return found
+
+
+def distinct(dims: Sequence[Hashable]) -> tuple[str, ...]:
+    """Names of dimensions, each once."""
+    found: list[str] = []
+    for dim in map(str, dims):
+        count = 1
+        while (name := dim if count == 1 else f"{dim}_{count}") in found:
+            count += 1
+        found.append(name)
+    return tuple(found)

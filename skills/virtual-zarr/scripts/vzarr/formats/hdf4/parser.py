@@ -1,0 +1,283 @@
+"""HDF4: scientific datasets by pyhdf and by VirtualiZarr's parser, which is kerchunk's.
+
+Each table (Vdata) is a group of native columns below ``vdata``. Raster images are not read: no
+reader here knows them, and a note names how many there are.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import kerchunk.hdf4
+import numpy as np
+import xarray as xr
+from obspec_utils.registry import ObjectStoreRegistry
+from virtualizarr.manifests import ManifestGroup
+from virtualizarr.parsers import hdf4 as virtualizarr_hdf4
+
+from vzarr.errors import InputError
+from vzarr.formats.backend_array import lazy_variable
+from vzarr.formats.checks import check_arrays
+from vzarr.formats.hdf4.isolated import Reader
+from vzarr.limits import Declared
+from vzarr.sources.content import Content
+from vzarr.sources.elsewhere import check_hdf4
+
+TABLES = "vdata"
+
+
+LINKED, CHUNKED, SPECIAL = 1, 5, 0x4000
+"""Codes of elements that are kept in pieces, and the bit of a tag that says that a code follows."""
+
+
+LINK = 20
+"""Tag of the lists of an element's pieces."""
+
+
+RANK = 32
+"""Dimensions that HDF4 allows."""
+
+
+INTERNAL = ("Attr0.0", "Var0.0", "Dim0.0", "DimVal", "UDim0.0", "CDF0.0", "CoordVar", "SDSVar")
+
+
+INTERNAL += ("RI0.0", "RIG0.0", "RIATTR", "_HDF_CHK_TBL")
+
+
+"""How the classes of tables begin in which HDF4 keeps its own affairs."""
+
+
+RASTER = {202, 302, 306}
+"""Tags of raster images: RI8, RI and RIG."""
+
+
+_pyhdf = Reader("vzarr.formats.hdf4.reader", "HDF4")
+
+
+def list_groups(content: Content) -> list[str]:
+    with _local(content) as path:
+        tags = [tag for tag, *_ in _check_structure(content, path)]
+        tables = _tables(path)
+    images = tags.count(306) or sum(tag in RASTER for tag in tags)
+    if images:
+        note = f"{images} raster images that no reader here knows (hdp dumpgr, gdal_translate)"
+        content.cache.setdefault("notes", []).append(f"left out: {note}")
+        content.cache["instead"] = note
+    return ["", *tables]
+
+
+def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+    place = _local(content)
+    path = place.__enter__()
+    try:
+        _check_structure(content, path)
+        if group:
+            dataset = xr.Dataset(_columns(content, path, group, drop))
+        else:
+            dataset = _open_datasets(content, path, drop)
+    except BaseException:
+        place.__exit__(None, None, None)
+        raise
+    dataset.set_close(lambda: place.__exit__(None, None, None))
+    return dataset
+
+
+def _open_datasets(content: Content, path: Path, drop: list[str]) -> xr.Dataset:
+    found, attributes = _pyhdf.call("datasets", path)
+    named: dict[str, tuple[int, dict[str, Any]]] = {}
+    for index, item in enumerate(found):
+        name = item["name"]
+        if name in named:  # a name that comes again gets the index behind it
+            name = f"{name}_{index}"
+            reason = "another dataset has the same name"
+            content.cache.setdefault("reasons", {})[name] = reason
+        named[name] = index, item
+    declared = [
+        Declared(
+            name,
+            item["shape"],
+            np.dtype(item["dtype"]).itemsize,
+            is_loaded=item["dims"] == (name,),
+        )
+        for name, (_, item) in named.items()
+    ]
+    check_arrays(content, "", declared, drop)
+    variables = {
+        name: _variable(path, index, item)
+        for name, (index, item) in named.items()
+        if name not in drop
+    }
+    return xr.Dataset(_own_lengths(variables), attrs=attributes)
+
+
+def manifest_group(
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+) -> ManifestGroup:
+    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
+    if group:
+        return ManifestGroup()
+    kerchunk.hdf4.dtypes.update({5: ">f4", 6: ">f8"})  # kerchunk 0.2.10 swaps their bytes
+    found, attributes = virtualizarr_hdf4._decode(url, {})
+    for name, value in list(found.items()):
+        if isinstance(value, dict):
+            continue
+        del found[name]
+        if not name.startswith(virtualizarr_hdf4._ODL_METADATA_PREFIXES):
+            attributes[name] = value.tolist() if isinstance(value, np.generic) else value
+    wanted = {name: variable for name, variable in found.items() if name not in drop}
+    for name, variable in wanted.items():
+        if "dims" not in variable:
+            raise NotImplementedError(f"{name} is an HDF4 group in a group")
+    check_arrays(content, "", [_chunks_of(name, found) for name, found in wanted.items()])
+    place = Path.cwd().as_uri()
+    arrays = {
+        name: virtualizarr_hdf4._manifestarray(name, variable, url, place)
+        for name, variable in wanted.items()
+    }
+    return ManifestGroup(arrays=arrays, attributes=attributes)
+
+
+def _chunks_of(name: str, variable: dict[str, Any]) -> Declared:
+    shape, held = tuple(variable["dims"]), len(variable.get("refs", ()))
+    chunk = tuple(variable.get("chunks", shape))
+    size = np.dtype(variable["dtype"]).itemsize
+    return Declared(name, shape, size, chunk, held, unpacked=math.prod(chunk) * size * (held > 1))
+
+
+@contextmanager
+def _local(content: Content) -> Iterator[Path]:
+    """A path, which is all that the C library takes."""
+    if isinstance(content.handle, Path):
+        check_hdf4(content, content.handle)
+        yield content.handle
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file.hdf")
+        path.write_bytes(content.read())
+        check_hdf4(content, path)
+        yield path
+
+
+def _variable(path: Path, index: int, item: dict[str, Any]) -> xr.Variable:
+    shape, dtype = item["shape"], item["dtype"]
+
+    def read(key: tuple) -> np.ndarray:
+        ranges = [
+            range(*part.indices(size)) if isinstance(part, slice) else range(part, part + 1)
+            for part, size in zip(key, shape, strict=True)
+        ]
+        start = [min(wanted, default=0) for wanted in ranges]
+        stop = [max(wanted, default=-1) + 1 for wanted in ranges]
+        count = [max(0, last - first) for first, last in zip(start, stop, strict=True)]
+        values = _pyhdf.call("read", path, index, start, count, dtype)
+        inner = (
+            slice(None, None, wanted.step) if isinstance(part, slice) else 0
+            for part, wanted in zip(key, ranges, strict=True)
+        )
+        return values[tuple(inner)]
+
+    return lazy_variable(item["dims"], shape, np.dtype(dtype), read, item["attributes"])
+
+
+def _tables(path: Path) -> dict[str, int]:
+    """The reference number of each table that a user made, by its group."""
+    found: dict[str, int] = {}
+    for name, kind, reference, records, fields in _pyhdf.call("tables", path):
+        if not records or not fields or kind.startswith(INTERNAL):
+            continue
+        group = f"{TABLES}/{name.replace('/', '_').strip() or reference}"
+        found[f"{group}_{reference}" if group in found else group] = reference
+    return found
+
+
+def _columns(content: Content, path: Path, group: str, drop: list[str]) -> dict[str, xr.Variable]:
+    variables = {}
+    for name, order, values in _pyhdf.call("columns", path, _tables(path)[group]):
+        dims = ("row",) if values.ndim == 1 else ("row", f"{name}_{order}")
+        variables[name.replace("/", "_")] = xr.Variable(dims, values)
+    for name in variables:
+        content.cache.setdefault("reasons", {})[f"{group}/{name}"] = "a column of an HDF4 table"
+    return {name: variable for name, variable in variables.items() if name not in drop}
+
+
+def _check_structure(content: Content, path: Path) -> list[tuple[int, int, int, int]]:
+    """Tag, number, place and length of each element.
+
+    Raises
+    ------
+    InputError
+        If a list of the file leads back to itself, or has no end: the parser would follow it.
+    """
+    if "hdf4" not in content.cache:
+        try:
+            with path.open("rb") as file:
+                content.cache["hdf4"] = _elements(file)
+                problem = _endless(file, content.cache["hdf4"])
+        except _Endless as error:
+            problem = str(error)
+        except struct.error:
+            problem = "a list of its elements goes beyond its end"
+        if problem:
+            content.cache.pop("hdf4", None)
+            raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
+    return content.cache["hdf4"]
+
+
+class _Endless(Exception):
+    pass
+
+
+def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
+    found: list[tuple[int, int, int, int]] = []
+    seen: set[int] = set()
+    at = 4
+    while at:
+        if at in seen:
+            raise _Endless("its list of elements leads back to itself")
+        seen.add(at)
+        file.seek(at)
+        count, at = struct.unpack(">HI", file.read(6))
+        found += struct.iter_unpack(">HHII", file.read(12 * count))
+    return found
+
+
+def _endless(file: BinaryIO, elements: list[tuple[int, int, int, int]]) -> str:
+    """What is wrong with elements that are kept in pieces, or an empty string."""
+    lists = {number: at for tag, number, at, _ in elements if tag & ~SPECIAL == LINK}
+    for tag, _, at, _ in elements:
+        if not tag & SPECIAL or tag & 0x8000:
+            continue
+        file.seek(at)
+        head = file.read(35)
+        if len(head) < 2:
+            return "an element lies beyond its end"
+        (code,) = struct.unpack_from(">H", head)
+        if code == CHUNKED and not 1 <= struct.unpack_from(">I", head, 31)[0] <= RANK:
+            return f"an element has {struct.unpack_from('>I', head, 31)[0]} dimensions"
+        (following,) = struct.unpack_from(">H", head, 14) if code == LINKED else (0,)
+        seen: set[int] = set()
+        while following:
+            if following in seen or following not in lists:
+                return "the pieces of an element lead nowhere"
+            seen.add(following)
+            file.seek(lists[following])
+            (following,) = struct.unpack(">H", file.read(2))
+    return ""
+
+
+def _own_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """HDF4 allows one name for dimensions of several lengths; the later ones get the length."""
+    lengths: dict[str, int] = {}
+    for variable in variables.values():
+        dims = []
+        for dim, size in zip(variable.dims, variable.shape, strict=True):
+            known = lengths.setdefault(dim, size)
+            dims.append(dim if known == size else f"{dim}_{size}")
+        variable.dims = tuple(dims)
+    return variables

@@ -1,0 +1,257 @@
+"""Does a store read as its sources do? Reopened as a user would, compared with a native reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import icechunk
+import numpy as np
+import xarray as xr
+import zarr
+
+from vzarr.combine.description import Description, describe_dataset
+from vzarr.combine.groups import stored_groups
+from vzarr.errors import is_failure, raise_fault
+from vzarr.formats.detect import detect_format
+from vzarr.formats.hdf5.unwritten import hdf5_unwritten
+from vzarr.formats.open import is_by_netcdf, list_groups, open_native
+from vzarr.limits import box_shape, boxes
+from vzarr.repository.references import count_native
+from vzarr.sources.content import Content, fetch
+from vzarr.sources.discover import look_up
+from vzarr.sources.schemes import Access
+from vzarr.verification.open import StoredGroup, first_line_of, open_group, same_dims, spread
+from vzarr.verification.report import Report
+from vzarr.virtualize.attributes import as_python
+from vzarr.virtualize.equality import mismatch, same, tolerance
+from vzarr.virtualize.model import MEANING
+
+DEFAULT_SAMPLE = 5
+
+
+BLOCK = 128 * 1024**2
+"""Bytes of a variable that are compared at a time."""
+
+
+CHUNKS = 200_000
+"""Chunks that are compared at a time: each that is read takes a kilobyte meanwhile."""
+
+
+def compare_store(
+    store: icechunk.IcechunkStore,
+    metadata: dict[str, Any],
+    access: Access,
+    *,
+    sample: int | None = None,
+    numbers: Sequence[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compare the decoded values of a store, committed or not, with the files behind it.
+
+    ``numbers`` of the files to compare, else a ``sample`` of them.
+    """
+    records = metadata["sources"]
+    if metadata.get("moved"):
+        access = replace(access, moved=tuple(metadata["moved"]))
+    report = Report(sources=len(records))
+    pairs = [
+        pair
+        for group, kept in stored_groups(metadata).items()
+        if (pair := open_group(store, group, kept, report))
+    ]
+    if len(pairs) < len(stored_groups(metadata)):
+        return report
+    picked = spread(len(records), sample) if numbers is None else numbers
+    for done, number in enumerate(picked, 1):
+        url = records[number]["url"]
+        try:
+            content = fetch(url, access, records[number]["size"])
+            for pair in pairs:
+                _compare_file(content, pair, number, report)
+        except Exception as error:
+            raise_fault(url, error)
+            report.failures.append(f"{url}: cannot be compared: {first_line_of(error)}")
+        report.compared += 1
+        progress(done, len(picked))
+    for pair in pairs:
+        place = f"/{pair.group}: " if pair.group else ""
+        found = pair.described.failures(of_all=len(picked) == len(records))
+        report.failures += [f"{place}{sentence}" for sentence in found]
+    return report
+
+
+def _compare_file(content: Content, pair: StoredGroup, number: int, report: Report) -> None:
+    """By netCDF-C where that is quicker and agrees; what counts as a failure is h5netcdf's to say.
+
+    netCDF-C fails where a dimension is longer than the variable, and gives memory as it finds it
+    for what was never written and has no fill value.
+    """
+    url = pair.metadata["sources"][number]["url"]
+    if detect_format(content) == "hdf5" and is_by_netcdf(content):
+        found = Report()
+        with suppress(Exception):
+            described = _compare_group(content, pair, number, found, quick=True)
+            if found.passed:
+                report.values += found.values
+                pair.described.add(described, url)
+                return
+    described = _compare_group(content, pair, number, report, quick=False)
+    if described is not None:
+        pair.described.add(described, url)
+
+
+def _compare_group(
+    content: Content, pair: StoredGroup, number: int, report: Report, quick: bool
+) -> Description | None:
+    """Compare one group of one file; returns what the file says beside values, if it has it."""
+    group, dataset = pair.group, pair.dataset
+    dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
+    span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
+    url = pair.metadata["sources"][number]["url"]
+    url = f"{url}: /{group}" if group else url
+    group = pair.metadata.get("source_group", group)
+    missing = group and group not in list_groups(content)
+    if missing and not dataset.variables:
+        return None
+    file_format = detect_format(content)
+    empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
+    with open_native(content, file_format, group, dropped, quick=quick) as native:
+        expected = {str(name) for name in native.variables} - dropped.keys()
+        stored = {str(name) for name in dataset.variables}
+        stored -= set(pair.metadata.get("without_source", ()))
+        for name in sorted(expected - stored):
+            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+        for name in sorted(stored - expected):
+            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+        for name in sorted(expected & stored):
+            mine, truth = dataset.variables[name], native.variables[name]
+            is_new = dimension not in native.dims and (truth.ndim or name == dimension)
+            if is_new and dimension in mine.dims:
+                truth = truth.set_dims((dimension, *truth.dims))
+            compare_variable(name, mine, truth, url, dimension, span, report, name in empty)
+        return describe_dataset(native)
+
+
+def compare_variable(
+    name: str,
+    stored: xr.Variable,
+    truth: xr.Variable,
+    url: str,
+    dimension: str | None,
+    span: slice,
+    report: Report,
+    ends: bool = False,
+) -> None:
+    """Compare all values, a block at a time; only the ends of what was never written."""
+    if not same_dims(stored.dims, truth.dims):
+        report.failures.append(
+            f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
+        )
+        return
+    if dimension in stored.dims:
+        stored = stored.isel({dimension: span})
+    if stored.shape != truth.shape:
+        report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
+        return
+    rounded = tolerance(truth)
+    for key in MEANING:
+        means, meant = stored.attrs.get(key), truth.attrs.get(key)
+        # A store may lack flags; other ones than the file's would be wrong.
+        if not same(means, meant) and (key == "units" or means is not None):
+            report.failures.append(
+                f"{url}: {name} has {key} {as_python(means)!r}, in the file {as_python(meant)!r}"
+            )
+    for box in _parts(stored, ends):
+        try:
+            left = np.asarray(stored[box].values)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise_fault(url, error)
+            report.failures.append(f"{url}: {name} cannot be read: {first_line_of(error)}")
+            return
+        right = np.asarray(truth[box].values)
+        if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
+            left, right = left.astype(object).astype(str), right.astype(object).astype(str)
+        report.values += right.size
+        differ = np.atleast_1d(mismatch(left, right, rounded)).reshape(right.shape or (1,))
+        if differ.any():
+            index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
+            place = [at + part.start for at, part in zip(index, box, strict=True)]
+            report.failures.append(
+                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+                f"({int(differ.sum())} of {right.size} values differ)"
+            )
+            return
+
+
+def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
+    """What is compared at a time, in whole chunks; ``ends``: the first and the last part only."""
+    chunk = stored.encoding.get("chunks")
+    if chunk is not None and len(chunk) != stored.ndim:  # of a step along a dimension that is gone
+        chunk = None
+    step = box_shape(stored.shape, stored.dtype.itemsize, BLOCK, chunk, CHUNKS)
+    if not ends:
+        return list(boxes(stored.shape, step))
+    starts = [
+        [0, max(0, (size - 1) // part * part)]
+        for size, part in zip(stored.shape, step, strict=True)
+    ]
+    corners = [[at[0] for at in starts], [at[1] for at in starts]]
+    found = [
+        tuple(map(slice, corner, map(sum, zip(corner, step, strict=True)))) for corner in corners
+    ]
+    return found if found[0] != found[1] else found[:1]
+
+
+def check_virtual(
+    session: icechunk.Session, metadata: dict[str, Any], report: Report, everything: bool
+) -> None:
+    """Every variable that was written virtual must consist of references still.
+
+    Looks at the first and the last chunk of each, or at ``everything``.
+    """
+    group = zarr.open_group(session.store, mode="r")
+    names = [
+        f"{path}/{name}".lstrip("/")
+        for path, kept in stored_groups(metadata).items()
+        for name in kept["virtual"]
+    ]
+    for name in names:
+        array = group.get(name)
+        if array is None or array.size == 0:
+            continue
+        if everything:
+            count = count_native(session.store, name)
+        else:
+            chunks = zip(array.shape, array.chunks, strict=True)
+            last = tuple(-(-size // chunk) - 1 for size, chunk in chunks)
+            native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
+            ends = {(0,) * array.ndim, last}
+            count = sum(session.chunk_type(f"/{name}", at) in native for at in ends)
+        if count:
+            report.failures.append(
+                f"{name} is no longer virtual: it has chunks of its own ({count} found)"
+            )
+
+
+def check_sources(records: list[dict[str, Any]], access: Access, report: Report) -> None:
+    for record in records:
+        try:
+            now = look_up(record["url"], access)
+        except Exception as error:
+            report.failures.append(f"{record['url']}: is gone: {first_line_of(error)}")
+            continue
+        then = datetime.fromisoformat(record["last_modified"])
+        if now.size != record["size"]:
+            report.failures.append(
+                f"{record['url']}: has {now.size} bytes, had {record['size']} when it was built"
+            )
+        elif now.last_modified != then or now.etag != record["etag"]:
+            report.failures.append(
+                f"{record['url']}: changed at {now.last_modified}, was of {then} when it was built"
+            )

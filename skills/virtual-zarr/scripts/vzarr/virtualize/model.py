@@ -1,0 +1,122 @@
+"""What becomes of one file: its references, its loaded values, and the reasons for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from virtualizarr.manifests import ManifestArray
+from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
+
+from vzarr.limits import box_shape, boxes
+from vzarr.sources.discover import Source
+
+NAMED = "named by --drop"
+
+
+DIGESTED = 32 * 1024**2
+"""Bytes of a variable that are hashed at a time."""
+
+
+@dataclass
+class ParsedFile:
+    """What became of one file.
+
+    ``dataset`` holds virtual variables (ManifestArray) and loaded ones (NumPy); ``native`` and
+    ``dropped`` give the reason for each variable that did not become virtual; ``packing`` holds the
+    CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
+    without the record dimension. It describes the root ``group``; ``children`` the others, by path.
+    ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
+    whether two files hold the same; None for folders.
+    """
+
+    source: Source
+    file_format: str
+    dataset: xr.Dataset
+    unlimited: tuple[str, ...] = ()
+    native: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    packing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    children: dict[str, ParsedFile] = field(default_factory=dict)
+    data_url: str = ""
+    fingerprint: str | None = None
+
+    def as_record(self) -> dict[str, object]:
+        """JSON form of the source, as kept in the commit's metadata."""
+        return {**self.source.as_record(), "fingerprint": self.fingerprint}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.dataset.variables
+
+    @property
+    def virtual(self) -> list[str]:
+        return [str(name) for name, v in self.dataset.variables.items() if is_virtual(v)]
+
+    @property
+    def references(self) -> int:
+        """Chunks of its virtual variables, in all groups."""
+        own = (
+            math.prod(self.dataset[name].data.manifest.shape_chunk_grid) for name in self.virtual
+        )
+        return sum(own) + sum(part.references for part in self.children.values())
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that could not be parsed, and the sentence that says why."""
+
+    source: Source
+    reason: str
+
+
+MEANING = ("units", "flag_values", "flag_masks", "flag_meanings")
+"""Attributes that say what decoded numbers mean: of one array, so of all files in it."""
+
+
+CF_ENCODING = (
+    "scale_factor",
+    "add_offset",
+    "_FillValue",
+    "missing_value",
+    "_Unsigned",
+    "calendar",
+    *MEANING,
+)
+
+
+def is_virtual(variable: xr.Variable) -> bool:
+    return isinstance(variable._data, ManifestArray)
+
+
+def holds_values(variable: xr.Variable) -> bool:
+    """Whether a virtual variable's values, or some, are kept beside the references."""
+    return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
+
+
+def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
+    """What decides how stored numbers of a decoded variable become values."""
+    merged = {**variable.attrs, **variable.encoding}
+    return {key: merged[key] for key in CF_ENCODING if merged.get(key) is not None}
+
+
+def digest(variable: xr.Variable) -> str:
+    """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
+    found = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
+    if variable.dtype.hasobject:
+        found.update(repr(variable.values.tolist()).encode())
+        return found.hexdigest()
+    step = box_shape(variable.shape, variable.dtype.itemsize, DIGESTED)
+    for box in boxes(variable.shape, step):
+        values = variable[box].values
+        if values.dtype.kind == "f":
+            values = np.where(np.isnan(values), np.nan, values)
+        found.update(values.tobytes())
+    return found.hexdigest()
