@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         build,
         compare,
         inspect,
+        log,
         migrate,
         open_dataset,
         open_repository,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         refresh,
         relocate,
         rewrite_references,
+        show,
         verify,
     )
     from vzarr.errors import AccessDenied, EnvironmentFault, InputError, Refused
@@ -44,6 +46,7 @@ __all__ = [
     "build",
     "compare",
     "inspect",
+    "log",
     "migrate",
     "open_dataset",
     "open_repository",
@@ -51,6 +54,7 @@ __all__ = [
     "refresh",
     "relocate",
     "rewrite_references",
+    "show",
     "verify",
 ]
 _ELSEWHERE = {"Access": "vzarr.sources.schemes"} | dict.fromkeys(

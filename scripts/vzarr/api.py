@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import icechunk
 import xarray as xr
@@ -28,9 +29,12 @@ from vzarr.changes.replacements import Refreshed
 from vzarr.commands.append import Appended
 from vzarr.commands.append import append as append_files
 from vzarr.commands.inspect import Inspected, inspect_files
+from vzarr.commands.log import Commit, read_log
 from vzarr.commands.migrate import migrate as migrate_references
 from vzarr.commands.refresh import refresh as refresh_repository
 from vzarr.commands.relocate import repoint
+from vzarr.commands.show import Shown
+from vzarr.commands.show import show as show_repository
 from vzarr.commands.verify import verify_named, verify_repository
 from vzarr.progress import Progress, silent
 from vzarr.repository.open import open_any_repository
@@ -255,6 +259,41 @@ def migrate(
         message=message,
         progress=progress,
     )
+
+
+def show(
+    repo: str | os.PathLike[str],
+    *,
+    branch: str | None = None,
+    tag: str | None = None,
+    snapshot: str | None = None,
+    list_sources: bool = False,
+    access: Access = AMBIENT,
+) -> Shown:
+    """Describe any Icechunk repository: arrays, coverage, sources, history, what readers need.
+
+    Nothing but the repository is read, so nothing need be trusted.
+    """
+    return show_repository(
+        os.fspath(repo),
+        access,
+        branch=branch,
+        tag=tag,
+        snapshot=snapshot,
+        list_sources=list_sources,
+    )
+
+
+def log(
+    repo: str | os.PathLike[str],
+    *,
+    branch: str = "main",
+    count: int | None = None,
+    since: datetime | None = None,
+    access: Access = AMBIENT,
+) -> list[Commit]:
+    """The commits of a branch or tag, the newest first; ``since`` has a zone."""
+    return read_log(os.fspath(repo), access, branch=branch, count=count, since=since)
 
 
 def open_repository(

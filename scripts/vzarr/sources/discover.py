@@ -73,7 +73,7 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
             found.update({source.url: source for source in matches})
     if len(found) == len(patterns) and not _is_sorted(list(found)):
         return list(found.values())
-    return [found[url] for url in sorted(found, key=_natural)]
+    return [found[url] for url in sorted(found, key=natural)]
 
 
 def _find(url: str, access: Access) -> list[Source]:
@@ -83,10 +83,10 @@ def _find(url: str, access: Access) -> list[Source]:
 
 def _is_sorted(urls: list[str]) -> bool:
     """As shells sort, in any locale."""
-    return urls in (sorted(urls), sorted(urls, key=str.casefold), sorted(urls, key=_natural))
+    return urls in (sorted(urls), sorted(urls, key=str.casefold), sorted(urls, key=natural))
 
 
-def _natural(url: str) -> tuple[list[str | int], str]:
+def natural(url: str) -> tuple[list[str | int], str]:
     """By the numbers in a name, not by their digits: files without a time have no other order."""
     parts = re.split("([0-9]+)", url)
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], url
