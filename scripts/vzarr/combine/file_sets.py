@@ -269,9 +269,10 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
             continue
         axis = variable.dims.index(along)
         partial = [
-            (item.source.url, item.variables[path].shape[axis], item.variables[path].chunks[axis])
+            (item.source.url, length, chunk)
             for item in group[:-1]
-            if item.variables[path].shape[axis] % max(1, item.variables[path].chunks[axis])
+            if (length := item.variables[path].shape[axis])
+            % (chunk := max(1, (item.variables[path].chunks or variable.shape)[axis]))
         ]
         if partial:
             url, length, chunk = partial[0]

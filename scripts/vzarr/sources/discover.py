@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -167,7 +167,7 @@ def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
     return max(moment, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
-def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:
+def _list(store: Any, prefix: str) -> Sequence[obstore.ObjectMeta]:
     return obstore.list(store, prefix).collect()
 
 
