@@ -179,9 +179,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def update(session: nox.Session) -> None:
-    """Rewrite what the ``#>`` comments show with what the blocks print now."""
+    """Rewrite ``#>`` comments and ``tests/golden/`` with what blocks and commands print now."""
     install_locked(session)
-    session.run("pytest", "tests/docs/test_blocks.py", "--update-examples", *session.posargs)
+    printing = ["tests/docs/test_blocks.py", "tests/scripts/test_tool_golden.py"]
+    session.run("pytest", *printing, "--update-examples", *session.posargs)
 
 
 @nox.session(python=False)

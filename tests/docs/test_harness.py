@@ -16,6 +16,8 @@ from harness import network_guard
 from harness.blocks import Chain, VocabularyError, read_chains
 from harness.running import run_chain
 from pytest_examples import EvalExample
+from worlds import NO_WORLD, WORLDS
+from worlds.entering import BUILDERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -318,6 +320,10 @@ def test_faulty_bundle_turns_the_suite_red(tmp_path: Path) -> None:
     for name in FAULTY_BUNDLE:
         assert any(name in line for line in outcomes), f"{name} did not fail\n{done.stdout}"
     assert not any("sound.md" in line for line in outcomes)
+
+
+def test_every_world_has_a_builder() -> None:
+    assert set(BUILDERS) == {*WORLDS, NO_WORLD}
 
 
 WRONG = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pytest_examples import CodeExample, find_examples
-from worlds import WORLDS
+from worlds import NO_WORLD, WORLDS
 from worlds.faults import FAULTS
 
 LANGUAGES = {"python", "bash", "json", "toml", "yaml", "text"}
@@ -23,8 +23,6 @@ TAGS = {"continues", "raises", "script", "warns"}
 SETTINGS = {"world", "file", "fault"}
 SECTION_HEADINGS = ("h1", "h2")
 """A chain of blocks stays inside one of these; smaller headings may divide it."""
-NO_WORLD = "empty"
-"""The world of a block that names none: an empty working directory."""
 
 GENERATED = ("skills/",)
 """Folders with generated copies of the bundle; their source is tested instead."""

@@ -1,6 +1,6 @@
 """The worlds that blocks run in: sample files, an S3 emulator, roles, the proxy between.
 
-``WORLDS`` names them; ``tests/conftest.py`` builds them as fixtures.
+``WORLDS`` names them, ``entering.BUILDERS`` builds them, on servers that are fixtures.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 COMPATIBLE_HOST = "minio.example.org"
 os.environ["MOTO_S3_CUSTOM_ENDPOINTS"] = f"https://{COMPATIBLE_HOST}"
 
+NO_WORLD = "empty"
+"""The world of a block that names none: an empty working directory."""
 WORLDS = {
     "files": "sample files under data/",
     "formats": "a small file of every format under data/formats/",
