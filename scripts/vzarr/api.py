@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import icechunk
 import xarray as xr
@@ -371,9 +371,10 @@ def rewrite_references(session: icechunk.Session, new_url: Callable[[str], str])
     """Rewrite the URL of each reference of a writable session; returns the number changed.
 
     ``new_url`` takes a URL and gives the new one, or the same. The containers of the repository
-    must hold the new URLs. Checksums are not kept: the new files are trusted as they are.
+    must hold the new URLs. Readers fail at files that change after this call.
     """
-    return rewrite_urls(session, new_url, None)
+    # Icechunk keeps whole seconds, and a file may have been moved in this one.
+    return rewrite_urls(session, new_url, datetime.now(UTC) + timedelta(seconds=1))
 
 
 def _listed(files: Files) -> list[str]:

@@ -29,7 +29,7 @@ def find_coverage(values: np.ndarray) -> Coverage:
     if values.size < 2 or values.dtype.kind in "OSUT":
         return Coverage(values.size, begin, end)
     steps = values[1:] - values[:-1]
-    zero = steps.dtype.type(0) if steps.dtype.kind != "m" else np.timedelta64(0)
+    zero = np.zeros((), steps.dtype)
     forward = steps[steps > zero]
     if not forward.size:
         return Coverage(values.size, begin, end, is_ordered=bool((steps < zero).all()))

@@ -139,8 +139,8 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
                 )
             number = next((code for words, code in _WORDS.items() if words in text), None)
         if number is not None:
-            kind = AccessDenied if number in _DENIED else EnvironmentFault
-            return kind(f"{place}: {_ADVICE[number]}.")
+            fault = AccessDenied if number in _DENIED else EnvironmentFault
+            return fault(f"{place}: {_ADVICE[number]}.")
     return None
 
 

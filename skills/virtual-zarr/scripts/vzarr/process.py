@@ -14,10 +14,14 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Buffer, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
 
 from vzarr.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 GRACE = 8.0
 """Seconds that a command has to end after the first signal: Docker waits for ten."""
@@ -48,13 +52,13 @@ class _Outlet(io.FileIO):
     What is written to stderr may be lost for any reason.
     """
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
             if self.fileno() == 1 and error.errno not in NOBODY_READS:
                 raise OSError(error.errno, error.strerror, "standard output") from error
-            return len(data)
+            return memoryview(data).nbytes
 
 
 def prepare_streams(is_silent: bool) -> None:
@@ -81,7 +85,7 @@ def prepare_streams(is_silent: bool) -> None:
     sys.unraisablehook = lambda _: None  # what h5netcdf says when it drops a damaged file
 
 
-def _outlet(stream: io.TextIOBase | None, handle: int) -> io.TextIOWrapper:
+def _outlet(stream: TextIO | None, handle: int) -> io.TextIOWrapper:
     if stream is not None:
         with suppress(OSError):
             stream.flush()
@@ -174,6 +178,6 @@ def end_with_parent() -> None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
-def _end_after(parent: object) -> None:
+def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(STOPPED)

@@ -257,11 +257,12 @@ class _Build:
             while done < total:
                 files = self.sources[done : done + size]
                 started = datetime.now(UTC)
-                results = parsing.parse(
-                    files,
-                    lambda n, begun=done: show(begun + n, total),
-                    following=total - done - len(files),
-                )
+
+                def parsed(count: int, begun: int = done) -> None:
+                    show(begun + count, total)
+
+                following = total - done - len(files)
+                results = parsing.parse(files, parsed, following)
                 in_parts = in_parts and self.dimension is not None
                 parts = list(_parts(results)) if in_parts else [results]
                 for number, part in enumerate(parts, 1):
@@ -279,24 +280,26 @@ class _Build:
             ) from error
         if self.repository is None or self.metadata is None:
             raise Refused(f"No file is left to build from: {next(iter(self.left_out.values()))}")
-        written = {record["url"] for record in self.metadata["sources"]}
-        kept = [source for source in self.sources if source.url in written]
+        urls = {record["url"] for record in self.metadata["sources"]}
+        kept = [source for source in self.sources if source.url in urls]
         check_unchanged(kept, self.patterns, self.access)
         finish(self.repository, self.tip, self.claim)
-        if self.resumed:  # what a stopped run wrote and never committed
+        if self.resumed and self.claim.since:  # what a stopped run wrote and never committed
             with suppress(icechunk.IcechunkError):  # harmless where it may not be deleted
                 self.repository.garbage_collect(self.claim.since)
 
     def _recall(self, parsing: Parsing) -> None:
         """The first and the last file that are written, to compare others with."""
+        assert self.metadata is not None
         by_url = {source.url: source for source in self.sources}
         records = self.metadata["sources"]
         ends = [by_url[records[0]["url"]], by_url[records[-1]["url"]]]
-        first, last = parsing.parse(ends)
-        for result in (first, last):
+        parsed: list[ParsedFile] = []
+        for result in parsing.parse(ends):
             if isinstance(result, Unreadable):
                 raise InputError(result.reason)
-        self.before = Boundary(first, last)
+            parsed.append(result)
+        self.before = Boundary(parsed[0], parsed[1])
 
     def _write_batch(
         self, results: list[ParsedFile | Unreadable], started: datetime, more_follow: bool
@@ -366,8 +369,9 @@ class _Build:
         if self.before is None or self.dimension is None:
             return False
         index = self.before.last.dataset.indexes.get(self.dimension)
-        firsts = [file.dataset.indexes.get(self.dimension) for file in files]
-        if index is None or any(first is None or not len(first) for first in firsts):
+        found = [file.dataset.indexes.get(self.dimension) for file in files]
+        firsts = [first for first in found if first is not None and len(first)]
+        if index is None or len(firsts) < len(found):
             return False
         try:
             return min(first[0] for first in firsts) <= index[-1]
@@ -409,6 +413,8 @@ class _Build:
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
         # One that is kept keeps 170 bytes of each reference that it has committed.
+        assert self.metadata is not None
+        assert self.dimension is not None
         self.repository = open_any_repository(self.location, self.access)
         session = self.repository.writable_session(BUILDING)
         kept = stored_groups(self.metadata)
@@ -479,6 +485,7 @@ class _Build:
 
     def built(self) -> Built:
         metadata = self.metadata
+        assert metadata is not None, "write refuses to end without"
         stored = list(stored_groups(metadata).items())
         repository = open_any_repository(self.location, self.access)
         store = repository.readonly_session("main").store
@@ -567,6 +574,7 @@ def _guess_dimension(
                 return find_record_dimension(part)
             except InputError as error:
                 first = first or error
+        assert first is not None, "read_coordinates returns a group, or raises"
         raise first
     raise InputError(reason)
 

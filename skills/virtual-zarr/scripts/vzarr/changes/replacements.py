@@ -148,7 +148,7 @@ def stored_file(
     for name, variable in decoded.variables.items():
         values: Any = np.broadcast_to(np.empty((), variable.dtype), variable.shape)
         if name in metadata["virtual"]:
-            array = arrays[str(name)].metadata
+            array: Any = arrays[str(name)].metadata
             array = copy_and_replace_metadata(array, new_dimension_names=None, new_attributes={})
             chunks = zip(array.shape, manifest_chunk_shape(array), strict=True)
             grid = tuple(-(-size // chunk) for size, chunk in chunks)
@@ -203,10 +203,12 @@ def parse_replacements(
     sources: list[Source], metadata: dict[str, Any], access: Access, progress: Progress
 ) -> list[ParsedFile]:
     parsed = parse_files(sources, access, progress=progress("parsed"), **parsing_options(metadata))
+    files: list[ParsedFile] = []
     for result in parsed:
         if isinstance(result, Unreadable):
             raise InputError(f"{result.reason} {NOTHING_DONE}.")
-    return parsed
+        files.append(result)
+    return files
 
 
 def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> ParsedFile:
@@ -268,7 +270,7 @@ def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference
         if name not in stored.virtual:
             continue
         mine, theirs = part.dataset[name].variable.data, stored.dataset[name].variable.data
-        pairs = [
+        pairs: list[tuple[str, Any, Any]] = [
             ("the dtype", str(mine.dtype), str(theirs.dtype)),
             ("the list of codecs", list(mine.metadata.codecs), list(theirs.metadata.codecs)),
             (

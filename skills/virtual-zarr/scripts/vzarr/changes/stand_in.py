@@ -21,6 +21,7 @@ from vzarr.repository.history import what_changed
 from vzarr.repository.references import read_references
 from vzarr.sources.discover import Source, last_updated, look_up
 from vzarr.sources.schemes import Access
+from vzarr.upstream.zarr_arrays import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
 from vzarr.virtualize.pool import parse_files
 
@@ -101,7 +102,7 @@ def _stored_once(
     for group, kept in stored_groups(metadata).items():
         room = zarr.open_group(store, path=group, mode="r")
         for name in kept["virtual"]:
-            if kept["concat_dim"] not in (room[name].metadata.dimension_names or ()):
+            if kept["concat_dim"] not in dimension_names(array_at(room, name)):
                 yield group, name
 
 

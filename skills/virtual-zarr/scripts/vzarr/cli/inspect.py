@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vzarr.cli.options import Commands, Parser, access_of
-from vzarr.combine.file_sets import FileSet
-from vzarr.commands.inspect import SHOWN, Inspected
 from vzarr.formats.registry import FORMATS
 from vzarr.text import aligned
-from vzarr.virtualize.describe import plain
+
+if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help comes by here
+    from vzarr.combine.file_sets import FileSet
+    from vzarr.commands.inspect import Inspected
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -87,6 +88,8 @@ def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
 
 
 def _some(items: list[str]) -> list[str]:
+    from vzarr.commands.inspect import SHOWN
+
     more = [f"... and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
     return [*items[:SHOWN], *more]
 
@@ -110,5 +113,7 @@ def _table(found: FileSet) -> list[str]:
 
 
 def _brief(value: Any) -> str:
+    from vzarr.virtualize.describe import plain
+
     text = repr(plain(value)) if " " in str(value) else str(plain(value))
     return text if len(text) <= 40 else f"{text[:37]}..."

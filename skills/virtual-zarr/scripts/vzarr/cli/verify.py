@@ -45,10 +45,8 @@ def run(options: argparse.Namespace) -> int:
         ):
             check_applies(option, bool(given), "with --source, which names the files")
     access = access_of(options)
-    amount = {
-        "sample": None if options.all else options.sample,
-        "progress": progress_printer("compared", options.quiet),
-    }
+    sample = None if options.all else options.sample
+    progress = progress_printer("compared", options.quiet)
     if options.source:
         report = verify_named(
             options.repo,
@@ -57,10 +55,11 @@ def run(options: argparse.Namespace) -> int:
             concat_dim=options.concat_dim,
             source_group=options.group,
             skip=tuple(options.skip),
-            **amount,
+            sample=sample,
+            progress=progress,
         )
     else:
-        report = verify_repository(options.repo, access, **amount)
+        report = verify_repository(options.repo, access, sample=sample, progress=progress)
     lines = [
         *report.notes,
         *(f"FAILED {failure}" for failure in report.failures),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vzarr.combine.compatibility import Difference
+from vzarr.combine.coverage import show, show_step
 from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import Description, Variable, digest, plain
 from vzarr.virtualize.equality import same
@@ -159,7 +160,7 @@ def differences(first: Description, other: Description, along: str | None) -> li
 def brief(item: Difference) -> str:
     """Without the two files and the advice, which are the same for a whole set."""
     name = f"{item.variable}: " if item.variable else ""
-    return f"{name}{item.what} is {_show(item.value)}, not {_show(item.expected)}"
+    return f"{name}{item.what} is {show(item.value)}, not {show(item.expected)}"
 
 
 def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[str, Any, Any]:
@@ -241,7 +242,7 @@ def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
         if array.size > 1 and not (array[1:] > array[:-1]).all():
             found.overlaps.append(f"{url}: {found.along} does not increase strictly")
     every = np.concatenate([array for _, array in values])
-    found.begin, found.end = _show(every[0]), _show(values[-1][1][-1])
+    found.begin, found.end = show(every[0]), show(values[-1][1][-1])
     if every.size < 2:
         return
     steps = every[1:] - every[:-1]
@@ -249,34 +250,17 @@ def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
     if not forward:
         return
     usual = Counter(forward).most_common(1)[0][0]
-    found.step = _show_step(steps[steps.tolist().index(usual)])
+    found.step = show_step(steps[steps.tolist().index(usual)])
     for (before, left), (url, right) in pairwise(values):
         if right[0] <= left[-1]:
             found.overlaps.append(
-                f"{url}: begins at {_show(right[0])}, but {before} ends at {_show(left[-1])}"
+                f"{url}: begins at {show(right[0])}, but {before} ends at {show(left[-1])}"
             )
     # Months and years differ in length; half a step more is a gap in any calendar.
     middle = sorted(forward)[len(forward) // 2]
     for (left, right), step in zip(pairwise(every), steps.tolist(), strict=True):
         if step > middle * 1.5:
-            found.gaps.append(f"nothing between {_show(left)} and {_show(right)}")
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, np.datetime64):
-        text = str(value.astype("M8[s]")) if value == value.astype("M8[s]") else str(value)
-        return text.removesuffix("T00:00:00").removesuffix(":00")
-    return str(value)
-
-
-def _show_step(step: Any) -> str:
-    if not isinstance(step, np.timedelta64):
-        return _show(step)
-    seconds = step / np.timedelta64(1, "s")
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"
+            found.gaps.append(f"nothing between {show(left)} and {show(right)}")
 
 
 def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -> None:
@@ -285,9 +269,10 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
             continue
         axis = variable.dims.index(along)
         partial = [
-            (item.source.url, item.variables[path].shape[axis], item.variables[path].chunks[axis])
+            (item.source.url, length, chunk)
             for item in group[:-1]
-            if item.variables[path].shape[axis] % max(1, item.variables[path].chunks[axis])
+            if (length := item.variables[path].shape[axis])
+            % (chunk := max(1, (item.variables[path].chunks or variable.shape)[axis]))
         ]
         if partial:
             url, length, chunk = partial[0]

@@ -42,7 +42,7 @@ def combine_groups(
     Refused
         With the first difference between the files, unless ``skip_bad``.
     """
-    options = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
+    options: dict[str, Any] = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
     if not any(file.children for file in [*files, *([before.first] if before else [])]):
         dataset, kept, left_out = combine_files(files, dimension, access, **options)
         _note_order({"": dataset}, kept, dimension)
@@ -102,11 +102,11 @@ def _combine_all(
             _check_order(path, urls, [file.source.url for file in order])
         by_url = {file.source.url: file for file in files}
         order = [by_url[url] for url in urls]
-    found = {path: datasets[path] for path in paths}
-    if "" not in found:
+    by_path = {path: datasets[path] for path in paths}
+    if "" not in by_path:
         root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
-        found = {"": root, **found}
-    return found, order, []
+        by_path = {"": root, **by_path}
+    return by_path, order, []
 
 
 def _note_order(

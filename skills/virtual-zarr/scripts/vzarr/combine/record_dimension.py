@@ -31,7 +31,7 @@ def find_record_dimension(parsed: ParsedFile) -> str:
     candidates = [dim for dim in unlimited if dim in times] or unlimited or times
     if len(candidates) == 1:
         return candidates[0]
-    scalars = [name for name, v in variables.items() if v.ndim == 0 and _names_time(parsed, name)]
+    scalars = [str(n) for n, v in variables.items() if v.ndim == 0 and _names_time(parsed, n)]
     hint = (
         f"Perhaps {option('--concat-dim', scalars[0])}."
         if scalars
@@ -49,7 +49,7 @@ def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:
     return bool(found) and not any(found)
 
 
-def no_records(parsed: ParsedFile, dimension: str) -> str:
+def no_records(parsed: ParsedFile, dimension: str | None) -> str:
     """The sentence for such a file."""
     return f"{parsed.source.url}: has no records along {dimension}"
 

@@ -50,6 +50,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated, look_up
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, naming, reaching
+from vzarr.upstream.zarr_arrays import dimension_names
 from vzarr.verification.foreign import complete_named, describe_named
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
@@ -369,7 +370,9 @@ class _Run:
                 continue
             url = prints.get(file.fingerprint or "", "")
             # Two large files may have the same fingerprint; then only their records tell.
-            held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url))
+            held = (
+                _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url, -1))
+            )
             if url and _equal(_records(file, metadata), held):
                 found.known[source.url] = url
             elif (number := _same_records(file, spans, metadata)) is not None:
@@ -595,7 +598,7 @@ def _without_last(
             continue
         length = sum(record["length"] for record in kept["sources"][:-1])
         for _, array in zarr.open_group(store, path=group, mode="r+").arrays():
-            names = array.metadata.dimension_names or ()
+            names = dimension_names(array)
             if kept["concat_dim"] in names:
                 at = names.index(kept["concat_dim"])
                 array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
@@ -666,9 +669,9 @@ def _order_problems(
     try:
         problem = order_problem(before, part, dimension)
     except TypeError:  # dates of two calendars
-        calendars = [parsed.packing[dimension].get("calendar") for parsed in (part, stored)]
+        mine, theirs = (file.packing[dimension].get("calendar") for file in (part, stored))
         url = part.source.url
-        return [Difference(url, dimension, "calendar", *calendars, stored.source.url)]
+        return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
     return [problem] if problem else []
 
 

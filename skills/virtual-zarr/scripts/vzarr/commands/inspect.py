@@ -160,7 +160,7 @@ def _share(found: FileSet) -> Share:
         elif found.along is not None and len(found.files) > 1 and variable.dims:
             elements *= len(found.files)  # where no variable has it, each file is a step along it
         sizes[variable.storage] += elements * width
-    return Share(**sizes)
+    return Share(sizes["virtual"], sizes["native"])
 
 
 def _tool() -> str:

@@ -22,7 +22,7 @@ from vzarr.progress import Progress, silent
 from vzarr.repository.history import what_changed
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
-from vzarr.sources.discover import last_updated, look_up_all
+from vzarr.sources.discover import Source, last_updated, look_up_all
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
 from vzarr.verification.open import spread
@@ -81,9 +81,9 @@ def refresh(
     if not found.changed:
         return found
     numbers = [n for n, record in enumerate(records) if record["url"] in found.changed]
-    parsed = parse_replacements(
-        [now[records[n]["url"]] for n in numbers], metadata, access, progress
-    )
+    states = [now[records[n]["url"]] for n in numbers]
+    changed = [state for state in states if isinstance(state, Source)]
+    parsed = parse_replacements(changed, metadata, access, progress)
     new = dict(zip(numbers, parsed, strict=True))
     checksum = last_updated(started, [file.source for file in parsed])
     session = open_writable(repository, session)

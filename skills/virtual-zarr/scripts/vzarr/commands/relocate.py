@@ -20,7 +20,7 @@ from vzarr.progress import Progress, silent
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
 from vzarr.repository.references import ends, rewrite_urls
-from vzarr.sources.discover import last_updated, look_up_all
+from vzarr.sources.discover import Source, last_updated, look_up_all
 from vzarr.sources.prefixes import container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, check_sources, naming, reaching
@@ -86,8 +86,9 @@ def repoint(
     if found.vanished:
         more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
         raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
+    present = {url: state for url, state in now.items() if isinstance(state, Source)}
     there = {
-        number: {**record, **now[moved(record["url"])].as_record()}
+        number: {**record, **present[moved(record["url"])].as_record()}
         for number, record in enumerate(records)
         if record["url"].startswith(old)
     }
@@ -108,12 +109,12 @@ def repoint(
     urls = [moved(url) for url in moving]
     before_it = set(repository.config.virtual_chunk_containers or {})
     config = with_containers(repository.config, urls, access, [f"{new}*"])
-    more = sorted({*(config.virtual_chunk_containers or {})} - before_it)
-    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in more]
-    keys = authorization(config, location, access, more)
+    added = sorted({*(config.virtual_chunk_containers or {})} - before_it)
+    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in added]
+    keys = authorization(config, location, access, added)
     repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
     session = open_writable(repository, seen)
-    checksum = last_updated(started, [now[moved(url)] for url in moving])
+    checksum = last_updated(started, [present[moved(url)] for url in moving])
     found.references = rewrite_urls(session, moved, checksum)
     compare_replacements(session.store, renewed, access, picked, progress("compared"))
     with exclusive_lock(location):

@@ -13,6 +13,7 @@ from vzarr.repository.history import Held
 from vzarr.repository.open import open_any_repository, open_repository
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import naming, reaching
+from vzarr.upstream.zarr_arrays import dimension_names
 from vzarr.verification.foreign import describe_named
 from vzarr.verification.open import spread
 from vzarr.verification.report import Report
@@ -67,7 +68,7 @@ def _touched(repository: icechunk.Repository, session: icechunk.Session, held: H
         array = root.get(path.strip("/"))
         if kept is None or not isinstance(array, zarr.Array):
             continue
-        names = array.metadata.dimension_names or ()
+        names = dimension_names(array)
         if kept["concat_dim"] not in names:
             continue  # of all files, so the comparison of any shows it
         axis = names.index(kept["concat_dim"])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+Read = Callable[[tuple], Any]
+"""Returns the values at a tuple of integers and slices."""
+
 
 class _OnDemand(BackendArray):
-    def __init__(
-        self, shape: tuple[int, ...], dtype: np.dtype, read: Callable[[tuple], np.ndarray]
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, read: Read) -> None:
         self.shape, self.dtype, self._read = shape, np.dtype(dtype), read
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
@@ -26,7 +28,7 @@ def lazy_variable(
     dims: tuple[str, ...],
     shape: tuple[int, ...],
     dtype: np.dtype,
-    read: Callable[[tuple], np.ndarray],
+    read: Read,
     attributes: dict | None = None,
     encoding: dict | None = None,
 ) -> xr.Variable:

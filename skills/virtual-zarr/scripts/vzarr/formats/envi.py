@@ -176,9 +176,9 @@ def _read_outer(
     outer = key[0]
     first, stop, _ = outer.indices(shape[0]) if isinstance(outer, slice) else (outer, outer + 1, 1)
     row = math.prod(shape[1:]) * dtype.itemsize
-    file = content.open()
-    file.seek(start + first * row)
-    data = bytes(file.read((stop - first) * row))
+    with content.opened() as file:
+        file.seek(start + first * row)
+        data = file.read((stop - first) * row)
     values = np.frombuffer(data, dtype).reshape((stop - first, *shape[1:]))
     inner = slice(None, None, outer.step) if isinstance(outer, slice) else 0
     return values[(inner, *key[1:])].astype(dtype.newbyteorder("="))
@@ -225,10 +225,10 @@ def _layout(header: Header) -> tuple[np.dtype, tuple[int, ...], tuple[str, ...]]
 
 
 def _number(header: Header, name: str, default: int | None = None) -> int:
-    text = header.fields.get(name, default)
+    text = header.fields.get(name, None if default is None else str(default))
     try:
-        number = int(text)
-    except (TypeError, ValueError):
+        number = int(text or "")
+    except ValueError:
         raise InputError(f"{header.url}: {name} is {text!r}, not a number.") from None
     if number < 0:
         raise InputError(f"{header.url}: {name} is {number}, which counts nothing.")
@@ -236,9 +236,8 @@ def _number(header: Header, name: str, default: int | None = None) -> int:
 
 
 def _size(content: Content) -> int:
-    if isinstance(content.handle, Path):
-        return content.handle.stat().st_size
-    return len(content.handle) if isinstance(content.handle, bytes) else content.handle.seek(0, 2)
+    with content.opened() as file:
+        return file.seek(0, 2)
 
 
 def _coordinates(fields: dict[str, str], sizes: dict[str, int]) -> dict[str, xr.Variable]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -96,8 +93,7 @@ def _check_header(content: Content) -> None:
     """
     if content.cache.get("headers end"):
         return
-    handle = content.open()
-    with handle.open("rb") if isinstance(handle, Path) else nullcontext(handle) as file:
+    with content.opened() as file:
         size = file.seek(0, 2)
         at = 0
         while at < size:
@@ -110,7 +106,7 @@ def _check_header(content: Content) -> None:
 
 
 def _read_cards(
-    content: Content, file: io.BufferedIOBase, at: int, size: int
+    content: Content, file: IO[bytes], at: int, size: int
 ) -> tuple[dict[str, str], int]:
     """The cards that tell how long the data are, and where these begin."""
     cards: dict[str, str] = {}
@@ -219,8 +215,8 @@ def _check_length(content: Content, name: str, hdu: Any) -> None:
         return
     bits = abs(hdu.header["BITPIX"])
     needed = info["datLoc"] + bits // 8 * _size(hdu)
-    file = content.open()
-    size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
+    with content.opened() as file:
+        size = file.seek(0, 2)
     if size < needed and not _is_compressed(hdu):
         raise InputError(
             f"{content.url}: {name} ends after {size} of {needed} bytes: the file is incomplete; "

@@ -113,7 +113,7 @@ def _open(
     if file_format == "hdf5":
         return _open_hdf5(content, group, options)
     if file_format == "netcdf4":
-        return xr.open_dataset(content.handle, engine="netcdf4", group=group or None, **options)
+        return xr.open_dataset(content.open(), engine="netcdf4", group=group or None, **options)
     if file_format == "netcdf3":
         if isinstance(content.handle, Path):
             return xr.open_dataset(content.handle, engine="netcdf4", **options)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import struct
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -67,10 +65,10 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     variables = {}
     for number, page in pages.items():
         suffix = "" if len(shapes) == 1 else f"_{number}"
-        axes = [f"y{suffix}", f"x{suffix}"]
+        dims = [f"y{suffix}", f"x{suffix}"]
         if len(_shape(page)) == 3:
-            axes.insert(0, "band" if _same_bands(pages) else f"band_{number}")
-        variables[names[number]] = _variable(page, tuple(axes))
+            dims.insert(0, "band" if _same_bands(pages) else f"band_{number}")
+        variables[names[number]] = _variable(page, tuple(dims))
         if note := _scaling(page):
             notes.append(f"{names[number]}: {note}")
     left = len(tiff.pages) - len(pages)
@@ -78,8 +76,9 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
         notes.append(f"{left} reduced images or masks left out: overviews repeat the main image")
     dataset = xr.Dataset(variables)
     first = next(iter(pages.values()))
-    if len(shapes) == 1 and (axes := _coordinates(first)):
-        dataset = dataset.assign_coords({k: v for k, v in axes.items() if k not in drop})
+    if len(shapes) == 1 and (coordinates := _coordinates(first)):
+        kept = {name: values for name, values in coordinates.items() if name not in drop}
+        dataset = dataset.assign_coords(kept)
     dataset.set_close(tiff.close)
     return dataset
 
@@ -136,13 +135,19 @@ def _shape(page: tifffile.TiffPage) -> tuple[int, ...]:
 
 def _declared(name: str, page: tifffile.TiffPage) -> Declared:
     """What a page says of its image. A tile or strip is unpacked at once."""
-    shape, piece = _shape(page), _piece(page)
-    unpacked = math.prod(piece if _is_divided(page) else shape) * page.dtype.itemsize
+    shape, itemsize = _shape(page), _dtype(page).itemsize
+    piece: tuple[int, ...] = _piece(page)
+    unpacked = math.prod(piece if _is_divided(page) else shape) * itemsize
     if len(shape) == 3:
         piece = (1, *piece)
         unpacked *= page.samplesperpixel if int(page.planarconfig) == 1 else 1
     unpacked *= int(page.compression) != 1
-    return Declared(name, shape, page.dtype.itemsize, piece, unpacked=unpacked)
+    return Declared(name, shape, itemsize, piece, unpacked=unpacked)
+
+
+def _dtype(page: tifffile.TiffPage) -> np.dtype:
+    assert page.dtype is not None, "_check_size refuses pixels without a type"
+    return page.dtype
 
 
 def _piece(page: tifffile.TiffPage) -> tuple[int, int]:
@@ -186,17 +191,13 @@ def _check_directories(content: Content) -> None:
     InputError
         If one does not. The Rust part of the parser would ask for as much memory as it is told.
     """
-    file = content.open()
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            damage = _damage(opened)
-    else:
+    with content.opened() as file:
         damage = _damage(file)
     if damage:
         raise InputError(f"{content.url}: {damage}: the file is damaged; fetch it again.")
 
 
-def _damage(file: io.BufferedIOBase) -> str:
+def _damage(file: IO[bytes]) -> str:
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(16)
@@ -240,16 +241,17 @@ def _variable(page: tifffile.TiffPage, dims: tuple[str, ...]) -> xr.Variable:
             pixels = pixels.reshape(_shape(page))[key]
         return pixels.astype(pixels.dtype.newbyteorder("="))
 
+    dtype = _dtype(page)
     attributes: dict[str, Any] = {}
     nodata = page.tags.get(42113)
     if nodata is not None:
         try:
             fill = float(str(nodata.value).strip("\x00 "))
-            if page.dtype.kind == "f" or fill == int(fill):
-                attributes["_FillValue"] = page.dtype.type(fill)
+            if dtype.kind == "f" or fill == int(fill):
+                attributes["_FillValue"] = dtype.type(fill)
         except (ValueError, OverflowError):
             pass
-    return lazy_variable(dims, _shape(page), page.dtype.newbyteorder("="), read, attributes)
+    return lazy_variable(dims, _shape(page), dtype.newbyteorder("="), read, attributes)
 
 
 def _is_divided(page: tifffile.TiffPage) -> bool:
@@ -341,11 +343,11 @@ def _one_chunk(url: str, page: tifffile.TiffPage, byteorder: str) -> ManifestArr
     """Contiguous strips as one chunk, which the parser refuses if the last strip is short."""
     plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
     short = not page.is_tiled and page.rowsperstrip and page.imagelength % page.rowsperstrip
-    bits = page.bitspersample == page.dtype.itemsize * 8 if page.dtype else False
-    if not (plain and short and bits) or page.samplesperpixel > 1:
+    if not (plain and short) or page.dtype is None or page.samplesperpixel > 1:
+        return None
+    if page.bitspersample != page.dtype.itemsize * 8:
         return None
     shape = _shape(page)
-    attributes = {}
     metadata = create_v3_array_metadata(
         shape=shape,
         data_type=page.dtype.newbyteorder("="),
@@ -358,7 +360,7 @@ def _one_chunk(url: str, page: tifffile.TiffPage, byteorder: str) -> ManifestArr
             }
         ],
         dimension_names=("y", "x"),
-        attributes=attributes,
+        attributes={},
     )
     length = math.prod(shape) * page.dtype.itemsize
     chunk = {"path": url, "offset": page.dataoffsets[0], "length": length}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
 from vzarr.formats.detect import detect_format
 from vzarr.limits import Declared
-from vzarr.sources.content import Content
+from vzarr.sources.content import Content, RemoteFolder
+from vzarr.upstream.zarr_arrays import dimension_names
 
 
 def list_groups(content: Content) -> list[str]:
@@ -44,7 +46,7 @@ def list_groups(content: Content) -> list[str]:
             "store, or write it again."
         ) from error
     _check_members(content, group, members)
-    arrays = {name: item for name, item in members.items() if _is_array(item)}
+    arrays = {name: item for name, item in members.items() if isinstance(item, zarr.Array)}
     content.cache["arrays"] = [
         declared(name, array.metadata, array.attrs.asdict()) for name, array in arrays.items()
     ]
@@ -69,13 +71,14 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
 
 
 def declared(
-    path: str, metadata: ArrayV2Metadata | ArrayV3Metadata, attributes: dict[str, Any]
+    path: str, metadata: ArrayV2Metadata | ArrayV3Metadata, attributes: Mapping[str, Any]
 ) -> Declared:
     """What the metadata of an array say, in either format."""
     itemsize = metadata.dtype.to_native_dtype().itemsize
     dims = attributes.get("_ARRAY_DIMENSIONS")
     if isinstance(metadata, ArrayV2Metadata):
-        chunk = inner = metadata.chunks
+        chunk: tuple[int, ...] | None = metadata.chunks
+        inner = chunk
         is_packed = metadata.compressor is not None or bool(metadata.filters)
     else:
         chunk = getattr(metadata.chunk_grid, "chunk_shape", None)  # none where chunks differ
@@ -104,7 +107,7 @@ def _unreadable(root: zarr.Group) -> str:
     for name in _listed(root):
         try:
             item = root[name]
-            if not _is_array(item):
+            if isinstance(item, zarr.Group):
                 dict(item.members(None))
         except (KeyError, ValueError) as error:
             if isinstance(error, ValueError):
@@ -150,11 +153,11 @@ def _unnamed(group: zarr.Group, drop: list[str]) -> xr.Dataset:
         if name in drop:
             continue
         attributes = dict(array.attrs)
-        names = array.metadata.dimension_names if array.metadata.zarr_format == 3 else None
-        names = names or attributes.pop("_ARRAY_DIMENSIONS", None) or [None] * array.ndim
+        given: Any = attributes.pop("_ARRAY_DIMENSIONS", None)
+        names = dimension_names(array) or given or [None] * array.ndim
         dims: list[str] = []
-        for axis, (given, size) in enumerate(zip(names, array.shape, strict=True)):
-            dim = given or f"phony_dim_{size}"
+        for axis, (known, size) in enumerate(zip(names, array.shape, strict=True)):
+            dim = known or f"phony_dim_{size}"
             dims.append(f"{dim}_{axis}" if dim in dims else dim)
         if array.metadata.zarr_format == 2 and array.fill_value is not None:
             attributes.setdefault("_FillValue", array.fill_value)
@@ -200,4 +203,6 @@ def _store(content: Content) -> tuple[Any, str]:
         return zarr.storage.MemoryStore(members, read_only=True), ""
     if isinstance(content.handle, Path):
         return zarr.storage.LocalStore(content.handle, read_only=True), ""
-    return zarr.storage.ObjectStore(content.handle.store, read_only=True), content.handle.path
+    folder = content.handle
+    assert isinstance(folder, RemoteFolder), "what is no file"
+    return zarr.storage.ObjectStore(folder.store, read_only=True), folder.path

@@ -179,6 +179,7 @@ class Claim:
             If it is alive.
         """
         marker = stored.marker
+        assert marker is not None, "its caller saw one"
         if self.is_locked or marker.is_stopped:
             return True
         begun = time.monotonic()

@@ -21,6 +21,7 @@ from vzarr.sources.discover import Source, find_sources
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import check_sources
+from vzarr.upstream.zarr_arrays import dimension_names
 
 if TYPE_CHECKING:
     from vzarr.virtualize.model import ParsedFile
@@ -184,10 +185,7 @@ def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) ->
     about_root = ("virtual", "loaded", "native", "dropped", "without_source")
     groups = dict(metadata.get("groups", {}))
     if metadata.get("root", True):
-        names = [
-            array.metadata.dimension_names or ()
-            for _, array in zarr.open_group(store, mode="r").arrays()
-        ]
+        names = [dimension_names(array) for _, array in zarr.open_group(store, mode="r").arrays()]
         dimension = metadata["concat_dim"]
         root = {key: metadata[key] for key in about_root if key in metadata}
         root["concat_dim"] = dimension if any(dimension in each for each in names) else None

@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 
 from vzarr.errors import InputError
+from vzarr.upstream.zarr_arrays import array_at
 
 GROUP = "_virtual_zarr"
 
@@ -49,7 +50,7 @@ def read_ledger(store: icechunk.IcechunkStore) -> dict[str, Any] | None:
         room = zarr.open_group(store, path=GROUP, mode="r")
     except FileNotFoundError:
         return None
-    metadata = json.loads(room.attrs["metadata"])
+    metadata = json.loads(str(room.attrs["metadata"]))
     if metadata["schema"] > SCHEMA:
         raise InputError(
             f"The list of sources has the form {metadata['schema']}, this tool knows up to "
@@ -86,7 +87,7 @@ def write_ledger(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> Non
 def _texts(room: zarr.Group, name: str) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr: the type of texts may change
-        return room[name][:].tolist() if name in room else []
+        return np.asarray(array_at(room, name)[:]).tolist() if name in room else []
 
 
 def _write_texts(room: zarr.Group, name: str, records: list[dict[str, Any]]) -> None:
@@ -98,7 +99,7 @@ def _write_texts(room: zarr.Group, name: str, records: list[dict[str, Any]]) -> 
             room.create_array(
                 name, shape=(0,), chunks=(CHUNK,), dtype=str, dimension_names=(f"_{name}",)
             )
-        array = room[name]
+        array = array_at(room, name)
         array.resize((len(texts),))
         for start in range(0, len(texts), CHUNK):
             part = texts[start : start + CHUNK]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import icechunk
 import numpy as np
@@ -72,7 +73,7 @@ def count_native(store: icechunk.IcechunkStore, path: str) -> int:
 def rewrite_urls(
     session: icechunk.Session,
     new_url: Callable[[str], str],
-    checksum: object,
+    checksum: datetime,
 ) -> int:
     """Let references lead elsewhere; returns how many. ``new_url`` returns others unchanged."""
     count = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import icechunk
 import xarray as xr
@@ -28,13 +29,13 @@ def manifest_config(
     steps: dict[int, list[str]] = {}
     for group, dataset in datasets.items():
         for name, variable in dataset.variables.items():
-            if dimension in variable.dims:
+            if dimension is not None and dimension in variable.dims:
                 path = f"{group}/{name}" if group else str(name)
                 chunks = _chunks_of_step(variable, dimension)
                 steps.setdefault(max(1, MANIFEST_REFERENCES // chunks), []).append(path)
-    if not steps:
+    if not steps or dimension is None:
         return None
-    along = icechunk.ManifestSplitDimCondition.DimensionName(dimension)
+    along: Any = icechunk.ManifestSplitDimCondition.DimensionName(dimension)
     # The first rule that fits an array holds. Icechunk 2.3 compiles each pattern for each array:
     # 20 s for 2,000 names, so most arrays go without.
     by_number = sorted(steps.items(), key=lambda item: len(item[1]))

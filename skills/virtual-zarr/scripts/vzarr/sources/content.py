@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import obstore
 
 from vzarr.errors import InputError
 from vzarr.sources.discover import look_up
 from vzarr.sources.elsewhere import check_folder
-from vzarr.sources.remote_file import read_remote
+from vzarr.sources.remote_file import RemoteFile, read_remote
 from vzarr.sources.schemes import Access, object_store
 
 
@@ -35,7 +37,7 @@ class Content:
     """
 
     url: str
-    handle: Path | bytes | Any
+    handle: Path | bytes | RemoteFile | RemoteFolder
     access: Access = field(default_factory=Access)
     size: int = 0
     cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -50,7 +52,8 @@ class Content:
         """What lies in a folder, one level deep."""
         if isinstance(self.handle, Path):
             return {entry.name for entry in self.handle.iterdir()}
-        listed = obstore.list_with_delimiter(self.handle.store, self.handle.path + "/")
+        folder = self._remote_folder()
+        listed = obstore.list_with_delimiter(folder.store, folder.path + "/")
         paths = [*listed["common_prefixes"], *(meta["path"] for meta in listed["objects"])]
         return {path.rstrip("/").rpartition("/")[2] for path in paths}
 
@@ -58,16 +61,41 @@ class Content:
         """A file of a folder."""
         if isinstance(self.handle, Path):
             return (self.handle / name).read_bytes()
-        return bytes(obstore.get(self.handle.store, f"{self.handle.path}/{name}").bytes())
+        folder = self._remote_folder()
+        return bytes(obstore.get(folder.store, f"{folder.path}/{name}").bytes())
 
-    def open(self) -> Any:
-        """A path or a seekable file object.
+    def _remote_folder(self) -> RemoteFolder:
+        assert isinstance(self.handle, RemoteFolder), f"{self.url} is no folder"
+        return self.handle
+
+    def open(self) -> Path | IO[bytes]:
+        """A path, or a seekable file object at its start.
 
         HDF5 follows links to other files from a path only; some may not be followed.
         """
         if self.cache.get("closed") and isinstance(self.handle, Path):
             return self.handle.open("rb")
-        return io.BytesIO(self.handle) if isinstance(self.handle, bytes) else self.handle
+        if isinstance(self.handle, bytes):
+            return io.BytesIO(self.handle)
+        if isinstance(self.handle, Path):
+            return self.handle
+        file = self._remote_file()
+        file.seek(0)
+        return cast("IO[bytes]", file)  # which io.RawIOBase is not by name
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """A seekable file object at its start; of a remote file the one that all share."""
+        opened = self.open()
+        if isinstance(opened, Path):
+            with opened.open("rb") as file:
+                yield file
+        else:
+            yield opened
+
+    def _remote_file(self) -> RemoteFile:
+        assert isinstance(self.handle, RemoteFile), f"{self.url} is a folder"
+        return self.handle
 
     def head(self, length: int = 4096) -> bytes:
         if isinstance(self.handle, bytes):
@@ -75,8 +103,7 @@ class Content:
         if isinstance(self.handle, Path):
             with self.handle.open("rb") as file:
                 return file.read(length)
-        self.handle.seek(0)
-        return bytes(self.handle.read(length))
+        return self._remote_file().range(0, length)
 
     def read(self) -> bytes:
         """All bytes of a file."""
@@ -84,8 +111,8 @@ class Content:
             return self.handle
         if isinstance(self.handle, Path):
             return self.handle.read_bytes()
-        self.handle.seek(0)
-        return bytes(self.handle.read())
+        file = self._remote_file()
+        return file.range(0, file.size)
 
 
 def fetch(url: str, access: Access, size: int) -> Content:
@@ -138,11 +165,11 @@ def _fetch(url: str, access: Access, size: int) -> Content:
             what = "a link that leads nowhere" if path.is_symlink() else "a pipe or a device"
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
         return Content(url, path, access, size)
-    store, path = object_store(url, access)
+    store, key = object_store(url, access)
     try:
-        return Content(url, read_remote(store, path, size), access, size)
+        return Content(url, read_remote(store, key, size), access, size)
     except FileNotFoundError:
-        folder = RemoteFolder(store, path.rstrip("/"))
+        folder = RemoteFolder(store, key.rstrip("/"))
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access, size)

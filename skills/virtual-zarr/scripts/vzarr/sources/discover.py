@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,7 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
             found.update({source.url: source for source in matches})
     if len(found) == len(patterns) and not _is_sorted(list(found)):
         return list(found.values())
-    return [found[url] for url in sorted(found, key=_natural)]
+    return [found[url] for url in sorted(found, key=natural)]
 
 
 def _find(url: str, access: Access) -> list[Source]:
@@ -83,10 +83,10 @@ def _find(url: str, access: Access) -> list[Source]:
 
 def _is_sorted(urls: list[str]) -> bool:
     """As shells sort, in any locale."""
-    return urls in (sorted(urls), sorted(urls, key=str.casefold), sorted(urls, key=_natural))
+    return urls in (sorted(urls), sorted(urls, key=str.casefold), sorted(urls, key=natural))
 
 
-def _natural(url: str) -> tuple[list[str | int], str]:
+def natural(url: str) -> tuple[list[str | int], str]:
     """By the numbers in a name, not by their digits: files without a time have no other order."""
     parts = re.split("([0-9]+)", url)
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], url
@@ -167,7 +167,7 @@ def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
     return max(moment, newest.replace(microsecond=0) + timedelta(seconds=1))
 
 
-def _list(store: Any, prefix: str) -> list[obstore.ObjectMeta]:
+def _list(store: Any, prefix: str) -> Sequence[obstore.ObjectMeta]:
     return obstore.list(store, prefix).collect()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from pathlib import Path
 
 import numpy as np
 
@@ -28,8 +26,7 @@ def fingerprint(content: Content, size: int) -> str | None:
         for part in content.handle.samples(starts.tolist(), FINGERPRINT_PART):
             digest.update(part)
     else:
-        is_local = isinstance(content.handle, Path)
-        with content.handle.open("rb") if is_local else io.BytesIO(content.handle) as file:
+        with content.opened() as file:
             for start in starts.tolist():
                 file.seek(start)
                 digest.update(file.read(FINGERPRINT_PART))

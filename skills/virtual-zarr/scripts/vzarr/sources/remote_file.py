@@ -66,10 +66,15 @@ class RemoteFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        data = self.range(self._position, self._position + len(buffer))
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
-        self._position += len(data)
         return len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        end = self.size if size is None or size < 0 else self._position + size
+        data = self.range(self._position, end)
+        self._position += len(data)
+        return data
 
     def range(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` to before ``end``, fewer at the end of the file."""

@@ -137,10 +137,6 @@ class Scheme:
     repository: Callable[[str, str, Access], icechunk.Storage]
 
 
-def _anonymous_or_environment(access: Access) -> dict[str, bool]:
-    return {"anonymous": True} if access.anonymous else {"from_env": True}
-
-
 def _s3_store(host: str, access: Access) -> S3Store:
     endpoint = access.s3_endpoint
     options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
@@ -183,7 +179,7 @@ SCHEMES: dict[str, Scheme] = {
             **_s3_place(access.s3_endpoint),
         ),
         credentials=lambda access: icechunk.Credentials.S3(
-            icechunk.s3_credentials(**_anonymous_or_environment(access))
+            icechunk.s3_credentials(anonymous=access.anonymous, from_env=not access.anonymous)
         ),
         repository=lambda host, path, access: icechunk.s3_storage(
             bucket=host,
@@ -197,7 +193,9 @@ SCHEMES: dict[str, Scheme] = {
         object_store=lambda host, access: GCSStore(host, skip_signature=access.anonymous),
         container_store=lambda prefix, access: icechunk.gcs_store(),
         credentials=lambda access: icechunk.Credentials.Gcs(
-            icechunk.gcs_credentials(**_anonymous_or_environment(access))
+            icechunk.gcs_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
+                anonymous=access.anonymous, from_env=not access.anonymous
+            )
         ),
         repository=lambda host, path, access: icechunk.gcs_storage(
             bucket=host, prefix=path.strip("/"), from_env=True
@@ -211,7 +209,9 @@ SCHEMES: dict[str, Scheme] = {
             account=access.azure_account
         ),
         credentials=lambda access: icechunk.Credentials.Azure(
-            icechunk.azure_credentials(**_anonymous_or_environment(access))
+            icechunk.azure_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
+                anonymous=access.anonymous, from_env=not access.anonymous
+            )
         ),
         repository=lambda host, path, access: icechunk.azure_storage(
             account=access.azure_account, container=host, prefix=path.strip("/"), from_env=True

@@ -224,7 +224,8 @@ def containers_of(config: icechunk.RepositoryConfig | None, location: str) -> li
 
 
 def _place(container: icechunk.VirtualChunkContainer, location: str) -> Place:
-    prefix, store = container.url_prefix, container.store
+    prefix = container.url_prefix
+    store: Any = container.store  # the stubs of icechunk 2.3 do not say what its kinds hold
     shown = without_secrets(prefix)
     scheme = prefix.partition("://")[0]
     if type(store).__name__ not in STORES.get(scheme, ()) or _plain(prefix, False) is None:

@@ -66,7 +66,7 @@ def _replace(kind: Any, bounded: Callable[..., Any], most: int | None = None) ->
             return unbounded(codec, data, out)
         return bounded(codec, data, out)
 
-    decode.unbounded = unbounded
+    vars(decode)["unbounded"] = unbounded
     kind.decode = decode
 
 

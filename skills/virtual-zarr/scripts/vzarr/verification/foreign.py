@@ -16,6 +16,7 @@ from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source, find_sources
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
+from vzarr.upstream.zarr_arrays import array_at, dimension_names
 from vzarr.virtualize.model import NAMED
 from vzarr.virtualize.names import names_path, unknown
 
@@ -152,8 +153,8 @@ def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
         sizes = found.setdefault(_parent(path), {})
-        array = root[path]
-        for name, size in zip(array.metadata.dimension_names or (), array.shape, strict=False):
+        array = array_at(root, path)
+        for name, size in zip(dimension_names(array), array.shape, strict=False):
             sizes[str(name)] = max(size, sizes.get(str(name), 0))
     return found
 

@@ -14,6 +14,7 @@ import zarr
 
 from vzarr.combine.description import Descriptions, describe_dataset
 from vzarr.errors import raise_fault
+from vzarr.upstream.zarr_arrays import dimension_names
 from vzarr.verification.report import Report
 
 
@@ -62,13 +63,14 @@ def uneven_lengths(
     store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], starts: np.ndarray
 ) -> list[str]:
     """Variables that have more or fewer steps than the files together."""
-    dimension, total, found = metadata["concat_dim"], int(starts[-1]), []
+    dimension, total = metadata["concat_dim"], int(starts[-1])
+    found: list[str] = []
     try:
         arrays = dict(zarr.open_group(store, path=group, mode="r").arrays())
     except (KeyError, FileNotFoundError):
         return found
     for name, array in sorted(arrays.items()):
-        names = array.metadata.dimension_names or ()
+        names = dimension_names(array)
         if dimension is None or dimension not in names:
             continue
         steps = array.shape[names.index(dimension)]

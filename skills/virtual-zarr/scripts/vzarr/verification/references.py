@@ -20,6 +20,7 @@ from vzarr.repository.references import array_paths, read_references
 from vzarr.sources.content import fetch
 from vzarr.sources.discover import look_up
 from vzarr.sources.schemes import Access
+from vzarr.upstream.zarr_arrays import array_at, dimension_names
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.report import Report
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store, compare_variable
@@ -120,14 +121,15 @@ def _places(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     root = zarr.open_group(store, mode="r")
     found: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
-        array = root[path]
+        array = array_at(root, path)
         steps = np.array(array.shards or array.chunks, dtype=int)
         for batch in read_references(store, path):
             urls = np.array(batch.urls)
             for url in np.unique(urls):
                 low = batch.index[urls == url].min(axis=0) * steps if array.ndim else ()
                 starts = found.setdefault(str(url), {})
-                for name, start in zip(array.metadata.dimension_names or (), low, strict=True):
+                for dim, start in zip(dimension_names(array), low, strict=True):
+                    name = str(dim)
                     starts[name] = min(int(start), starts.get(name, int(start)))
     return found
 
@@ -173,8 +175,9 @@ def _sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     root = zarr.open_group(store, mode="r")
     found: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
-        names = root[path].metadata.dimension_names or ()
-        found.setdefault(_parent(path), {}).update(zip(names, root[path].shape, strict=True))
+        array = array_at(root, path)
+        names = map(str, dimension_names(array))
+        found.setdefault(_parent(path), {}).update(zip(names, array.shape, strict=True))
     return found
 
 

@@ -68,22 +68,22 @@ def assemble(
             copied[name] = VLEN_STRINGS if text else "kept in the references"
         elif problem := misread(probe, native, name, content.url):
             copied[name] = problem
-    for name in native.variables:
+    for name in map(str, native.variables):
         if name not in variables and name not in loaded:
             reasons = content.cache.get("reasons", {})
             reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
-            copied.setdefault(str(name), reason)
+            copied.setdefault(name, reason)
     unfit = content.cache.setdefault("unfit", {})
-    for name in [name for name in native.variables if name in loaded or name in copied]:
+    for name in [name for name in map(str, native.variables) if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
-        variables.pop(str(name), None)
+        variables.pop(name, None)
         if file_format == "hdf5" and name in copied:
-            hdf5_check(content, group, str(name))
-        found = _copy(native, str(name), copied.get(name), content.url)
+            hdf5_check(content, group, name)
+        found = _copy(native, name, copied.get(name), content.url)
         if isinstance(found, str):
             unfit[path] = found
             continue
-        variables[str(name)] = found
+        variables[name] = found
     if not variables:
         manifests = ManifestGroup(attributes=dict(manifests.metadata.attributes))
     attributes = complete(dict(manifests.metadata.attributes), native.attrs)
@@ -203,11 +203,15 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
         for name, variable in native.variables.items()
         if variable.dims == (record_dimension,) and variable.dtype.kind == "M"
     }
-    if record_dimension in native.variables and native[record_dimension].ndim == 0:
+    if record_dimension is not None and _is_scalar(native, record_dimension):
         names.add(record_dimension)
     names &= {str(name) for name in native.variables}
     names |= {str(native[name].attrs["bounds"]) for name in names if "bounds" in native[name].attrs}
     return names & {str(name) for name in native.variables}
+
+
+def _is_scalar(dataset: xr.Dataset, name: str) -> bool:
+    return name in dataset.variables and dataset.variables[name].ndim == 0
 
 
 def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
@@ -219,7 +223,7 @@ def _portable_encoding(variable: xr.Variable) -> dict[str, Any]:
     if text or no_way_back or variable.encoding.get("_Unsigned"):
         return {}
     for key in ("_FillValue", "missing_value"):
-        if np.size(encoding.get(key)) > 1:
+        if key in encoding and np.size(encoding[key]) > 1:
             encoding[key] = np.ravel(encoding[key])[0]
         if key in encoding and not fits(encoding[key], encoding.get("dtype", variable.dtype)):
             del encoding[key]

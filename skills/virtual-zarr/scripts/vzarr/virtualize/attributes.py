@@ -63,8 +63,9 @@ def check_nesting(url: str, dataset: xr.Dataset) -> None:
     InputError
         With what allows them.
     """
-    for owner in (dataset, *dataset.variables.values()):
-        for key, value in owner.attrs.items():
+    owners = [dataset.attrs, *(variable.attrs for variable in dataset.variables.values())]
+    for attributes in owners:
+        for key, value in attributes.items():
             level, inner = 0, [value]
             while inner and level <= limit("depth"):
                 inner = [

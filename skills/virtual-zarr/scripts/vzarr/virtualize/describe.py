@@ -194,7 +194,9 @@ def _is_plain(dataset: h5py.Dataset) -> bool:
     return dataset.dtype.kind in "iufS" or h5py.check_string_dtype(dataset.dtype) is not None
 
 
-def _describe_dataset(name: str, variable, dataset: h5py.Dataset, unwritten: bool) -> Variable:
+def _describe_dataset(
+    name: str, variable: h5netcdf.Variable, dataset: h5py.Dataset, unwritten: bool
+) -> Variable:
     attributes = _attributes(dataset)
     described = Variable(
         dims=tuple(variable.dimensions),

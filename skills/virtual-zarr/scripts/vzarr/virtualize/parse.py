@@ -65,9 +65,9 @@ def parse_file(
         raise InputError(nothing_in(content, drop))
     for path, reason in content.cache.get("without values", {}).items():
         room, _, name = path.rpartition("/")
-        part = parsed.children.get(room) if room else parsed
-        if part is not None:
-            part.dropped.setdefault(name, reason)
+        owner = parsed.children.get(room) if room else parsed
+        if owner is not None:
+            owner.dropped.setdefault(name, reason)
     parsed.data_url = content.url
     parsed.fingerprint = fingerprint(content, source.size)
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))

@@ -121,7 +121,7 @@ class Parsing:
 
     def _results(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
         if self._client is not None:
-            yield from self._on_dask(sources)
+            yield from self._on_dask(self._client, sources)
         elif self._workers is not None and self._workers > 1:
             yield from self._in_processes(sources)
         else:
@@ -153,12 +153,10 @@ class Parsing:
         for results in self._pool.map(parse_some, tasks, [self._options] * len(tasks)):
             yield from results
 
-    def _on_dask(self, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
-        workers = sum(self._client.nthreads().values()) or 1
+    def _on_dask(self, client: Any, sources: Sequence[Source]) -> Iterator[ParsedFile | Unreadable]:
+        workers = sum(client.nthreads().values()) or 1
         tasks = _tasks(sources, workers)
-        futures = self._client.map(
-            parse_some, tasks, options=self._options, pure=False, batch_size=1000
-        )
+        futures = client.map(parse_some, tasks, options=self._options, pure=False, batch_size=1000)
         for number, future in enumerate(futures):
             yield from future.result()
             futures[number] = None  # the cluster forgets what nobody holds

@@ -35,7 +35,7 @@ def open_references(variables: dict[str, xr.Variable], registry: ObjectStoreRegi
     for name, variable in variables.items():
         metadata = copy_and_replace_metadata(
             variable.data.metadata,
-            new_dimension_names=variable.dims,
+            new_dimension_names=[str(dim) for dim in variable.dims],
             new_attributes={k: v for k, v in variable.attrs.items() if _is_json(v)},
         )
         arrays[name] = ManifestArray(metadata, variable.data.manifest)

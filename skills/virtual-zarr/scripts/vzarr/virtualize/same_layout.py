@@ -256,7 +256,7 @@ def _native_attributes(stored: Attributes) -> dict[str, Any] | None:
         if value.dtype.kind == "S":
             if shape != ():
                 return None
-            found[name] = value.item().decode("utf-8")
+            found[name] = bytes(value[()]).decode("utf-8")
         else:
             found[name] = value.reshape(-1)[0] if value.size == 1 else value
     return found

@@ -181,7 +181,7 @@ def _make_survey(content: Content) -> Survey:
                 kept[name] = _of_all_messages(array) if len(indexed) > 1 else array
                 survey.fields[path, name] = indexed
         if kept:
-            needed = {dim for array in kept.values() for dim in array.metadata.dimension_names}
+            needed = {dim for array in kept.values() for dim in _dims(array)}
             coordinates = {
                 name: array
                 for name, array in arrays.items()
@@ -229,6 +229,10 @@ def _is_data(name: str, array: ManifestArray) -> bool:
     return coded and name not in ("latitude", "longitude")
 
 
+def _dims(array: ManifestArray) -> tuple[str, ...]:
+    return tuple(map(str, array.metadata.dimension_names or ()))
+
+
 def _referred(array: ManifestArray, first: dict[int, Field]) -> dict[tuple[int, ...], Field] | None:
     indexed = {}
     for index, entry in array.manifest.iter_refs():
@@ -254,7 +258,7 @@ def _misfit(
         return "gribberish gives its grid another shape"
     if len({item.grid for item in fields}) > 1:
         return "gribberish merges fields of several grids into one variable"
-    dims = array.metadata.dimension_names
+    dims = _dims(array)
     truths: dict[str, np.ndarray] = {}
     for axis, dim in enumerate(dims[:-2]):
         if dim not in arrays:
@@ -279,8 +283,8 @@ def _misfit(
             return "gribberish gives its coordinates another shape"
         truths |= {"latitude": latitudes, "longitude": longitudes}
     for name, values in truths.items():
-        known = survey.truths.get((path, name))
-        if known is not None and not _close(known, values):
+        others = survey.truths.get((path, name))
+        if others is not None and not _close(others, values):
             return f"its {name} differs from that of others in the same group"
     for name, values in truths.items():
         survey.truths[path, name] = values
@@ -340,7 +344,7 @@ def _data(
             result[place] = np.asarray(values[area]).reshape(result.shape[len(lead) :])
         return result.reshape([np.size(part) for part in chosen if np.ndim(part)])
 
-    dims = array.metadata.dimension_names
+    dims = _dims(array)
     attributes = {k: v for k, v in array.metadata.attributes.items() if k != "_FillValue"}
     return lazy_variable(dims, shape, np.dtype("f8"), read, attributes, {"computed": True})
 
@@ -526,7 +530,7 @@ def _describe(content: Content, handle: Any, counts: dict[int, int]) -> Field:
         moment = datetime.strptime(str(date), "%Y%m%d") + timedelta(
             hours=clock // 100, minutes=clock % 100
         )
-        time = np.datetime64(moment, "ns")
+        time: np.datetime64 = np.datetime64(moment, "ns")
     except ValueError:
         time = np.datetime64("NaT", "ns")
     points = eccodes.codes_get_size(handle, "values")
@@ -538,7 +542,7 @@ def _describe(content: Content, handle: Any, counts: dict[int, int]) -> Field:
     shape = (rows, columns) if rows * columns == points else (points,)
     name = get("shortName", "unknown", str)
     if name == "unknown":
-        keys = ("discipline", "parameterCategory", "parameterNumber")
+        keys: tuple[str, ...] = ("discipline", "parameterCategory", "parameterNumber")
         if get("edition", 2, int) == 1:
             keys = ("table2Version", "indicatorOfParameter")
         name = "_".join(["parameter", *(str(get(key, 0, int)) for key in keys)])

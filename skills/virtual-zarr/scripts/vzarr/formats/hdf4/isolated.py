@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 PATIENCE = 120.0
 """Seconds after which a reader that does not answer is given up."""
@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, module: str, title: str, patience: float = PATIENCE) -> None:
         self._module, self._title, self._patience = module, title, patience
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._folder = ""
         self._lock = threading.RLock()
         self._fatal: dict[tuple, str] = {}
@@ -92,7 +92,7 @@ class Reader:
         how = f"signal {-status}" if status < 0 else f"status {status}"
         return f"the {self._title} library ended the process that read it ({how})"
 
-    def _running(self) -> subprocess.Popen:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._folder != os.getcwd():  # from which relative names in files count
             self.close()
         if self._process is None or self._process.poll() is not None:
@@ -112,7 +112,7 @@ class Reader:
         return self._process
 
 
-def _give_up(process: subprocess.Popen, late: threading.Event) -> None:
+def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
     late.set()
     process.kill()
 
@@ -139,19 +139,21 @@ def _answer(function: Callable[..., Any], file: tuple, arguments: tuple) -> tupl
         return "raised", ValueError(str(error))
 
 
-def _send(stream: BinaryIO, message: Any) -> None:
+def _send(stream: IO[bytes] | None, message: Any) -> None:
+    assert stream is not None, "a pipe"
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(LENGTH.pack(len(data)))
     stream.write(data)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> Any:
+def _receive(stream: IO[bytes] | None) -> Any:
+    assert stream is not None, "a pipe"
     (length,) = LENGTH.unpack(_read(stream, LENGTH.size))
     return pickle.loads(_read(stream, length))
 
 
-def _read(stream: BinaryIO, length: int) -> bytes:
+def _read(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:
         raise EOFError

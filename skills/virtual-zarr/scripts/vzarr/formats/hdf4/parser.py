@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,12 +44,10 @@ RANK = 32
 """Dimensions that HDF4 allows."""
 
 
-INTERNAL = ("Attr0.0", "Var0.0", "Dim0.0", "DimVal", "UDim0.0", "CDF0.0", "CoordVar", "SDSVar")
-
-
-INTERNAL += ("RI0.0", "RIG0.0", "RIATTR", "_HDF_CHK_TBL")
-
-
+INTERNAL = (
+    *("Attr0.0", "Var0.0", "Dim0.0", "DimVal", "UDim0.0", "CDF0.0", "CoordVar", "SDSVar"),
+    *("RI0.0", "RIG0.0", "RIATTR", "_HDF_CHK_TBL"),
+)
 """How the classes of tables begin in which HDF4 keeps its own affairs."""
 
 
@@ -73,18 +71,14 @@ def list_groups(content: Content) -> list[str]:
 
 
 def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
-    place = _local(content)
-    path = place.__enter__()
-    try:
+    with ExitStack() as stack:
+        path = stack.enter_context(_local(content))
         _check_structure(content, path)
         if group:
             dataset = xr.Dataset(_columns(content, path, group, drop))
         else:
             dataset = _open_datasets(content, path, drop)
-    except BaseException:
-        place.__exit__(None, None, None)
-        raise
-    dataset.set_close(lambda: place.__exit__(None, None, None))
+        dataset.set_close(stack.pop_all().close)
     return dataset
 
 
@@ -273,7 +267,7 @@ def _endless(file: BinaryIO, elements: list[tuple[int, int, int, int]]) -> str:
 
 def _own_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
     """HDF4 allows one name for dimensions of several lengths; the later ones get the length."""
-    lengths: dict[str, int] = {}
+    lengths: dict[Hashable, int] = {}
     for variable in variables.values():
         dims = []
         for dim, size in zip(variable.dims, variable.shape, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h5py
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
@@ -53,9 +55,9 @@ def hdf5_group(
         room = file[group or "/"]
         names = followed(room, group, content)
         below = [name for name in names if kind_of(room, name) in (h5py.Group, None)]
-    parser = HDFParser(
-        group=group or None,
-        drop_variables=[*drop, *below],
-        reader_factory=lambda store, path: content.open(),
-    )
+
+    def reader(store: Any, path: str) -> Any:
+        return content.open()  # h5py takes a path, too
+
+    parser = HDFParser(group=group or None, drop_variables=[*drop, *below], reader_factory=reader)
     return parser(url=url, registry=registry)._group

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,7 +297,7 @@ def _dimensions(dataset: h5py.Dataset) -> tuple[str, ...]:
 
 def _agreeing(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
     """A dimension of several lengths gets another name where it is not as long as at first."""
-    lengths: dict[str, int] = {}
+    lengths: dict[Hashable, int] = {}
     for variable in variables.values():
         variable.dims = tuple(
             dim if lengths.setdefault(dim, size) == size else f"{dim}_{size}"

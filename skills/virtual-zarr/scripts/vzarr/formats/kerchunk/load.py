@@ -43,7 +43,7 @@ def references_by_array(content: Content) -> dict[str, dict[str, Any]]:
             if last_part(key) == ".zarray"
             or (last_part(key) == "zarr.json" and is_array(content, key.rpartition("/")[0]))
         }
-        rest = {}
+        rest: dict[str, Any] = {}
         for key, reference in references.items():
             parts = key.split("/")
             owners = ("/".join(parts[:length]) for length in range(1, len(parts)))
@@ -67,6 +67,7 @@ def read_metadata(content: Content, path: str, references: dict[str, Any]) -> De
     def read(name: str) -> dict[str, Any]:
         return json.loads(as_text(references.get(f"{path}/{name}", "{}")))
 
+    metadata: ArrayV2Metadata | ArrayV3Metadata
     try:
         if f"{path}/.zarray" in references:
             metadata = ArrayV2Metadata.from_dict(read(".zarray"))
@@ -96,7 +97,9 @@ def is_array(content: Content, path: str) -> bool:
 def load_references(content: Content) -> dict[str, Any]:
     """Key to text or ``[url, offset, length]``, with absolute URLs and without templates."""
     if "refs" not in content.cache:
-        found = _from_parquet(content) if content.is_folder else _from_json(content)
+        loaded = _from_parquet(content) if content.is_folder else _from_json(content)
+        # VirtualiZarr 2.8 names the one chunk of a scalar "name/", which nothing reads back.
+        found = {f"{key}0" if key.endswith("/") else key: ref for key, ref in loaded.items()}
         _check_targets(content, found)
         content.cache["refs"] = found
         content.cache["targets"] = {ref[0] for ref in found.values() if isinstance(ref, list)}
@@ -186,7 +189,7 @@ def _from_parquet(content: Content) -> dict[str, Any]:
         if array.chunks > limit("chunks"):
             continue  # is refused when it is wanted
         for record in range(-(-array.chunks // rows)):
-            _check_rows(content, path, record, rows)
+            _check_rows(content, content.handle, f"{path}/refs.{record}.parq", rows)
         for key in mapper._keys_in_field(path):
             try:
                 reference = mapper._load_one_key(key)
@@ -197,17 +200,17 @@ def _from_parquet(content: Content) -> dict[str, Any]:
     return found
 
 
-def _check_rows(content: Content, path: str, record: int, most: int) -> None:
+def _check_rows(content: Content, folder: Path, name: str, most: int) -> None:
     """A few bytes of Parquet can hold a billion equal rows, and the whole of it is read at once."""
     import fastparquet
 
-    file = content.handle / path / f"refs.{record}.parq"
+    file = folder / name
     if not file.exists():
         return
     rows = fastparquet.ParquetFile(str(file)).count()
     if rows > most:
         raise InputError(
-            f"{content.url}: {path}/{file.name} has {rows:,} rows, more than the {most:,} that its "
+            f"{content.url}: {name} has {rows:,} rows, more than the {most:,} that its "
             ".zmetadata say: make the references anew."
         )
 
@@ -252,7 +255,7 @@ def _is_place(number: Any) -> bool:
     """Whether a number counts bytes; Parquet has whole ones as floats where some are missing."""
     if isinstance(number, bool | np.bool_) or not isinstance(number, int | float | np.number):
         return False
-    return 0 <= number <= np.iinfo(np.int64).max and number == int(number)
+    return bool(0 <= number <= np.iinfo(np.int64).max and number == int(number))
 
 
 def _moved(access: Access, url: str) -> str | None:
@@ -284,8 +287,8 @@ def _check_targets(content: Content, references: dict[str, Any]) -> None:
             f"{content.url}: its references lead to {without_secrets(strange[0])}, which is below "
             f"no folder that was named: if they are right, add {options_for(places)}."
         )
-    found = look_up_all(sorted(needed), content.access)
-    for url, state in found.items():
+    total = content.size
+    for url, state in look_up_all(sorted(needed), content.access).items():
         if isinstance(state, Exception):
             raise InputError(
                 f"{content.url}: its references lead to {url}, which cannot be read "
@@ -297,7 +300,8 @@ def _check_targets(content: Content, references: dict[str, Any]) -> None:
                 f"{content.url}: its references need {needed[url]} bytes of {url}, which has "
                 f"{state.size}: it is not the file that they were made of; make them anew."
             )
-    content.cache["size"] = content.size + sum(state.size for state in found.values())
+        total += state.size
+    content.cache["size"] = total
     old = (content.access.moved or ("",))[0]
     if old and not content.cache.get("moved"):
         first = next(iter(needed), "nothing")

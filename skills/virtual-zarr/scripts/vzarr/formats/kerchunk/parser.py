@@ -11,8 +11,9 @@ from typing import Any
 import xarray as xr
 import zarr
 from obspec_utils.registry import ObjectStoreRegistry
-from virtualizarr.manifests import ManifestGroup
+from virtualizarr.manifests import ManifestArray, ManifestGroup
 from virtualizarr.parsers.kerchunk.translator import manifestgroup_from_kerchunk_refs
+from virtualizarr.types.kerchunk import KerchunkStoreRefs
 
 from vzarr.formats.checks import check_arrays
 from vzarr.formats.kerchunk.fill_values import StoredValues, declares_fill
@@ -54,17 +55,20 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
 ) -> ManifestGroup:
-    arrays = {}
+    arrays: dict[str, ManifestArray] = {}
     for path, own in references_by_array(content).items():
         parent, _, name = path.rpartition("/")
         if parent == group and name not in drop:
             # The parser goes through all references for each array.
-            references = {"version": 1, "refs": {**_of_groups(content), **own}}
-            parsed = manifestgroup_from_kerchunk_refs(references, group=group or None)
+            parsed = _translate({**_of_groups(content), **own}, group)
             arrays |= {key: array for key, array in parsed.arrays.items() if key == name}
-    references = {"version": 1, "refs": _of_groups(content)}
-    attributes = manifestgroup_from_kerchunk_refs(references, group=group or None).metadata
-    return ManifestGroup(arrays=arrays, attributes=dict(attributes.attributes))
+    metadata = _translate(_of_groups(content), group).metadata
+    return ManifestGroup(arrays=arrays, attributes=dict(metadata.attributes))
+
+
+def _translate(references: dict[str, Any], group: str) -> ManifestGroup:
+    whole = KerchunkStoreRefs({"version": 1, "refs": references})
+    return manifestgroup_from_kerchunk_refs(whole, group=group or None)
 
 
 def _of_groups(content: Content) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The command ``log``."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from vzarr.cli.options import Commands, Parser, access_of, positive
+
+if TYPE_CHECKING:
+    from vzarr.commands.log import Commit
+
+
+def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    log = commands.add_parser(
+        "log",
+        parents=[shared, remote],
+        help="list the commits of a repository",
+        description="List the commits of any Icechunk repository, the newest first: when, by which "
+        "command, how many files it added, replaced or removed, and its message.",
+    )
+    log.add_argument("repo", metavar="REPO", help="path or URL of the repository")
+    log.add_argument("--branch", default="main", help="branch or tag to begin at (default: main)")
+    log.add_argument("-n", dest="count", type=positive, metavar="COMMITS", help="so many at most")
+    log.add_argument("--since", type=moment, metavar="TIME", help="none before, as 2024-05-31")
+
+
+def moment(text: str) -> datetime:
+    """A time of the ISO form; in UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time, as 2024-05-31T12:00 is") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns its exit status."""
+    from vzarr.cli.output import print_result
+    from vzarr.commands.log import read_log
+
+    commits = read_log(
+        options.repo,
+        access_of(options),
+        branch=options.branch,
+        count=options.count,
+        since=options.since,
+    )
+    lines = [_line(commit) for commit in commits] or ["no commits"]
+    print_result({"commits": [commit.as_json() for commit in commits]}, lines, options.json)
+    return 0
+
+
+def _line(commit: Commit) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in commit.counts.items())
+    what = f"{commit.command}{f' ({counts})' if counts else ''}" if commit.command else "of others"
+    names = [*commit.branches, *(f"tag {name}" for name in commit.tags)]
+    marks = f" [{', '.join(names)}]" if names else ""
+    return f"{commit.snapshot} {commit.written:%Y-%m-%d %H:%M} {what}: {commit.message}{marks}"
