@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import icechunk
 import xarray as xr
@@ -24,6 +24,7 @@ from vzarr.combine.combine import Boundary
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.store_metadata import GroupInStore, Plan, StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.registry import FORMATS
@@ -159,8 +160,12 @@ def build(
             allow_copy,
         )
         run.patterns, run.prefixes = tuple(patterns), prefixes
-        run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
-        run.plan["prefixes"] = sorted(prefixes)
+        run.plan = Plan(
+            concat_dim=concat_dim,
+            drop=sorted(drop),
+            groups=sorted(groups),
+            prefixes=sorted(prefixes),
+        )
         place = look(repository, access)
         if place.names and not (place.unfinished and run.take_up(place.unfinished)):
             discard(claim, access)
@@ -195,10 +200,12 @@ class _Build:
     everything: bool
     progress: Progress
     allow_copy: int | None
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: Plan = field(
+        default_factory=lambda: Plan(concat_dim=None, drop=[], groups=[], prefixes=[])
+    )
     dimension: str | None = None
     repository: icechunk.Repository | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: StoreMetadata | None = None
     tip: str = ""
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -382,11 +389,10 @@ class _Build:
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
         metadata = _metadata(files, self.dimension, datasets)
-        metadata |= {
-            "plan": self.plan,
-            "left_out": dict(self.left_out),
-            "bytes": self.share.as_json(),
-        }
+        assert self.plan is not None
+        metadata["plan"] = self.plan
+        metadata["left_out"] = dict(self.left_out)
+        metadata["bytes"] = self.share.as_json()
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})
@@ -405,7 +411,7 @@ class _Build:
                 everything=self.everything,
                 progress=self.progress("followed"),
             )
-            metadata |= followed.metadata
+            metadata = followed.metadata
             self.notes += followed.notes
         self._commit(session, metadata, len(files))
 
@@ -448,7 +454,7 @@ class _Build:
                     )
 
     def _compare(
-        self, store: icechunk.IcechunkStore, metadata: dict[str, Any], numbers: range
+        self, store: icechunk.IcechunkStore, metadata: StoreMetadata, numbers: range
     ) -> None:
         """A sample of the files that are new, as they read in the store."""
         if not self.sample:
@@ -466,7 +472,7 @@ class _Build:
                 "Nothing was committed; leave it out with --drop."
             )
 
-    def _commit(self, session: icechunk.Session, metadata: dict[str, Any], added: int) -> None:
+    def _commit(self, session: icechunk.Session, metadata: StoreMetadata, added: int) -> None:
         done, total = len(metadata["sources"]), len(self.sources)
         message = self.message or f"{total - len(self.left_out)} files"
         if done < total - len(self.left_out) or self.metadata is not None:
@@ -517,7 +523,9 @@ def _path(group: str, name: object) -> str:
     return f"{group}/{name}" if group else str(name)
 
 
-def _by_path(stored: list[tuple[str, dict[str, Any]]], key: str) -> dict[str, str]:
+def _by_path(
+    stored: list[tuple[str, GroupInStore]], key: Literal["native", "dropped"]
+) -> dict[str, str]:
     return {_path(group, name): why for group, kept in stored for name, why in kept[key].items()}
 
 
@@ -592,7 +600,7 @@ def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
 
 def _metadata(
     files: list[ParsedFile], concat_dim: str | None, datasets: dict[str, xr.Dataset]
-) -> dict[str, Any]:
+) -> StoreMetadata:
     """What the ledger keeps, for ``verify`` and for appends to come."""
     root_is_empty = len(datasets) > 1 and not datasets[""].variables
     paths = [path for path in datasets if path or not root_is_empty]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +19,13 @@ from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import group_paths, part_of, stored_groups
 from vzarr.combine.shared_attributes import follow_attributes
+from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
 from vzarr.repository.ledger import write_ledger
 from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source
+from vzarr.sources.discover import Source, SourceRecord
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
 from vzarr.verification.open import open_store
@@ -79,11 +80,11 @@ def open_writable(repository: icechunk.Repository, seen: icechunk.Session) -> ic
 def replace_files(
     store: icechunk.IcechunkStore,
     location: str,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     new: dict[int, ParsedFile],
     checksum: datetime,
     access: Access,
-) -> tuple[int, dict[str, Any]]:
+) -> tuple[int, StoreMetadata]:
     """Write the new state of sources, by their number, over the old.
 
     Returns how many references were written, and the metadata with the new sources.
@@ -114,9 +115,9 @@ def replace_files(
 
 def follow_files(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     files: list[ParsedFile],
-    others: list[dict[str, Any]],
+    others: Sequence[SourceRecord],
     access: Access,
 ) -> None:
     """Let attributes follow ``files`` that took the place of old ones, beside ``others``."""
@@ -125,7 +126,7 @@ def follow_files(
         follow_attributes(store, group, parts, others, access)
 
 
-def other_content(record: dict[str, Any], access: Access) -> str:
+def other_content(record: SourceRecord, access: Access) -> str:
     """Why a file at the new place is not that of its record, or an empty string."""
     expected = record.get("fingerprint")
     if expected is None:
@@ -139,7 +140,7 @@ def other_content(record: dict[str, Any], access: Access) -> str:
 
 
 def stored_file(
-    store: icechunk.IcechunkStore, location: str, group: str, metadata: dict[str, Any]
+    store: icechunk.IcechunkStore, location: str, group: str, metadata: GroupInStore
 ) -> ParsedFile:
     """One group of the store in the form of a parsed file, to compare new files with."""
     decoded = open_store(store, group)
@@ -163,7 +164,7 @@ def stored_file(
     )
 
 
-def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
+def parsing_options(metadata: StoreMetadata) -> dict[str, Any]:
     """How ``parse_files`` has to look at a file so that it fits into the store."""
     groups = stored_groups(metadata)
     drop = {
@@ -183,13 +184,13 @@ def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def holds_all(metadata: dict[str, Any]) -> bool:
+def holds_all(metadata: StoreMetadata) -> bool:
     """Whether the store holds whatever its files hold, but for what ``build`` was told."""
     groups = metadata["groups"].values()
     return "plan" in metadata and not any("without_source" in kept for kept in groups)
 
 
-def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> list[Difference]:
+def other_groups(file: ParsedFile, location: str, metadata: StoreMetadata) -> list[Difference]:
     """Groups of a file that the store does not have: nothing would be said of their data."""
     more = sorted({*group_paths(file)} - {*metadata["groups"]}) if holds_all(metadata) else []
     url = file.source.url
@@ -200,7 +201,7 @@ def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> l
 
 
 def parse_replacements(
-    sources: list[Source], metadata: dict[str, Any], access: Access, progress: Progress
+    sources: list[Source], metadata: StoreMetadata, access: Access, progress: Progress
 ) -> list[ParsedFile]:
     parsed = parse_files(sources, access, progress=progress("parsed"), **parsing_options(metadata))
     files: list[ParsedFile] = []
@@ -211,7 +212,7 @@ def parse_replacements(
     return files
 
 
-def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> ParsedFile:
+def stored_part(file: ParsedFile, group: str, metadata: GroupInStore) -> ParsedFile:
     if group and group not in file.children:
         raise Refused(f"{file.source.url}: has no group {group} any more. {ADVICE}.")
     part = part_of(file, group)
@@ -220,7 +221,7 @@ def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> Parse
 
 
 def _check_fits(
-    stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any], number: int, access: Access
+    stored: ParsedFile, part: ParsedFile, metadata: GroupInStore, number: int, access: Access
 ) -> None:
     """What ``build`` asks of files that share arrays, asked of one file and the store."""
     dimension = metadata["concat_dim"]
@@ -229,7 +230,7 @@ def _check_fits(
     if length != expected:
         what = f"the length of {dimension}"
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
-        found = [Difference(part.source.url, name, what, length, expected, stored.source.url)]
+        found = [Difference(part.source.url, str(name), what, length, expected, stored.source.url)]
     else:
         expected_file = expected_in_store(stored, part, metadata)
         found = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
@@ -240,7 +241,7 @@ def _check_fits(
         raise Refused(f"{replace(found[0], advice=ADVICE)}{more}")
 
 
-def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> ParsedFile:
+def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInStore) -> ParsedFile:
     """The stored group as ``compare_files`` wants it: what values decide is compared later."""
     numbers = {
         name: {key: value for key, value in packing.items() if key not in MEANING}
@@ -291,7 +292,7 @@ def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference
 
 
 def problem_there(
-    url: str, now: Source | Exception, record: dict[str, Any] | None, end: int | None
+    url: str, now: Source | Exception, record: SourceRecord | None, end: int | None
 ) -> str:
     """Why a file at the new place cannot take the old one's, or an empty string."""
     if isinstance(now, Exception):
@@ -306,13 +307,13 @@ def problem_there(
     return ""
 
 
-def is_unchanged(now: Source | Exception, record: dict[str, Any]) -> bool:
+def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
     return isinstance(now, Source) and not what_changed(record, now)
 
 
 def differing_files(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     found: Refreshed,
     access: Access,
     progress: Progress,
@@ -336,7 +337,7 @@ def differing_files(
 
 def compare_replacements(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
     numbers: list[int],
     progress: Callable[[int, int], None],
@@ -349,7 +350,7 @@ def compare_replacements(
 
 
 def commit_replacements(
-    session: icechunk.Session, message: str, metadata: dict[str, Any], changed: list[int]
+    session: icechunk.Session, message: str, metadata: StoreMetadata, changed: list[int]
 ) -> str:
     write_ledger(session.store, metadata)
     try:

@@ -13,13 +13,15 @@ import xarray as xr
 from virtualizarr.manifests.utils import manifest_chunk_shape
 from zarr.core.sync import sync
 
+from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.repository.references import read_references
+from vzarr.sources.discover import SourceRecord
 from vzarr.sources.prefixes import new_prefixes
 from vzarr.sources.schemes import Access, scheme_of
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
-def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> StoreMetadata:
     """The metadata with other records of some sources, by number.
 
     A source whose place another file took goes to ``replaced``, and one that came back leaves it.
@@ -57,7 +59,7 @@ def with_containers(
 def write_part(
     store: icechunk.IcechunkStore,
     part: ParsedFile,
-    metadata: dict[str, Any],
+    metadata: GroupInStore,
     number: int,
     checksum: datetime,
 ) -> int:
@@ -80,7 +82,7 @@ def write_part(
 def write_static(
     store: icechunk.IcechunkStore,
     part: ParsedFile,
-    metadata: dict[str, Any],
+    metadata: GroupInStore,
     number: int,
     checksum: datetime,
 ) -> int:
@@ -131,7 +133,7 @@ def _forget(
 
 
 def write_values(
-    store: icechunk.IcechunkStore, part: ParsedFile, metadata: dict[str, Any], start: int | None
+    store: icechunk.IcechunkStore, part: ParsedFile, metadata: GroupInStore, start: int | None
 ) -> None:
     """Write what is kept as numbers: the part from ``start`` on, or what has no such dimension."""
     dimension = metadata["concat_dim"]

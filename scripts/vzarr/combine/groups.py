@@ -9,6 +9,7 @@ import xarray as xr
 from vzarr.combine.combine import Boundary, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
 from vzarr.combine.shared_attributes import share_attributes
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
@@ -159,7 +160,7 @@ def _check_order(path: str, urls: list[str], expected: list[str]) -> None:
         )
 
 
-def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict[str, Any]:
+def describe(files: list[ParsedFile], group: str, dimension: str | None) -> GroupRecord:
     """What a commit keeps of one group: its variables, and each file's length in it."""
     parts = [part_of(file, group) for file in files]
     native: dict[str, str] = {}
@@ -180,7 +181,7 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict
     }
 
 
-def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:
     """What a store holds by group; in ``sources`` each record with its ``length`` in the group.
 
     In the order of paths: Icechunk returns the keys of what it keeps in an order of chance.

@@ -13,6 +13,7 @@ import xarray as xr
 import zarr
 
 from vzarr.changes.replacements import (
+    NO_DIMENSION,
     expected_in_store,
     follow_files,
     other_groups,
@@ -27,6 +28,7 @@ from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.order import order_problem
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.open import open_native
@@ -46,7 +48,7 @@ from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.references import array_paths
 from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source, find_sources, last_updated, look_up
+from vzarr.sources.discover import Source, SourceRecord, find_sources, last_updated, look_up
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, naming, reaching
@@ -237,7 +239,9 @@ class _Run:
         if found.containers:
             repository.save_config()
         # What the build counted is of the build.
-        metadata = {key: metadata[key] for key in metadata if key not in ("references", "bytes")}
+        metadata = metadata.copy()
+        metadata.pop("references", None)
+        metadata.pop("bytes", None)
         write_ledger(session.store, metadata)
         counts = {
             "added": len(found.appended),
@@ -266,7 +270,8 @@ class _Run:
                 "build it anew with --concat-dim NAME."
             )
         if metadata.get("moved"):
-            self.access = replace(self.access, moved=tuple(metadata["moved"]))
+            old, new = metadata["moved"]
+            self.access = replace(self.access, moved=(old, new))
         return held
 
     def _taken_over(self, session: icechunk.Session) -> Held:
@@ -297,8 +302,8 @@ class _Run:
                 f"{report.failures[0]}. Nothing was committed."
             )
         metadata = complete_named(session.store, metadata, self.access)
-        known = read_ledger(session.store) or {"replaced": []}
-        return Held({**metadata, "replaced": known["replaced"]}, None)
+        known = read_ledger(session.store)
+        return Held({**metadata, "replaced": known["replaced"] if known else []}, None)
 
     def _with_containers(
         self, repository: icechunk.Repository, files: list[ParsedFile], found: Appended
@@ -319,7 +324,7 @@ class _Run:
         found.left_out.append(sentence)
 
     def _parse(
-        self, sources: list[Source], metadata: dict[str, Any], found: Appended
+        self, sources: list[Source], metadata: StoreMetadata, found: Appended
     ) -> list[ParsedFile]:
         if not sources:
             return []
@@ -347,7 +352,7 @@ class _Run:
         self,
         parsed: list[ParsedFile],
         session: icechunk.Session,
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         found: Appended,
     ) -> _Sorted:
         """Which files take an old one's place, and which are new."""
@@ -404,7 +409,7 @@ class _Run:
         self,
         file: ParsedFile,
         number: int,
-        records: list[dict[str, Any]],
+        records: list[SourceRecord],
         todo: _Sorted,
         found: Appended,
     ) -> None:
@@ -423,7 +428,7 @@ class _Run:
             )
 
     def _fitting(
-        self, files: list[ParsedFile], store: icechunk.IcechunkStore, metadata: dict[str, Any]
+        self, files: list[ParsedFile], store: icechunk.IcechunkStore, metadata: StoreMetadata
     ) -> _Fitting:
         """Those that agree with the store in all that arrays share; raise for the first other."""
         fitting = _Fitting([], [])
@@ -440,7 +445,7 @@ class _Run:
             problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
                 part = stored_part(file, group, kept)
-                dimension = kept["concat_dim"] or metadata["concat_dim"]
+                dimension = kept["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
                 beside_it = expected_in_store(stored[group], part, kept)
                 problems += compare_files(beside_it, part, dimension, self.access)
                 problems += _order_problems(stored[group], part, kept, store)
@@ -463,10 +468,10 @@ class _Run:
         self,
         store: icechunk.IcechunkStore,
         files: list[ParsedFile],
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         checksum: datetime,
         found: Appended,
-    ) -> dict[str, Any]:
+    ) -> StoreMetadata:
         """Write new files behind the others; returns the metadata with them."""
         dimension = metadata["concat_dim"]
         datasets, order, differing = combine_groups(
@@ -476,6 +481,7 @@ class _Run:
         kept = stored_groups(metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
+        assert dimension is not None  # or nothing could follow
         found.references += append_datasets(store, datasets, growing, dimension, checksum, order)
         found.appended = [file.source.url for file in order]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
@@ -486,7 +492,7 @@ class _Run:
     def _compare(
         self,
         store: icechunk.IcechunkStore,
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         again: list[int],
         old: int,
         held: Held,
@@ -517,7 +523,7 @@ class _Run:
             )
 
     def _last_there(
-        self, numbers: list[int], records: list[dict[str, Any]], found: Appended
+        self, numbers: list[int], records: list[SourceRecord], found: Appended
     ) -> list[int]:
         """The last source that is as it was when it was committed; a note for those after it."""
         for number in numbers[: -LOOK_BACK - 1 : -1]:
@@ -551,7 +557,7 @@ def _describe(found: Appended) -> str:
     return ", ".join(part for part in parts if part) or "taken over"
 
 
-def _wanted(sources: list[Source], metadata: dict[str, Any], found: Appended) -> list[Source]:
+def _wanted(sources: list[Source], metadata: StoreMetadata, found: Appended) -> list[Source]:
     """The files that have to be looked into: new ones, and those that changed since."""
     wanted = []
     held = {record["url"]: record for record in metadata["sources"]}
@@ -563,11 +569,11 @@ def _wanted(sources: list[Source], metadata: dict[str, Any], found: Appended) ->
         elif source.url in held:
             found.known[source.url] = source.url
         else:
-            found.known[source.url] = f"{REPLACED} {record['by']}"
+            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
     return wanted
 
 
-def _grown_last(todo: _Sorted, metadata: dict[str, Any]) -> list[ParsedFile] | None:
+def _grown_last(todo: _Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None:
     """The last file, where it has other records now: it is taken out of ``todo.again``.
 
     Nothing follows it, so it can leave the store and come back as a new one.
@@ -585,8 +591,8 @@ def _grown_last(todo: _Sorted, metadata: dict[str, Any]) -> list[ParsedFile] | N
 
 
 def _without_last(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], file: ParsedFile, checksum: datetime
-) -> dict[str, Any]:
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, file: ParsedFile, checksum: datetime
+) -> StoreMetadata:
     """Take the records of the last source out of a store; returns the metadata without it.
 
     What is stored once and lies in it gets the places that it has in the ``file`` of today.
@@ -602,7 +608,7 @@ def _without_last(
             if kept["concat_dim"] in names:
                 at = names.index(kept["concat_dim"])
                 array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
-    groups = {
+    groups: dict[str, GroupRecord] = {
         path: {**kept, "lengths": kept["lengths"][:-1]} for path, kept in metadata["groups"].items()
     }
     return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
@@ -612,7 +618,7 @@ Records = dict[str, tuple[object, np.ndarray]]
 """By group: the units, where they are not decoded, and the values of a record coordinate."""
 
 
-def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int, Records]:
+def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, Records]:
     """The records of each source, by its number, in groups that have a coordinate for them."""
     found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
     for group, kept in stored_groups(metadata).items():
@@ -625,7 +631,7 @@ def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int,
     return found
 
 
-def _records(file: ParsedFile, metadata: dict[str, Any]) -> Records:
+def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     found: Records = {}
     for group, kept in stored_groups(metadata).items():
@@ -647,7 +653,7 @@ def _equal(mine: Records, held: Records | None) -> bool:
 
 
 def _same_records(
-    file: ParsedFile, spans: dict[int, Records], metadata: dict[str, Any]
+    file: ParsedFile, spans: dict[int, Records], metadata: StoreMetadata
 ) -> int | None:
     """The number of the source that has just this file's records."""
     mine = _records(file, metadata)
@@ -657,7 +663,7 @@ def _same_records(
 
 
 def _order_problems(
-    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
     dimension = kept["concat_dim"]
     if dimension is None or dimension not in part.dataset.indexes:
@@ -676,7 +682,7 @@ def _order_problems(
 
 
 def _static_values(
-    store: icechunk.IcechunkStore, group: str, kept: dict[str, Any]
+    store: icechunk.IcechunkStore, group: str, kept: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
     found = {}
@@ -712,7 +718,7 @@ def _other_values(
 
 
 def _finer_times(
-    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
     """Times that the store's whole seconds, or other units, cannot hold."""
     found = []
@@ -725,7 +731,7 @@ def _finer_times(
     return found
 
 
-def _check_last_chunk(stored: ParsedFile, kept: dict[str, Any], url: str) -> None:
+def _check_last_chunk(stored: ParsedFile, kept: GroupInStore, url: str) -> None:
     """Nothing can follow a partial chunk: Zarr's chunks are regular, later data would shift."""
     dimension = kept["concat_dim"]
     for name in kept["virtual"]:

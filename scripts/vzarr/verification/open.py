@@ -13,25 +13,26 @@ import xarray as xr
 import zarr
 
 from vzarr.combine.description import Descriptions, describe_dataset
+from vzarr.combine.store_metadata import GroupInStore
 from vzarr.errors import raise_fault
 from vzarr.upstream.zarr_arrays import dimension_names
 from vzarr.verification.report import Report
 
 
 @dataclass(frozen=True)
-class StoredGroup:
+class OpenedGroup:
     """One group of the store beside what its commit says of it. ``starts``: of files along it."""
 
     group: str
     dataset: xr.Dataset
-    metadata: dict[str, Any]
+    metadata: GroupInStore
     starts: np.ndarray
     described: Descriptions
 
 
 def open_group(
-    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], report: Report
-) -> StoredGroup | None:
+    store: icechunk.IcechunkStore, group: str, metadata: GroupInStore, report: Report
+) -> OpenedGroup | None:
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
@@ -49,7 +50,7 @@ def open_group(
         return None
     dimension = metadata["concat_dim"]
     described = Descriptions(describe_dataset(dataset), dimension)
-    stored = StoredGroup(group, dataset, metadata, starts, described)
+    stored = OpenedGroup(group, dataset, metadata, starts, described)
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
         report.failures += uneven_lengths(store, group, metadata, starts)
@@ -60,7 +61,7 @@ def open_group(
 
 
 def uneven_lengths(
-    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], starts: np.ndarray
+    store: icechunk.IcechunkStore, group: str, metadata: GroupInStore, starts: np.ndarray
 ) -> list[str]:
     """Variables that have more or fewer steps than the files together."""
     dimension, total = metadata["concat_dim"], int(starts[-1])
@@ -87,7 +88,7 @@ def uneven_lengths(
     return found
 
 
-def find_disorder(stored: StoredGroup) -> str:
+def find_disorder(stored: OpenedGroup) -> str:
     """Where the record coordinate repeats or goes back, or an empty string."""
     dimension = stored.metadata["concat_dim"]
     index = stored.dataset.indexes.get(dimension)

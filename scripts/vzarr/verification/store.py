@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import icechunk
 import numpy as np
@@ -15,6 +14,7 @@ import zarr
 
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
@@ -22,9 +22,9 @@ from vzarr.formats.open import is_by_netcdf, list_groups, open_native
 from vzarr.limits import box_shape, boxes
 from vzarr.repository.references import count_native
 from vzarr.sources.content import Content, fetch
-from vzarr.sources.discover import look_up
+from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
-from vzarr.verification.open import StoredGroup, first_line_of, open_group, same_dims, spread
+from vzarr.verification.open import OpenedGroup, first_line_of, open_group, same_dims, spread
 from vzarr.verification.report import Report
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same, tolerance
@@ -43,7 +43,7 @@ CHUNKS = 200_000
 
 def compare_store(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
     *,
     sample: int | None = None,
@@ -56,7 +56,8 @@ def compare_store(
     """
     records = metadata["sources"]
     if metadata.get("moved"):
-        access = replace(access, moved=tuple(metadata["moved"]))
+        old, new = metadata["moved"]
+        access = replace(access, moved=(old, new))
     report = Report(sources=len(records))
     pairs = [
         pair
@@ -84,7 +85,7 @@ def compare_store(
     return report
 
 
-def _compare_file(content: Content, pair: StoredGroup, number: int, report: Report) -> None:
+def _compare_file(content: Content, pair: OpenedGroup, number: int, report: Report) -> None:
     """By netCDF-C where that is quicker and agrees; what counts as a failure is h5netcdf's to say.
 
     netCDF-C fails where a dimension is longer than the variable, and gives memory as it finds it
@@ -105,7 +106,7 @@ def _compare_file(content: Content, pair: StoredGroup, number: int, report: Repo
 
 
 def _compare_group(
-    content: Content, pair: StoredGroup, number: int, report: Report, quick: bool
+    content: Content, pair: OpenedGroup, number: int, report: Report, quick: bool
 ) -> Description | None:
     """Compare one group of one file; returns what the file says beside values, if it has it."""
     group, dataset = pair.group, pair.dataset
@@ -209,7 +210,7 @@ def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
 
 
 def check_virtual(
-    session: icechunk.Session, metadata: dict[str, Any], report: Report, everything: bool
+    session: icechunk.Session, metadata: StoreMetadata, report: Report, everything: bool
 ) -> None:
     """Every variable that was written virtual must consist of references still.
 
@@ -239,7 +240,7 @@ def check_virtual(
             )
 
 
-def check_sources(records: list[dict[str, Any]], access: Access, report: Report) -> None:
+def check_sources(records: list[SourceRecord], access: Access, report: Report) -> None:
     for record in records:
         try:
             now = look_up(record["url"], access)

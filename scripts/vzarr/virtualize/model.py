@@ -13,7 +13,7 @@ from virtualizarr.manifests import ManifestArray
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 from vzarr.limits import box_shape, boxes
-from vzarr.sources.discover import Source
+from vzarr.sources.discover import Source, SourceRecord
 
 NAMED = "named by --drop"
 
@@ -48,7 +48,7 @@ class ParsedFile:
     data_url: str = ""
     fingerprint: str | None = None
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
         return {**self.source.as_record(), "fingerprint": self.fingerprint}
 
