@@ -15,6 +15,7 @@ import icechunk
 import zarr
 
 import vzarr
+from vzarr.combine.plan import together
 from vzarr.errors import InputError
 from vzarr.repository.ledger import SCHEMA, read_ledger
 from vzarr.sources.discover import Source, find_sources
@@ -139,13 +140,17 @@ def check_unchanged(sources: Iterable[Source], patterns: Sequence[str], access: 
 
 
 def with_more(
-    metadata: dict[str, Any], sources: list[dict[str, Any]], lengths: dict[str, list[int]]
+    metadata: dict[str, Any],
+    sources: list[dict[str, Any]],
+    described: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """The metadata with more sources behind the others. ``lengths`` of the new ones, by group."""
-    groups = {
-        path: {**kept, "lengths": [*kept["lengths"], *lengths[path]]}
-        for path, kept in metadata["groups"].items()
-    }
+    """The metadata with more sources behind the others, which ``described`` are, by group."""
+    groups = {}
+    for path, kept in metadata["groups"].items():
+        more = described[path]
+        groups[path] = {**kept, "lengths": [*kept["lengths"], *more["lengths"]]}
+        if ways := together(kept.get("ways", {}), more.get("ways", {})):
+            groups[path]["ways"] = ways
     return {**metadata, "sources": [*metadata["sources"], *sources], "groups": groups}
 
 

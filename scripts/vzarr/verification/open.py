@@ -14,6 +14,7 @@ import zarr
 
 from vzarr.combine.description import Descriptions, describe_dataset
 from vzarr.errors import raise_fault
+from vzarr.repository.layouts import open_arrays, told_ways
 from vzarr.verification.report import Report
 
 
@@ -34,6 +35,9 @@ def open_group(
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    if metadata.get("ways"):
+        ways = told_ways(metadata, open_arrays(store, group))
+        report.ways |= {prefix + name: way for name, way in ways.items()}
     report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
     starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
     try:
