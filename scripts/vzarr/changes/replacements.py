@@ -134,9 +134,7 @@ def _in_place(
     }
 
 
-def _with_copies(
-    metadata: dict[str, Any], group: str, parts: list[ParsedFile]
-) -> dict[str, Any]:
+def _with_copies(metadata: dict[str, Any], group: str, parts: list[ParsedFile]) -> dict[str, Any]:
     """The metadata with what is copied of files in the ways of their variables."""
     kept = metadata["groups"][group]
     ways = kept.get("ways", {})

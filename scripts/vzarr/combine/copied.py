@@ -46,8 +46,8 @@ def show_bytes(count: int) -> str:
 class Share:
     """Decoded bytes that references stand for, and that are copied because references cannot.
 
-    Coordinates that are kept as numbers by design are neither. Of ``native`` somebody has ``chosen``
-    so many.
+    Coordinates that are kept as numbers by design are neither. ``chosen`` of the ``native`` were
+    asked for.
     """
 
     virtual: int = 0

@@ -175,9 +175,7 @@ def copied_bytes(data: Any) -> int:
     return data.copied_bytes if isinstance(data, MixedArray) else 0
 
 
-def as_rectilinear(
-    array: ManifestArray, axis: int, access: Access, is_last: bool
-) -> MixedArray:
+def as_rectilinear(array: ManifestArray, axis: int, access: Access, is_last: bool) -> MixedArray:
     """A file's array as part of one whose chunks have the lengths that they have here.
 
     A last chunk that is shorter than the others is copied: HDF5 stores it as long as these.

@@ -132,8 +132,7 @@ class Layout:
         return bisect_right(list(accumulate(self.edges)), row)
 
     def as_array(self, shape: Sequence[int] | None = None) -> ManifestArray:
-        """Stands for what is stored, to compare files with; of another ``shape``, if one is given.
-        """
+        """Stands for what is stored, to compare files with; of another ``shape`` if wanted."""
         metadata = self.metadata
         if shape is not None:
             metadata = copy_and_replace_metadata(metadata, new_shape=list(shape))
@@ -278,7 +277,9 @@ def make_plan(
     choices, row_bytes, total = [], {}, 0
     for name in _growing(files, dimension):
         axis = files[0].dataset[name].dims.index(dimension)
-        alike = [data for data in _arrays(files, name) if _is_like(data, _first(files, held, name), axis)]
+        alike = [
+            data for data in _arrays(files, name) if _is_like(data, _first(files, held, name), axis)
+        ]
         forms = [form_of(data, axis) for data in alike]
         total += sum(form.bytes for form in forms)
         row_bytes[name] = forms[0].row_bytes if forms else 0

@@ -132,7 +132,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. ``made_of`` names the files of a repository
     that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
-    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the same time.
+    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the
+    same time.
 
     Raises
     ------

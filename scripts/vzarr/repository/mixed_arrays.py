@@ -27,9 +27,7 @@ from vzarr.repository.layouts import layout_of
 from vzarr.repository.references import read_references
 
 
-def place(
-    store: icechunk.IcechunkStore, path: str, array: MixedArray, checksum: datetime
-) -> None:
+def place(store: icechunk.IcechunkStore, path: str, array: MixedArray, checksum: datetime) -> None:
     """Fill an array that is there, of the right shape and without a chunk."""
     if not array.is_regular:
         _set_form(store, path, array.shape, array.axis, array.edges)
