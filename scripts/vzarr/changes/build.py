@@ -20,9 +20,10 @@ import zarr
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine.combine import Boundary
+from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
+from vzarr.combine.plan import NO_CHOICE, Layout, Policy
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.store_metadata import GroupInStore, Plan, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -47,6 +48,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
+from vzarr.repository.layouts import all_layouts, open_arrays, told_ways
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.splitting import manifest_config
@@ -83,7 +85,8 @@ class Built:
     variable that had to be copied; ``share`` how much is virtual and how much was copied;
     ``left_out`` the sentence for each file that is not in it;
     ``resumed`` the number of files that an earlier run had written; ``containers`` the prefixes
-    that readers have to authorize.
+    that readers have to authorize; ``ways`` how variables whose chunks fill no regular grid became
+    one array (``vzarr.combine.plan.Way``).
     """
 
     repository: str
@@ -100,6 +103,7 @@ class Built:
     left_out: list[str] = field(default_factory=list)
     resumed: int = 0
     containers: list[str] = field(default_factory=list)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     share: Share = field(default_factory=Share)
 
     def as_json(self) -> dict[str, Any]:
@@ -123,12 +127,14 @@ def build(
     dask: str | None = None,
     everything: bool = False,
     allow_copy: int | None = None,
+    irregular: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
-    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``workers`` and
+    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``irregular``: one
+    of ``vzarr.combine.plan.WAYS``, for files whose chunks fill no regular grid. ``workers`` and
     ``dask`` as in ``vzarr.virtualize.pool.Parsing``; ``batch`` files make a commit.
     ``everything``: of Kerchunk references, compare all files that they lead to. ``prefixes`` are
     what readers authorize, one for each place; by default as in ``vzarr.sources.prefixes``.
@@ -160,6 +166,7 @@ def build(
             allow_copy,
         )
         run.patterns, run.prefixes = tuple(patterns), prefixes
+        run.policy = Policy(irregular)
         run.plan = Plan(
             concat_dim=concat_dim,
             drop=sorted(drop),
@@ -215,6 +222,7 @@ class _Build:
     share: Share = field(default_factory=Share)
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    policy: Policy = NO_CHOICE
 
     @property
     def location(self) -> str:
@@ -335,7 +343,13 @@ class _Build:
                 "along which each file is one step"
             )
         datasets, files, differing = combine_groups(
-            good, self.dimension, self.access, self.skip_bad, self.before, more_follow
+            good,
+            self.dimension,
+            self.access,
+            self.skip_bad,
+            self.before,
+            more_follow,
+            Continued(self.policy, self._layouts()),
         )
         self.left_out |= {problem.url: problem.reason for problem in differing}
         if not files:
@@ -349,15 +363,22 @@ class _Build:
             self._write_more(datasets, files, checksum)
         self.before = Boundary(self.before.first if self.before else files[0], files[-1])
 
+    def _layouts(self) -> dict[str, Layout]:
+        """How the arrays lie that are written, by path."""
+        if self.metadata is None:
+            return {}
+        store = self.repository.readonly_session(snapshot_id=self.tip).store
+        return all_layouts(store, stored_groups(self.metadata))
+
     def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
         """Refuse a copy that nobody asked for."""
         native = {group: describe(files, group, self.dimension)["native"] for group in datasets}
         only = None if self.metadata is None else self.dimension
-        self.share += weigh(datasets, native, only)
+        self.share += weigh(datasets, native, only, chosen=self.policy.irregular is not None)
         if self.allow_copy is None:
             if not self.share.needs_a_word:
                 return
-        elif self.share.native <= self.allow_copy:
+        elif self.share.native - self.share.chosen <= self.allow_copy or not self.share.names:
             return
         done = len(files) + (len(self.metadata["sources"]) if self.metadata else 0)
         needed = self.share.native * max(1.0, (len(self.sources) - len(self.left_out)) / done)
@@ -391,6 +412,7 @@ class _Build:
         metadata = _metadata(files, self.dimension, datasets)
         assert self.plan is not None
         metadata["plan"] = self.plan
+        metadata["irregular"] = self.policy.irregular
         metadata["left_out"] = dict(self.left_out)
         metadata["bytes"] = self.share.as_json()
         places = _places(files, datasets)
@@ -427,10 +449,16 @@ class _Build:
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         self._check_times(session.store, files, growing)
         references = append_datasets(
-            session.store, datasets, growing, self.dimension, checksum, files
+            session.store,
+            datasets,
+            growing,
+            self.dimension,
+            checksum,
+            files,
+            self.metadata["sources"],
         )
-        lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
-        metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
+        described = {group: describe(files, group, self.dimension) for group in kept}
+        metadata = with_more(self.metadata, [file.as_record() for file in files], described)
         metadata["left_out"] = dict(self.left_out)
         metadata["bytes"] = self.share.as_json()
         metadata["references"] += references
@@ -511,6 +539,11 @@ class _Build:
             loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
             native=_by_path(stored, "native"),
             dropped=_by_path(stored, "dropped"),
+            ways={
+                _path(group, name): way
+                for group, kept in stored
+                for name, way in told_ways(kept, open_arrays(store, group)).items()
+            },
             notes=list(dict.fromkeys(self.notes)),
             left_out=list(self.left_out.values()),
             resumed=self.resumed,

@@ -18,11 +18,14 @@ from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import group_paths, part_of, stored_groups
+from vzarr.combine.mixed_array import copied_bytes
+from vzarr.combine.plan import fit_in_place, together
 from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
+from vzarr.repository.layouts import layout_of, stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, SourceRecord
@@ -102,6 +105,9 @@ def replace_files(
     for group, kept in stored_groups(metadata).items():
         stored = stored_file(store, location, group, kept)
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
+        if kept["concat_dim"] is not None:
+            parts = _in_place(store, group, kept, parts, access)
+            metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
             _check_fits(stored, part, kept, number, access)
         for number, part in parts.items():
@@ -111,6 +117,41 @@ def replace_files(
     others = [record for number, record in enumerate(records) if number not in new]
     follow_files(store, metadata, list(new.values()), others, access)
     return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
+
+
+def _in_place(
+    store: icechunk.IcechunkStore,
+    group: str,
+    kept: GroupInStore,
+    parts: dict[int, ParsedFile],
+    access: Access,
+) -> dict[int, ParsedFile]:
+    """Files, by their number, in the form in which they take the place of old ones."""
+    starts = np.cumsum([0, *kept["lengths"]])
+    held = stored_layouts(store, group, kept)
+    return {
+        number: fit_in_place(part, held, kept["concat_dim"], int(starts[number]), access)
+        for number, part in parts.items()
+    }
+
+
+def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -> StoreMetadata:
+    """The metadata with what is copied of files in the ways of their variables."""
+    kept = metadata["groups"][group]
+    ways = kept.get("ways", {})
+    more = {
+        name: {
+            **ways.get(name, {"kind": "copy", "why": "chunks of files that were written again"}),
+            "virtual": 0,
+            "native": copied,
+        }
+        for name in parts[0].virtual
+        if (copied := sum(copied_bytes(part.dataset[name].variable.data) for part in parts))
+    }
+    if not more:
+        return metadata
+    groups = {**metadata["groups"], group: {**kept, "ways": together(ways, more)}}
+    return {**metadata, "groups": groups}
 
 
 def follow_files(
@@ -149,6 +190,11 @@ def stored_file(
     for name, variable in decoded.variables.items():
         values: Any = np.broadcast_to(np.empty((), variable.dtype), variable.shape)
         if name in metadata["virtual"]:
+            dimension = metadata["concat_dim"]
+            if dimension in variable.dims:
+                layout = layout_of(arrays[str(name)], dimension)
+                variables[name] = xr.Variable(variable.dims, layout.as_array())
+                continue
             array: Any = arrays[str(name)].metadata
             array = copy_and_replace_metadata(array, new_dimension_names=None, new_attributes={})
             chunks = zip(array.shape, manifest_chunk_shape(array), strict=True)

@@ -10,10 +10,13 @@ from typing import Any
 import icechunk
 import numpy as np
 import xarray as xr
-from virtualizarr.manifests.utils import manifest_chunk_shape
+import zarr
 from zarr.core.sync import sync
 
+from vzarr.combine.mixed_array import MixedArray
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
+from vzarr.repository.layouts import layout_of
+from vzarr.repository.mixed_arrays import copy_rows
 from vzarr.repository.references import read_references
 from vzarr.sources.discover import SourceRecord
 from vzarr.sources.prefixes import new_prefixes
@@ -69,11 +72,17 @@ def write_part(
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable
-        if dimension in variable.dims:
-            axis = variable.dims.index(dimension)
-            at = [0] * variable.ndim
-            at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
+        if dimension not in variable.dims:
+            continue
+        path = f"{part.group}/{name}".lstrip("/")
+        layout = layout_of(zarr.open_array(store, path=path, mode="r"), dimension)
+        at = [0] * variable.ndim
+        at[layout.axis] = layout.chunk_at(start)
+        mixed = variable.data if isinstance(variable.data, MixedArray) else None
+        if mixed is None or not mixed.is_regular:
             count += write_references(store, part, name, at, checksum)
+        for rows in mixed.rows if mixed else ():
+            copy_rows(store, path, rows, start)
     count += write_static(store, part, metadata, number, checksum)
     write_values(store, part, metadata, start)
     return count

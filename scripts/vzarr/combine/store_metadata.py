@@ -23,7 +23,8 @@ class GroupRecord(TypedDict):
 
     ``concat_dim`` is None where the group does not grow; ``lengths`` are each source's steps along
     it. ``source_group`` of the files lies here, if not the same; ``without_source`` names variables
-    that have none.
+    that have none. ``ways``: of ``combine.plan``, for
+    variables whose files fill no regular grid.
     """
 
     concat_dim: str | None
@@ -34,6 +35,7 @@ class GroupRecord(TypedDict):
     lengths: list[int]
     source_group: NotRequired[str]
     without_source: NotRequired[list[str]]
+    ways: NotRequired[dict[str, dict[str, Any]]]
 
 
 class StoredRecord(SourceRecord):
@@ -60,7 +62,8 @@ class Plan(TypedDict):
 class StoreMetadata(TypedDict):
     """A whole store. ``groups`` by path, the root under an empty string.
 
-    ``moved``: what Kerchunk references begin with, and where that is now.
+    ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
+    where that is now.
     While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
     what was copied, and ``references`` their number.
     """
@@ -75,4 +78,5 @@ class StoreMetadata(TypedDict):
     left_out: NotRequired[dict[str, str]]
     bytes: NotRequired[dict[str, Any]]
     references: NotRequired[int]
+    irregular: NotRequired[str | None]
     moved: NotRequired[tuple[str, str]]

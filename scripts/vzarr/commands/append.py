@@ -24,9 +24,11 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.order import order_problem
+from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -43,6 +45,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
+from vzarr.repository.layouts import all_layouts, stored_layouts
 from vzarr.repository.ledger import read_ledger, write_ledger
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
@@ -89,6 +92,7 @@ class Appended:
     the sentence for each file that does not fit; ``containers`` the prefixes that are new, which
     readers have to authorize. ``lengths`` are the steps that were appended, by group (the root is
     "/"), of groups that grow; ``length`` is their number where all have the same, else None.
+    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended.
     """
 
     repository: str
@@ -103,6 +107,7 @@ class Appended:
     lengths: dict[str, int] = field(default_factory=dict)
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -119,6 +124,7 @@ def append(
     message: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    irregular: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -129,7 +135,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. ``made_of`` names the files of a repository
     that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
-    ``build``. Safe to run twice, also at the same time.
+    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the
+    same time.
 
     Raises
     ------
@@ -146,7 +153,7 @@ def append(
     options = _Options(
         location, access, replace_known, skip_bad, made_of, message, workers, dask, progress
     )
-    options = replace(options, patterns=tuple(patterns), prefixes=prefixes)
+    options = replace(options, patterns=tuple(patterns), prefixes=prefixes, irregular=irregular)
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
@@ -173,6 +180,7 @@ class _Options:
     progress: Progress
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    irregular: str | None = None
 
 
 @dataclass
@@ -441,10 +449,11 @@ class _Run:
             group: _static_values(store, group, kept)
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
+        parts = self._made_fit(files, stored, store, metadata)
         for file in files:
             problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
-                part = stored_part(file, group, kept)
+                part = parts[group][file.source.url]
                 dimension = kept["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
                 beside_it = expected_in_store(stored[group], part, kept)
                 problems += compare_files(beside_it, part, dimension, self.access)
@@ -459,10 +468,40 @@ class _Run:
             if not self.options.skip_bad:
                 raise Refused(sentence)
             fitting.left_out.append(sentence)
-        if fitting.files:
+        if fitting.files and self._policy(metadata).irregular == "refuse":
             for group, kept in stored_groups(metadata).items():
                 _check_last_chunk(stored[group], kept, fitting.files[0].source.url)
         return fitting
+
+    def _policy(self, metadata: StoreMetadata) -> Policy:
+        """What this run was told, or the build."""
+        return Policy(self.options.irregular or metadata.get("irregular"))
+
+    def _made_fit(
+        self,
+        files: list[ParsedFile],
+        stored: dict[str, ParsedFile],
+        store: icechunk.IcechunkStore,
+        metadata: StoreMetadata,
+    ) -> dict[str, dict[str, ParsedFile]]:
+        """By group and URL: new files in the form in which they can follow what is ``stored``.
+
+        This gets the form that it will have then.
+        """
+        found = {}
+        for group, kept in stored_groups(metadata).items():
+            parts = [stored_part(file, group, kept) for file in files]
+            dimension = kept["concat_dim"]
+            if dimension is not None and parts:
+                parts = in_order(parts, dimension)
+                held = stored_layouts(store, group, kept)
+                plan = make_plan(parts, held, dimension, self._policy(metadata), False)
+                if plan.choices:
+                    raise Refused(question(parts[0].source.url, plan.choices))
+                parts = fit(parts, plan, held, dimension, self.access, False)
+                stored[group] = like_stored(stored[group], held, plan)
+            found[group] = {part.source.url: part for part in parts}
+        return found
 
     def _write(
         self,
@@ -475,19 +514,33 @@ class _Run:
         """Write new files behind the others; returns the metadata with them."""
         dimension = metadata["concat_dim"]
         datasets, order, differing = combine_groups(
-            files, dimension, self.access, self.options.skip_bad
+            files,
+            dimension,
+            self.access,
+            self.options.skip_bad,
+            continued=Continued(
+                self._policy(metadata), all_layouts(store, stored_groups(metadata))
+            ),
         )
         found.left_out += map(str, differing)
         kept = stored_groups(metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
-        lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
+        described = {group: describe(order, group, dimension) for group in kept}
+        lengths = {group: each["lengths"] for group, each in described.items()}
         assert dimension is not None  # or nothing could follow
-        found.references += append_datasets(store, datasets, growing, dimension, checksum, order)
+        found.references += append_datasets(
+            store, datasets, growing, dimension, checksum, order, metadata["sources"]
+        )
+        found.ways = {
+            f"{group}/{name}".lstrip("/"): way
+            for group, each in described.items()
+            for name, way in each.get("ways", {}).items()
+        }
         found.appended = [file.source.url for file in order]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
         steps = sorted({*found.lengths.values()})
         found.length = steps[0] if len(steps) == 1 else None
-        return with_more(metadata, [file.as_record() for file in order], lengths)
+        return with_more(metadata, [file.as_record() for file in order], described)
 
     def _compare(
         self,

@@ -73,7 +73,8 @@ def _touched(repository: icechunk.Repository, session: icechunk.Session, held: H
             continue  # of all files, so the comparison of any shows it
         axis = names.index(kept["concat_dim"])
         ends = np.cumsum([record["length"] for record in kept["sources"]])
-        steps = np.array(sorted({index[axis] for index in chunks})) * array.chunks[axis]
+        begins = np.cumsum([0, *array.write_chunk_sizes[axis][:-1]])
+        steps = begins[sorted({index[axis] for index in chunks})]
         touched |= set(np.searchsorted(ends, steps, "right").tolist())
     return touched & everything
 

@@ -15,6 +15,7 @@ import icechunk
 import zarr
 
 import vzarr
+from vzarr.combine.plan import together
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
 from vzarr.repository.ledger import SCHEMA, read_ledger
@@ -141,13 +142,17 @@ def check_unchanged(sources: Iterable[Source], patterns: Sequence[str], access: 
 
 
 def with_more(
-    metadata: StoreMetadata, sources: list[SourceRecord], lengths: dict[str, list[int]]
+    metadata: StoreMetadata,
+    sources: list[SourceRecord],
+    described: Mapping[str, GroupRecord],
 ) -> StoreMetadata:
-    """The metadata with more sources behind the others. ``lengths`` of the new ones, by group."""
-    groups: dict[str, GroupRecord] = {
-        path: {**kept, "lengths": [*kept["lengths"], *lengths[path]]}
-        for path, kept in metadata["groups"].items()
-    }
+    """The metadata with more sources behind the others, which ``described`` are, by group."""
+    groups: dict[str, GroupRecord] = {}
+    for path, kept in metadata["groups"].items():
+        more = described[path]
+        groups[path] = {**kept, "lengths": [*kept["lengths"], *more["lengths"]]}
+        if ways := together(kept.get("ways", {}), more.get("ways", {})):
+            groups[path]["ways"] = ways
     return {**metadata, "sources": [*metadata["sources"], *sources], "groups": groups}
 
 

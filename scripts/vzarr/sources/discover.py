@@ -169,6 +169,11 @@ def look_up_all(
     return found
 
 
+def changed_after(recorded: str) -> datetime:
+    """The time after which a source counts as changed, of the time of change in its record."""
+    return datetime.fromisoformat(recorded).replace(microsecond=0) + timedelta(seconds=1)
+
+
 def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
     """The time after which a source counts as changed.
 

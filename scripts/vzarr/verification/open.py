@@ -15,6 +15,7 @@ import zarr
 from vzarr.combine.description import Descriptions, describe_dataset
 from vzarr.combine.store_metadata import GroupInStore
 from vzarr.errors import raise_fault
+from vzarr.repository.layouts import open_arrays, told_ways
 from vzarr.upstream.zarr_arrays import dimension_names
 from vzarr.verification.report import Report
 
@@ -36,6 +37,9 @@ def open_group(
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    if metadata.get("ways"):
+        ways = told_ways(metadata, open_arrays(store, group))
+        report.ways |= {prefix + name: way for name, way in ways.items()}
     report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
     starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
     try:

@@ -15,6 +15,7 @@ class Report:
     values: int = 0
     virtual: list[str] = field(default_factory=list)
     native: dict[str, str] = field(default_factory=dict)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

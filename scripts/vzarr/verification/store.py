@@ -14,6 +14,7 @@ import zarr
 
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import is_failure, raise_fault
 from vzarr.formats.detect import detect_format
@@ -192,7 +193,7 @@ def compare_variable(
 
 def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
     """What is compared at a time, in whole chunks; ``ends``: the first and the last part only."""
-    chunk = stored.encoding.get("chunks")
+    chunk = longest_edges(stored.encoding.get("chunks"))
     if chunk is not None and len(chunk) != stored.ndim:  # of a step along a dimension that is gone
         chunk = None
     step = box_shape(stored.shape, stored.dtype.itemsize, BLOCK, chunk, CHUNKS)
@@ -217,20 +218,19 @@ def check_virtual(
     Looks at the first and the last chunk of each, or at ``everything``.
     """
     group = zarr.open_group(session.store, mode="r")
-    names = [
-        f"{path}/{name}".lstrip("/")
+    ways = {
+        f"{path}/{name}".lstrip("/"): kept.get("ways", {}).get(name, {})
         for path, kept in stored_groups(metadata).items()
         for name in kept["virtual"]
-    ]
-    for name in names:
+    }
+    for name, way in ways.items():
         array = group.get(name)
-        if not isinstance(array, zarr.Array) or array.size == 0:
-            continue
+        if not isinstance(array, zarr.Array) or array.size == 0 or way.get("native"):
+            continue  # some of its chunks are copies by design
         if everything:
             count = count_native(session.store, name)
         else:
-            chunks = zip(array.shape, array.chunks, strict=True)
-            last = tuple(-(-size // chunk) - 1 for size, chunk in chunks)
+            last = tuple(count - 1 for count in array.cdata_shape)
             native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
             ends = {(0,) * array.ndim, last}
             count = sum(session.chunk_type(f"/{name}", at) in native for at in ends)

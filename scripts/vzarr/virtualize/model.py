@@ -31,7 +31,8 @@ class ParsedFile:
     CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
     ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
-    whether two files hold the same; None for folders.
+    whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
+    variables were made fit for those of other files.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class ParsedFile:
     children: dict[str, ParsedFile] = field(default_factory=dict)
     data_url: str = ""
     fingerprint: str | None = None
+    ways: dict[str, Any] = field(default_factory=dict)
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
