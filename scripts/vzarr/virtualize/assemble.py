@@ -203,6 +203,7 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
         for name, variable in native.variables.items()
         if variable.dims == (record_dimension,) and variable.dtype.kind == "M"
     }
+    names |= {str(name) for name, v in native.variables.items() if v.encoding.get("loaded")}
     if record_dimension in native.variables and native[record_dimension].ndim == 0:
         names.add(record_dimension)
     names &= {str(name) for name in native.variables}

@@ -47,6 +47,7 @@ def parse_file(
         If a variable can neither be virtual nor be copied.
     """
     content = content or fetch(source.url, access, source.size)
+    content.cache["record dimension"] = record_dimension
     file_format = detect_format(content)
     chosen = choose_groups(source.url, list_groups(content), groups, drop)
     parsed = ParsedFile(source, file_format, xr.Dataset())
