@@ -256,7 +256,8 @@ def _round(value: float) -> float:
 
 def _product(keys: Keys) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]]:
     """The group of a kind of product, as ``acc_pctl``, and the values on its own axes."""
-    words, limits = [], []
+    words: list[str] = []
+    limits: list[tuple[str, tuple[float, ...]]] = []
     statistic = keys.get("typeOfStatisticalProcessing")
     if statistic is not None:
         words.append(STATISTICS.get(statistic, f"stat_{statistic}"))
@@ -277,9 +278,9 @@ def _product(keys: Keys) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]
     if probability is not None:
         word, names = PROBABILITIES.get(probability, (f"prob_{probability}", ("lower", "upper")))
         words.append(word)
-        values = [keys.scaled(f"{name.capitalize()}Limit") for name in names]
-        if values and None not in values:
-            limits.append(("threshold", tuple(values)))
+        found = [keys.scaled(f"{name.capitalize()}Limit") for name in names]
+        if values := tuple(value for value in found if value is not None):
+            limits.append(("threshold", values))
     quantile, total = keys.get("quantileValue"), keys.get("totalNumberOfQuantiles")
     if quantile is not None and total:
         words.append("quantile")
@@ -301,8 +302,10 @@ def _first_product(keys: Keys) -> tuple[str, tuple[tuple[str, tuple[float, ...]]
     words += [derived] if derived else []
     limits = []
     number = keys.get("perturbationNumber")
-    if number is not None and not derived:
-        limits.append(("number", (float(number),)))
+    # ECMWF has a number of 0 in what is no ensemble, too.
+    is_member = number or keys.get("numberOfForecastsInEnsemble", 0)
+    if is_member or keys.text("marsType") in ("cf", "pf"):
+        limits.append(("number", (float(number or 0),)))
     for axis, key in (("wave_direction", "directionNumber"), ("wave_frequency", "frequencyNumber")):
         if (value := keys.get(key)) is not None:
             limits.append((axis, (float(value),)))
@@ -328,7 +331,7 @@ def _later(moment: np.datetime64, count: int, unit: int, edition: int) -> np.dat
         rest = moment - moment.astype("M8[M]")
         months = moment.astype("M8[M]") + count * each * (12 if code == "Y" else 1)
         return months.astype("M8[M]").astype("M8[s]") + rest
-    return moment + np.timedelta64(count * each, code)
+    return moment + count * each * np.timedelta64(1, code)  # type: ignore[call-overload]
 
 
 TIME = ("year", "month", "day", "hour", "minute", "second")
@@ -353,15 +356,15 @@ def _first_times(keys: Keys) -> tuple[np.datetime64, np.datetime64, np.datetime6
     unit, first, second, span = octets
     if span == 10:  # both octets are one number
         first, second = int.from_bytes(octets[1:3], "big"), 0
-    times = [_later(reference, count, unit, 1) for count in (first, second)]
+    start, end = (_later(reference, count, unit, 1) for count in (first, second))
     if span in (2, 3, 4, 5):
-        return reference, *times
+        return reference, start, end
     if span in (0, 1, 10):
-        end = times[0] if span != 1 else reference
+        end = start if span != 1 else reference
         if keys.text("stepType") not in ("instant", ""):  # a total since the start, as of ECMWF
             return reference, reference, end
         return reference, end, end
-    return reference, times[0], times[0]
+    return reference, start, start
 
 
 def _rest(keys: Keys, edition: int) -> bytes:

@@ -30,7 +30,9 @@ def find_failures(survey: Survey, stored: Mapping[str, xr.Dataset]) -> list[str]
 
     ``stored`` holds, by the path of the group, what came of one file: its steps only.
     """
-    failures, seen, met = [], {}, set()
+    failures: list[str] = []
+    seen: dict[str, str] = {}
+    met: set[tuple[int, int]] = set()
     for path, name, index, item in _cells(survey):
         met.add((item.offset, item.part))
         if path not in stored or name not in stored[path].variables:
@@ -81,7 +83,7 @@ def stored_labels(dataset: xr.Dataset, path: str, name: str, index: tuple[int, .
     for dim, place in at.items():
         if dim in ("time", "reference_time", "step") or dim not in dataset.variables:
             continue
-        base = next((known for known in AXES if dim.startswith(known)), "level")
+        base = next((known for known in AXES if str(dim).startswith(known)), "level")
         limits = dataset.variables.get(f"{dim}_bounds", dataset.variables[dim])
         found[base] = tuple(np.atleast_1d(limits.values[place]).astype(float).tolist())
     return found

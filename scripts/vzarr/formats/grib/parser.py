@@ -1,7 +1,7 @@
 """GRIB: each field of each message a chunk, labelled as ecCodes reads it.
 
-Groups, names and axes are those of ``vzarr.formats.grib.layout``; chunks are decoded by gribberish's codec,
-or by that of ``virtual_zarr_grib`` where gribberish does not read them as ecCodes does.
+Groups, names and axes are those of ``layout``; chunks are decoded by gribberish's codec, or by
+that of ``virtual_zarr_grib`` where gribberish does not read them as ecCodes does.
 """
 
 from __future__ import annotations
