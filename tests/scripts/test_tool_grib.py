@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import pytest
 import xarray as xr
 import zarr
 from vzarr.changes.build import build
+from vzarr.cli.main import main
+from vzarr.commands.inspect import inspect_files
+from vzarr.commands.verify import verify_repository
+from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
 from vzarr.verification.store import compare_store
 from worlds.grib import GRID, at, field, joined, layer, message, over, sections, write
@@ -374,3 +379,77 @@ def test_totals_are_members_of_one_series(tmp_path: Path, random: np.random.Gene
 
 def hours(bounds: xr.DataArray) -> list[list[float]]:
     return ((bounds.values - np.datetime64("2026-01-15")) / np.timedelta64(1, "h")).tolist()
+
+
+def ensemble(folder: Path, random: np.random.Generator) -> list[Path]:
+    """Two runs of two members and three steps, in one file each."""
+    files = []
+    for run in (0, 6):
+        parts = []
+        for step in (0, 6, 12):
+            for number in (0, 1):
+                keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+                keys |= {"numberOfForecastsInEnsemble": 2, "dataTime": run * 100}
+                keys["forecastTime"] = step
+                parts += [field(random, TEMPERATURE, **keys, **at(100, p)) for p in (50000, 85000)]
+        files.append(write(folder / f"ens.t{run:02d}.grib2", *parts))
+    return files
+
+
+def test_forecast_cube(tmp_path: Path, random: np.random.Generator) -> None:
+    """Runs, steps, members and levels in one command, compared with cfgrib."""
+    files = ensemble(tmp_path, random)
+    stored = virtual_build(tmp_path, *files, concat_dim="reference_time")
+    cube = stored["isobar/instant"]
+    assert cube.tmp.dims[:4] == ("reference_time", "step", "number", "isobar")
+    assert dict(cube.sizes)["reference_time"] == 2
+    assert cube.valid_time.dims == ("reference_time", "step")
+    for run, file in enumerate(files):
+        with xr.open_dataset(file, engine="cfgrib", indexpath="", decode_timedelta=True) as source:
+            truth = source.t.sortby("isobaricInhPa").transpose("step", "number", ...)
+            np.testing.assert_allclose(cube.tmp[run].values, truth.values, rtol=1e-6)
+            assert cube.reference_time.values[run] == source.time.values
+            np.testing.assert_array_equal(cube.valid_time[run].values, source.valid_time.values)
+
+
+def test_one_file_for_each_step(tmp_path: Path, random: np.random.Generator) -> None:
+    files = []
+    for step in HOURS:
+        parts = [field(random, TEMPERATURE, **at(103, 2), forecastTime=step)]
+        files.append(write(tmp_path / f"f{step:03d}.grib2", *parts))
+    stored = virtual_build(tmp_path, *files, concat_dim="step")
+    near = stored["hag/instant"]
+    assert near.tmp.dims[:2] == ("reference_time", "step")
+    assert near.step.values.tolist() == [1, 2, 3]
+    assert dict(near.sizes)["reference_time"] == 1
+
+
+def test_one_file_of_overlapping_runs_is_a_cube(
+    tmp_path: Path, random: np.random.Generator
+) -> None:
+    whole = tmp_path / "all.grib2"
+    whole.write_bytes(b"".join(file.read_bytes() for file in ensemble(tmp_path, random)))
+    cube = virtual_build(tmp_path, whole)["isobar/instant"]
+    assert cube.tmp.dims[:3] == ("reference_time", "step", "number")
+
+
+def test_overlapping_runs_say_what_to_do(
+    tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the command that inspect prints does it."""
+    files = [str(file) for file in ensemble(tmp_path, random)]
+    with pytest.raises(Refused, match=r"\(--concat-dim reference_time\)"):
+        build(files, str(tmp_path / "repo"), Access())
+    (found,) = inspect_files(files, Access()).sets
+    _, _, _, *arguments = shlex.split(found.build)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+
+
+def test_what_is_dropped_is_named(tmp_path: Path, random: np.random.Generator) -> None:
+    parts = [field(random, name, **at(103, 10), forecastTime=1) for name in (TEMPERATURE, U)]
+    parts.append(field(random, TEMPERATURE, **at(100, 50000), forecastTime=1))
+    file = write(tmp_path / "a.grib2", *parts)
+    built = build([str(file)], str(tmp_path / "repo"), Access(), drop=("ugrd",))
+    assert built.dropped == {"hag/instant/ugrd": "named by --drop"}
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed

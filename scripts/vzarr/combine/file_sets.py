@@ -12,7 +12,7 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import Description, Variable, digest, plain
+from vzarr.virtualize.describe import RUN, Description, Variable, digest, plain
 from vzarr.virtualize.equality import same
 
 
@@ -25,6 +25,8 @@ class FileSet:
     ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
     set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
     ``build`` and ``combine`` are what to run.
+
+    ``build_along`` is the dimension of the command that builds it, where that is not ``along``.
     """
 
     file_format: str
@@ -39,6 +41,7 @@ class FileSet:
     step: str | None = None
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
+    build_along: str | None = None
     partial_chunks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -48,7 +51,8 @@ class FileSet:
 
     def as_json(self) -> dict[str, Any]:
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
-        return {**vars(self), "variables": variables}
+        told = {key: value for key, value in vars(self).items() if key != "build_along"}
+        return {**told, "variables": variables}
 
 
 def record_dimension(found: Description) -> str | None:
@@ -199,6 +203,9 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
             "file is one step"
         )
+    if found.overlaps and _are_runs(group):
+        found.notes.append("forecasts that overlap: the command combines them along reference_time")
+        found.build_along = RUN
     if along:
         _note_partial_chunks(found, group, along)
     elif len(group) > 1:
@@ -206,6 +213,12 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             "no single dimension along which these files continue: name it with --concat-dim"
         )
     return found
+
+
+def _are_runs(group: list[Description]) -> bool:
+    """Whether each file is of one forecast, and of another one than all others."""
+    runs = set.union(*(item.runs for item in group))
+    return len(runs) == len(group) and all(len(item.runs) == 1 for item in group)
 
 
 def _is_held(found: Description, name: str) -> bool:

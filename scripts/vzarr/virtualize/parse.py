@@ -114,7 +114,8 @@ def _parse_group(
         )
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
-        parsed.dropped.update(dict.fromkeys(drop, NAMED))
+        held = content.cache.get("names", {}).get(group, drop)
+        parsed.dropped.update(dict.fromkeys((name for name in drop if name in held), NAMED))
         check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:

@@ -27,6 +27,7 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     if group not in survey.groups:
         return xr.Dataset()
     found = survey.groups[group]
+    content.cache.setdefault("names", {})[group] = {*found.variables}
     return make_dataset(found, survey.grid(found), survey.octets)
 
 

@@ -36,7 +36,8 @@ class Survey:
 
 def survey_file(content: Content) -> Survey:
     """The fields of a file, along reference time and step where it is combined along these."""
-    forecast = content.cache.get("record dimension") in FORECAST
+    wanted = content.cache.get("record dimension") or ()
+    forecast = bool({wanted, *wanted} & {*FORECAST})
     key = "grib forecast" if forecast else "grib"
     if key not in content.cache:
         content.cache[key] = _make_survey(content, forecast)
