@@ -15,7 +15,7 @@ from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import Description, Variable, digest, plain
+from vzarr.virtualize.describe import RUN, Description, Variable, digest, plain
 from vzarr.virtualize.equality import same
 
 
@@ -29,6 +29,8 @@ class FileSet:
     set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
     ``ways`` in which variables whose chunks fill no regular grid become one array, several where
     the user has to choose; ``build`` and ``combine`` are what to run.
+
+    ``build_along`` is the dimension of the command that builds it, where that is not ``along``.
     """
 
     file_format: str
@@ -43,6 +45,7 @@ class FileSet:
     step: str | None = None
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
+    build_along: str | None = None
     partial_chunks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -54,7 +57,8 @@ class FileSet:
     def as_json(self) -> dict[str, Any]:
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
         ways = {name: [way.as_json() for way in each] for name, each in self.ways.items()}
-        return {**vars(self), "variables": variables, "ways": ways}
+        told = {key: value for key, value in vars(self).items() if key != "build_along"}
+        return {**told, "variables": variables, "ways": ways}
 
 
 def record_dimension(found: Description) -> str | None:
@@ -206,6 +210,9 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
             "file is one step"
         )
+    if found.overlaps and _are_runs(group):
+        found.notes.append("forecasts that overlap: the command combines them along reference_time")
+        found.build_along = RUN
     if along:
         _note_partial_chunks(found, group, along)
         found.ways = _find_ways(group, along)
@@ -242,6 +249,12 @@ def _form_of(variable: Variable, along: str) -> Form:
     is_plain = not variable.codecs and math.prod(chunks[:axis]) == 1
     width = np.dtype(variable.dtype).itemsize
     return Form(variable.shape[axis], max(1, chunks[axis]), row * width, is_plain)
+
+
+def _are_runs(group: list[Description]) -> bool:
+    """Whether each file is of one forecast, and of another one than all others."""
+    runs = set.union(*(item.runs for item in group))
+    return len(runs) == len(group) and all(len(item.runs) == 1 for item in group)
 
 
 def _is_held(found: Description, name: str) -> bool:

@@ -6,6 +6,7 @@ A new format is an entry in ``FORMATS`` and a module that is a ``vzarr.formats.p
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -73,8 +74,10 @@ def load_format(name: str) -> ModuleType:
 
 def register_codecs() -> None:
     """Codecs that Zarr does not find by itself: virtual-tiff 0.5.0 names some of them otherwise."""
-    if _is_there("virtual_tiff"):
-        importlib.import_module("virtual_tiff")
+    for needed, module in (("virtual_tiff", "virtual_tiff"), ("eccodes", "virtual_zarr_grib")):
+        if _is_there(needed):
+            with suppress(ImportError, RuntimeError):  # ecCodes without its C library
+                importlib.import_module(module)
 
 
 def _is_there(module: str) -> bool:

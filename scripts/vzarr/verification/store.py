@@ -20,6 +20,7 @@ from vzarr.errors import is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
 from vzarr.formats.open import is_by_netcdf, list_groups, open_native
+from vzarr.formats.registry import load_format
 from vzarr.limits import box_shape, boxes
 from vzarr.repository.references import count_native
 from vzarr.sources.content import Content, fetch
@@ -72,8 +73,10 @@ def compare_store(
         url = records[number]["url"]
         try:
             content = fetch(url, access, records[number]["size"])
+            content.cache["record dimension"] = metadata.get("concat_dim")
             for pair in pairs:
                 _compare_file(content, pair, number, report)
+            _compare_labels(content, pairs, number, report)
         except Exception as error:
             raise_fault(url, error)
             report.failures.append(f"{url}: cannot be compared: {first_line_of(error)}")
@@ -104,6 +107,25 @@ def _compare_file(content: Content, pair: OpenedGroup, number: int, report: Repo
     described = _compare_group(content, pair, number, report, quick=False)
     if described is not None:
         pair.described.add(described, url)
+
+
+def _compare_labels(
+    content: Content, pairs: Sequence[OpenedGroup], number: int, report: Report
+) -> None:
+    """What tells one message of a file from others, where a format has such."""
+    check = getattr(load_format(detect_format(content)), "label_failures", None)
+    if check is None:
+        return
+    stored = {
+        pair.metadata.get("source_group", pair.group): pair.dataset.isel(
+            {pair.metadata["concat_dim"]: slice(*pair.starts[number : number + 2].tolist())}
+            if pair.metadata["concat_dim"] in pair.dataset.dims
+            else {}
+        )
+        for pair in pairs
+    }
+    url = pairs[0].metadata["sources"][number]["url"]
+    report.failures += [f"{url}: {sentence}" for sentence in check(content, stored)]
 
 
 def _compare_group(

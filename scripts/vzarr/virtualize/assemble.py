@@ -203,6 +203,7 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
         for name, variable in native.variables.items()
         if variable.dims == (record_dimension,) and variable.dtype.kind == "M"
     }
+    names |= {str(name) for name, v in native.variables.items() if v.encoding.get("loaded")}
     if record_dimension is not None and _is_scalar(native, record_dimension):
         names.add(record_dimension)
     names &= {str(name) for name in native.variables}

@@ -40,6 +40,10 @@ COORDINATE_LIMIT = 1_000_000
 """Elements up to which a coordinate is read, to compare it and to find gaps."""
 
 
+RUN = "reference_time"
+"""The coordinate of the time at which a forecast began."""
+
+
 UNNAMED = "phony_dim_"
 
 
@@ -70,14 +74,15 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``unlimited`` the names of unlimited dimensions; ``placeholders`` the root's datasets
-    that are no variables, but that VirtualiZarr returns.
+    times; ``runs`` all reference times; ``unlimited`` the names of unlimited dimensions;
+    ``placeholders`` the root's datasets that are no variables, but that VirtualiZarr returns.
     """
 
     source: Source
     file_format: str
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
     unlimited: tuple[str, ...] = ()
     placeholders: tuple[str, ...] = ()
 
@@ -289,6 +294,8 @@ def _describe_parsed(parsed: ParsedFile) -> Description:
             is_number = variable.dtype.kind != "O" or name in part.dataset.indexes
             if not is_virtual(variable) and variable.dims in ((name,), ()) and is_number:
                 found.coordinates[path] = variable.values
+            if name == RUN:
+                found.runs |= {str(moment) for moment in variable.values.ravel()}
         for name, reason in part.dropped.items():
             path = f"{group}/{name}".lstrip("/")
             found.variables[path] = Variable((), (), "", None, (), {}, "dropped", reason)

@@ -47,6 +47,7 @@ def parse_file(
         If a variable can neither be virtual nor be copied.
     """
     content = content or fetch(source.url, access, source.size)
+    content.cache["record dimension"] = record_dimension
     file_format = detect_format(content)
     chosen = choose_groups(source.url, list_groups(content), groups, drop)
     parsed = ParsedFile(source, file_format, xr.Dataset())
@@ -113,7 +114,8 @@ def _parse_group(
         )
         parsed.native = parsed.dataset.attrs.pop("__native__")
         parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
-        parsed.dropped.update(dict.fromkeys(drop, NAMED))
+        held = content.cache.get("names", {}).get(group, drop)
+        parsed.dropped.update(dict.fromkeys((name for name in drop if name in held), NAMED))
         check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:

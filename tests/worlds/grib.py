@@ -1,0 +1,111 @@
+"""GRIB messages of the kinds that weather services publish, small, made by ecCodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import eccodes
+import numpy as np
+
+GRID = {
+    "gridType": "regular_ll",
+    "Ni": 8,
+    "Nj": 6,
+    "latitudeOfFirstGridPointInDegrees": 50.0,
+    "longitudeOfFirstGridPointInDegrees": 0.0,
+    "latitudeOfLastGridPointInDegrees": 45.0,
+    "longitudeOfLastGridPointInDegrees": 7.0,
+    "iDirectionIncrementInDegrees": 1.0,
+    "jDirectionIncrementInDegrees": 1.0,
+}
+ORIGIN = {
+    "centre": "kwbc",
+    "tablesVersion": 2,
+    "significanceOfReferenceTime": 1,
+    "dataDate": 20260115,
+    "dataTime": 0,
+    "typeOfProcessedData": 1,
+}
+SHAPE = (6, 8)
+
+
+def message(
+    values: np.ndarray, sample: str = "GRIB2", grid: Mapping[str, Any] = GRID, **keys: Any
+) -> bytes:
+    """One message; ``keys`` are ecCodes', in the order in which they are set."""
+    handle = eccodes.codes_grib_new_from_samples(sample)
+    packing = keys.pop("packingType", None)
+    first = {key: keys.pop(key) for key in ("productDefinitionTemplateNumber",) if key in keys}
+    known = ORIGIN if sample == "GRIB2" else {"dataDate": 20260115, "dataTime": 0}
+    for key, value in {**known, **grid, **first, **keys}.items():
+        eccodes.codes_set(handle, key, value)
+    eccodes.codes_set(handle, "bitsPerValue", 16)
+    if packing:
+        eccodes.codes_set(handle, "packingType", packing)
+    eccodes.codes_set_values(handle, np.asarray(values, float).ravel())
+    data = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    return data
+
+
+def field(random: np.random.Generator, parameter: tuple[int, int, int], **keys: Any) -> bytes:
+    """A message with values of chance, of one parameter by its numbers."""
+    discipline, category, number = parameter
+    numbers = {"discipline": discipline, "parameterCategory": category, "parameterNumber": number}
+    values = 250 + random.normal(size=keys.pop("shape", SHAPE))
+    return message(values, **numbers, **keys)
+
+
+def at(surface: int, value: float | None = None, factor: int = 0) -> dict[str, Any]:
+    """Keys of one level: the code of its kind, and ``value / 10**factor``."""
+    keys: dict[str, Any] = {"typeOfFirstFixedSurface": surface}
+    if value is not None:
+        keys |= {"scaleFactorOfFirstFixedSurface": factor, "scaledValueOfFirstFixedSurface": value}
+    return keys
+
+
+def layer(surface: int, first: float, second: float, factor: int = 0) -> dict[str, Any]:
+    return at(surface, first, factor) | {
+        "typeOfSecondFixedSurface": surface,
+        "scaleFactorOfSecondFixedSurface": factor,
+        "scaledValueOfSecondFixedSurface": second,
+    }
+
+
+def over(start: int, end: int, statistic: int = 1, template: int = 8, day: int = 15) -> dict:
+    """Keys of what was taken over hours of a forecast from midnight on; 1 is a total."""
+    return {
+        "productDefinitionTemplateNumber": template,
+        "forecastTime": start,
+        "yearOfEndOfOverallTimeInterval": 2026,
+        "monthOfEndOfOverallTimeInterval": 1,
+        "dayOfEndOfOverallTimeInterval": day + end // 24,
+        "hourOfEndOfOverallTimeInterval": end % 24,
+        "minuteOfEndOfOverallTimeInterval": 0,
+        "secondOfEndOfOverallTimeInterval": 0,
+        "typeOfStatisticalProcessing": statistic,
+        "lengthOfTimeRange": end - start,
+    }
+
+
+def sections(data: bytes) -> list[bytes]:
+    found, start = [], 16
+    while data[start : start + 4] != b"7777":
+        length = int.from_bytes(data[start : start + 4], "big")
+        found.append(data[start : start + length])
+        start += length
+    return found
+
+
+def joined(first: bytes, *others: bytes) -> bytes:
+    """One message of several fields, as NCEP makes of U and V."""
+    repeated = [part for other in others for part in sections(other) if part[4] >= 4]
+    body = b"".join([*sections(first), *repeated])
+    return first[:8] + (16 + len(body) + 4).to_bytes(8, "big") + body + b"7777"
+
+
+def write(path: Path, *messages: bytes) -> Path:
+    path.write_bytes(b"".join(messages))
+    return path
