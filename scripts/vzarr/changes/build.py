@@ -17,7 +17,6 @@ from typing import Any, Literal
 import icechunk
 import xarray as xr
 import zarr
-from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
 from vzarr.combine.combine import Boundary, Continued
@@ -56,6 +55,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix, container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming
+from vzarr.upstream.virtualizarr import referred_urls
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.references import follow
 from vzarr.verification.store import compare_store
@@ -589,8 +589,8 @@ def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[st
         for dataset in datasets.values():
             for variable in dataset.variables.values():
                 if is_virtual(variable):
-                    places |= {str(path) for path in variable.data.manifest._paths.flat if path}
-    return sorted(places - {INLINED_CHUNK_PATH})
+                    places |= referred_urls(variable.data.manifest)
+    return sorted(places)
 
 
 def _guess_dimension(

@@ -12,7 +12,6 @@ import numpy as np
 import xarray as xr
 import zarr
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.combine.combine import with_record_dimension
@@ -31,6 +30,7 @@ from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, SourceRecord
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 from vzarr.verification.open import open_store
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.equality import same

@@ -11,7 +11,6 @@ import icechunk
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.core.sync import sync
 
 from vzarr.combine.mixed_array import MixedArray
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
@@ -21,6 +20,13 @@ from vzarr.repository.references import read_references
 from vzarr.sources.discover import SourceRecord
 from vzarr.sources.prefixes import new_prefixes
 from vzarr.sources.schemes import Access, scheme_of
+from vzarr.upstream.virtualizarr import (
+    chunk_lengths,
+    chunk_offsets,
+    chunk_urls,
+    count_references,
+)
+from vzarr.upstream.zarr import sync
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
@@ -117,13 +123,13 @@ def write_references(
     store.set_virtual_refs_arr(
         f"/{path}",
         manifest.shape_chunk_grid,
-        manifest._paths.ravel().tolist(),
-        manifest._offsets.ravel(),
-        manifest._lengths.ravel(),
+        chunk_urls(manifest).ravel().tolist(),
+        chunk_offsets(manifest).ravel(),
+        chunk_lengths(manifest).ravel(),
         arr_offset=tuple(at) if any(at) else None,
         checksum=checksum,
     )
-    return int((manifest._paths != "").sum())
+    return count_references(manifest)
 
 
 def leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:

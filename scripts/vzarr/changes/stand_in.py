@@ -21,7 +21,7 @@ from vzarr.repository.history import what_changed
 from vzarr.repository.references import read_references
 from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
 from vzarr.virtualize.pool import parse_files
 

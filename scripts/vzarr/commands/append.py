@@ -55,7 +55,7 @@ from vzarr.sources.discover import Source, SourceRecord, find_sources, last_upda
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, naming, reaching
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.foreign import complete_named, describe_named
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store

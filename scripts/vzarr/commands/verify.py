@@ -13,7 +13,7 @@ from vzarr.repository.history import Held
 from vzarr.repository.open import open_any_repository, open_repository
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import naming, reaching
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.foreign import describe_named
 from vzarr.verification.open import spread
 from vzarr.verification.report import Report

@@ -27,6 +27,7 @@ from vzarr.formats.checks import check_arrays
 from vzarr.limits import Declared, check_number, limit
 from vzarr.sources.content import Content
 from vzarr.sources.schemes import object_store
+from vzarr.upstream.virtualizarr import group_of
 
 NAME = "image"
 
@@ -198,7 +199,7 @@ def manifest_group(
     if isinstance(store, MemoryStore):  # holds the data file only
         origin, _ = object_store(header.url, content.access)
         obstore.put(store, path, bytes(obstore.get(origin, path).bytes()))
-    parsed = ENVIParser(header_url=header.url)(url=url, registry=registry)._group
+    parsed = group_of(ENVIParser(header_url=header.url)(url=url, registry=registry))
     return ManifestGroup({NAME: next(iter(parsed.arrays.values()))})
 
 

@@ -18,6 +18,8 @@ from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
 from vzarr.limits import Declared, check_number
 from vzarr.sources.content import Content
+from vzarr.upstream.astropy import packing_of
+from vzarr.upstream.virtualizarr import group_of
 
 BLOCK, CARD = 2880, 80
 """Bytes."""
@@ -75,7 +77,7 @@ def manifest_group(
         # The parser takes the bytes of compressed images for pixels.
         no_image = [name for name, hdu in _named(hdus) if not _is_image(hdu) or _is_compressed(hdu)]
     parser = FITSParser(skip_variables=[*drop, *no_image])
-    return parser(url=url, registry=registry)._group
+    return group_of(parser(url=url, registry=registry))
 
 
 def _open(content: Content) -> fits.HDUList:
@@ -186,12 +188,12 @@ def _image(name: str, hdu: Any) -> xr.Variable:
         if key not in COMMENTS
     }
     kind = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}[hdu.header["BITPIX"]]
-    if hdu._orig_bscale != 1 or hdu._orig_bzero != 0:
-        attributes["scale_factor"] = float(hdu._orig_bscale)
-        attributes["add_offset"] = float(hdu._orig_bzero)
-    blank = hdu._orig_blank
-    if blank is not None and kind[0] in "iu":
-        attributes["_FillValue"] = np.dtype(kind).type(blank)
+    packing = packing_of(hdu)
+    if packing.scale != 1 or packing.zero != 0:
+        attributes["scale_factor"] = packing.scale
+        attributes["add_offset"] = packing.zero
+    if packing.blank is not None and kind[0] in "iu":
+        attributes["_FillValue"] = np.dtype(kind).type(packing.blank)
     axes = tuple(f"{name}_{axis}" for axis in _axes(hdu.header["NAXIS"]))
     shape = tuple(hdu.header[f"NAXIS{n}"] for n in range(hdu.header["NAXIS"], 0, -1))
 

@@ -24,12 +24,9 @@ from vzarr.formats.netcdf3 import netcdf3_declared, open_netcdf3
 from vzarr.formats.registry import load_format
 from vzarr.sources.content import Content
 from vzarr.sources.elsewhere import closed
-from vzarr.upstream import decoders, h5netcdf
+from vzarr.upstream.patches import apply_patches
 
-h5netcdf.patch_readers()
-
-
-decoders.patch_decoders()
+apply_patches()
 
 
 WIDE = 300

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from vzarr.errors import InputError
+from vzarr.upstream import virtual_tiff
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def load_format(name: str) -> ModuleType:
 
 
 def register_codecs() -> None:
-    """Codecs that Zarr does not find by itself: virtual-tiff 0.5.0 names some of them otherwise."""
-    for needed, module in (("virtual_tiff", "virtual_tiff"), ("eccodes", "virtual_zarr_grib")):
-        if _is_there(needed):
-            with suppress(ImportError, RuntimeError):  # ecCodes without its C library
-                importlib.import_module(module)
+    """Codecs that Zarr does not find by itself: of TIFF, and of GRIB that gribberish lacks."""
+    virtual_tiff.register_codecs()
+    if _is_there("eccodes"):
+        with suppress(ImportError, RuntimeError):  # ecCodes without its C library
+            importlib.import_module("virtual_zarr_grib")
 
 
 def _is_there(module: str) -> bool:

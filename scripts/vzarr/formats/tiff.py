@@ -11,15 +11,15 @@ import numpy as np
 import tifffile
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
-from virtual_tiff import VirtualTIFF
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
-from virtualizarr.manifests.utils import create_v3_array_metadata
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
+from vzarr.upstream.virtual_tiff import parse_image
+from vzarr.upstream.virtualizarr import create_v3_array_metadata
 
 REDUCED, MASK = 1, 4
 
@@ -93,21 +93,8 @@ def manifest_group(
             if name in drop:
                 continue
             whole = _one_chunk(url, pages[number], tiff.byteorder)
-            arrays[name] = whole or _parse(url, registry, number)
+            arrays[name] = whole or parse_image(url, registry, number)
     return ManifestGroup(arrays)
-
-
-def _parse(url: str, registry: ObjectStoreRegistry, number: int) -> ManifestArray:
-    try:
-        return VirtualTIFF(ifd=number)(url, registry)._group.arrays[str(number)]
-    except BaseException as error:
-        if "Endian()" in str(error):
-            raise ValueError(
-                "virtual-tiff 0.5 cannot read interleaved bands with zarr 3.3 or later"
-            ) from error
-        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
-            raise
-        raise ValueError(f"virtual-tiff fails: {error}") from None  # a panic of its Rust part
 
 
 def _images(tiff: tifffile.TiffFile) -> dict[int, tifffile.TiffPage]:

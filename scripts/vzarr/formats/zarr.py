@@ -14,10 +14,8 @@ import zarr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import ZarrParser, ZippedZarrParser
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import BytesCodec, ShardingCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-from zarr.core.sync import sync
 from zarr.errors import ContainsArrayError
 
 from vzarr.errors import InputError
@@ -26,7 +24,8 @@ from vzarr.formats.checks import check_arrays
 from vzarr.formats.detect import detect_format
 from vzarr.limits import Declared
 from vzarr.sources.content import Content, RemoteFolder
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.virtualizarr import group_of
+from vzarr.upstream.zarr import ArrayV2Metadata, ArrayV3Metadata, dimension_names, sync
 
 
 def list_groups(content: Content) -> list[str]:
@@ -185,7 +184,7 @@ def manifest_group(
     parser = (ZippedZarrParser if zipped else ZarrParser)(
         group=group or None, skip_variables=[*drop, *names]
     )
-    return parser(url=url, registry=registry)._group
+    return group_of(parser(url=url, registry=registry))
 
 
 def _is_array(item: Any) -> bool:

@@ -23,7 +23,7 @@ from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import check_sources
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 
 if TYPE_CHECKING:
     from vzarr.virtualize.model import ParsedFile

@@ -19,7 +19,7 @@ import zarr
 
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError
-from vzarr.upstream.zarr_arrays import array_at
+from vzarr.upstream.zarr import array_at
 
 GROUP = "_virtual_zarr"
 

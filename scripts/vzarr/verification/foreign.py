@@ -17,7 +17,7 @@ from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import NAMED
 from vzarr.virtualize.names import names_path, unknown
 

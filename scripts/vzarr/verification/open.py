@@ -16,7 +16,7 @@ from vzarr.combine.description import Descriptions, describe_dataset
 from vzarr.combine.store_metadata import GroupInStore
 from vzarr.errors import raise_fault
 from vzarr.repository.layouts import open_arrays, told_ways
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.report import Report
 
 

@@ -21,7 +21,7 @@ from vzarr.repository.references import array_paths, read_references
 from vzarr.sources.content import fetch
 from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.report import Report
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store, compare_variable

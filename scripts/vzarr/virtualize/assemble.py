@@ -8,7 +8,6 @@ import cftime
 import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestGroup
-from zarr.core.dtype import get_data_type_from_native_dtype
 
 from vzarr.errors import InputError, first_line, raise_fault
 from vzarr.formats.checks import check_arrays
@@ -17,6 +16,8 @@ from vzarr.formats.hdf5.unwritten import Unwritten
 from vzarr.limits import Declared, limit, raising
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
+from vzarr.upstream.virtualizarr import chunk_ends, count_references
+from vzarr.upstream.zarr import get_data_type_from_native_dtype
 from vzarr.virtualize.attributes import complete, without_padding
 from vzarr.virtualize.model import CF_ENCODING, holds_values
 from vzarr.virtualize.probe import misread, open_references
@@ -107,9 +108,7 @@ def _check_end(source: Source, content: Content, group: str, manifests: Manifest
     if content.is_folder or content.url != source.url:
         return
     for name, array in manifests.arrays.items():
-        manifest = array.manifest
-        here = manifest._paths == content.url
-        ends = (manifest._offsets + manifest._lengths)[here]
+        ends = chunk_ends(array.manifest, content.url)
         if ends.size and int(ends.max()) > source.size:
             path = f"{group}/{without_padding(name)}".lstrip("/")
             raise InputError(
@@ -129,7 +128,7 @@ def _check_empty(content: Content, group: str, manifests: ManifestGroup) -> None
     arrays = []
     for name, array in manifests.arrays.items():
         grid = array.manifest.shape_chunk_grid
-        held = int((array.manifest._paths != "").sum())
+        held = count_references(array.manifest)
         path = f"{group}/{without_padding(name)}".lstrip("/")
         arrays.append(Declared(path, grid, 0, (1,) * len(grid), held))
     check_arrays(content, group, arrays)

@@ -15,8 +15,6 @@ import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
-from virtualizarr.manifests.utils import manifest_chunk_shape
-from virtualizarr.parsers.hdf.filters import codecs_from_dataset
 from zarr.registry import get_codec_class
 
 from vzarr.errors import InputError, raise_fault
@@ -31,6 +29,7 @@ from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
 from vzarr.sources.elsewhere import closed
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import codecs_from_dataset, count_references, manifest_chunk_shape
 from vzarr.virtualize.assemble import NATIVE_LIMIT
 from vzarr.virtualize.model import CF_ENCODING, ParsedFile, is_virtual
 from vzarr.virtualize.parse import parse_file
@@ -319,7 +318,7 @@ def _describe_variable(part: ParsedFile, name: str, variable: xr.Variable) -> Va
         described.codecs = tuple(n.removeprefix("numcodecs.") for n in names if n != "bytes")
         described.chunks = manifest_chunk_shape(metadata)
         described.storage = "virtual"
-        described.references = int((variable.data.manifest._paths != "").sum())
+        described.references = count_references(variable.data.manifest)
     return described
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
-from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 from vzarr.limits import box_shape, boxes
 from vzarr.sources.discover import Source, SourceRecord
+from vzarr.upstream.virtualizarr import holds_inlined
+from vzarr.upstream.xarray import unread_data
 
 NAMED = "named by --drop"
 
@@ -95,12 +96,12 @@ CF_ENCODING = (
 
 
 def is_virtual(variable: xr.Variable) -> bool:
-    return isinstance(variable._data, ManifestArray)
+    return isinstance(unread_data(variable), ManifestArray)
 
 
 def holds_values(variable: xr.Variable) -> bool:
     """Whether a virtual variable's values, or some, are kept beside the references."""
-    return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
+    return holds_inlined(variable.data.manifest)
 
 
 def cf_encoding(variable: xr.Variable) -> dict[str, Any]:

@@ -10,9 +10,7 @@ import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
-from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
-from virtualizarr.parsers.utils import encode_cf_fill_value
-from zarr.core.buffer import default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 
 from vzarr.errors import EnvironmentFault, Refused, first_line, raise_fault
 from vzarr.formats.hdf5.unwritten import Unwritten, empty_chunk
@@ -20,6 +18,11 @@ from vzarr.formats.registry import FORMATS, load_format
 from vzarr.sources.content import Content
 from vzarr.sources.remote_file import FileStore, RemoteFile
 from vzarr.sources.schemes import object_store, root_of
+from vzarr.upstream.virtualizarr import (
+    copy_and_replace_metadata,
+    create_v3_array_metadata,
+    encode_cf_fill_value,
+)
 from vzarr.virtualize.attributes import as_python, complete, without_padding
 from vzarr.virtualize.model import CF_ENCODING
 

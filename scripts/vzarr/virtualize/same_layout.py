@@ -18,13 +18,13 @@ import numpy as np
 import xarray as xr
 from h5py import h5d
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.reader import check_contents
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
 from vzarr.sources.fingerprint import fingerprint
+from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.virtualize.assemble import as_stored
 from vzarr.virtualize.attributes import clean_attributes
 from vzarr.virtualize.model import ParsedFile, cf_encoding, holds_values, is_virtual

@@ -13,7 +13,7 @@ from h5py import h5a, h5d, h5o, h5r, h5t
 from vzarr.formats.hdf5.hazards import COMPACT, TWICE, VLEN_STRINGS
 from vzarr.limits import box_shape, boxes
 from vzarr.sources.elsewhere import leads_elsewhere
-from vzarr.upstream.h5netcdf import name_once
+from vzarr.upstream.hdf5_names import name_once
 from vzarr.virtualize.model import CF_ENCODING, DIGESTED, NAMED
 
 DECODING = frozenset({*CF_ENCODING, "coordinates", "bounds", "dtype", "_Encoding"})

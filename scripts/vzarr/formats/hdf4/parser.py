@@ -14,12 +14,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import kerchunk.hdf4
 import numpy as np
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
-from virtualizarr.parsers import hdf4 as virtualizarr_hdf4
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
@@ -28,6 +26,7 @@ from vzarr.formats.hdf4.isolated import Reader
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
 from vzarr.sources.elsewhere import check_hdf4
+from vzarr.upstream import kerchunk_hdf4
 
 TABLES = "vdata"
 
@@ -116,13 +115,12 @@ def manifest_group(
     """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
     if group:
         return ManifestGroup()
-    kerchunk.hdf4.dtypes.update({5: ">f4", 6: ">f8"})  # kerchunk 0.2.10 swaps their bytes
-    found, attributes = virtualizarr_hdf4._decode(url, {})
+    found, attributes = kerchunk_hdf4.decode(url)
     for name, value in list(found.items()):
         if isinstance(value, dict):
             continue
         del found[name]
-        if not name.startswith(virtualizarr_hdf4._ODL_METADATA_PREFIXES):
+        if not name.startswith(kerchunk_hdf4.METADATA_PREFIXES):
             attributes[name] = value.tolist() if isinstance(value, np.generic) else value
     wanted = {name: variable for name, variable in found.items() if name not in drop}
     for name, variable in wanted.items():
@@ -131,7 +129,7 @@ def manifest_group(
     check_arrays(content, "", [_chunks_of(name, found) for name, found in wanted.items()])
     place = Path.cwd().as_uri()
     arrays = {
-        name: virtualizarr_hdf4._manifestarray(name, variable, url, place)
+        name: kerchunk_hdf4.array_of(name, variable, url, place)
         for name, variable in wanted.items()
     }
     return ManifestGroup(arrays=arrays, attributes=attributes)

@@ -14,6 +14,7 @@ from vzarr.formats.hdf5.reader import kind_of
 from vzarr.formats.open import child_groups
 from vzarr.sources.content import Content
 from vzarr.sources.elsewhere import followed
+from vzarr.upstream.virtualizarr import group_of
 
 
 def list_groups(content: Content) -> list[str]:
@@ -43,7 +44,7 @@ def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
 ) -> ManifestGroup:
     if detect_format(content) == "netcdf3":
-        return NetCDF3Parser(skip_variables=drop)(url=url, registry=registry)._group
+        return group_of(NetCDF3Parser(skip_variables=drop)(url=url, registry=registry))
     return hdf5_group(url, registry, content, group, drop)
 
 
@@ -60,4 +61,4 @@ def hdf5_group(
         return content.open()  # h5py takes a path, too
 
     parser = HDFParser(group=group or None, drop_variables=[*drop, *below], reader_factory=reader)
-    return parser(url=url, registry=registry)._group
+    return group_of(parser(url=url, registry=registry))

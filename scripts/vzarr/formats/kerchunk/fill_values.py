@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 import obstore
-from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.abc.buffer import Buffer
+from zarr.buffer import default_buffer_prototype
 
 from vzarr.errors import InputError
 from vzarr.formats.detect import detect_format

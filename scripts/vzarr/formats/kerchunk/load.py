@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from vzarr.errors import InputError
 from vzarr.formats.zarr import declared
@@ -19,6 +18,7 @@ from vzarr.sources.content import Content
 from vzarr.sources.discover import look_up_all
 from vzarr.sources.schemes import Access, as_url, refuse_secrets, without_secrets
 from vzarr.sources.trust import folder_of, is_below, options_for, places_of
+from vzarr.upstream.zarr import ArrayV2Metadata, ArrayV3Metadata
 
 LONGEST_URL = 16_384
 """Characters; servers take 8,000 or less."""
@@ -170,8 +170,7 @@ def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], st
 
 
 def _from_parquet(content: Content) -> dict[str, Any]:
-    from fsspec.implementations.local import LocalFileSystem
-    from fsspec.implementations.reference import LazyReferenceMapper
+    from vzarr.upstream.fsspec import ParquetReferences
 
     if not isinstance(content.handle, Path):
         raise InputError(
@@ -181,22 +180,17 @@ def _from_parquet(content: Content) -> dict[str, Any]:
     metadata, rows = consolidated.get("metadata"), consolidated.get("record_size")
     if not isinstance(metadata, dict) or not isinstance(rows, int) or rows < 1:
         raise InputError(f"{content.url}: its .zmetadata is not of Kerchunk: make it anew.")
-    mapper = LazyReferenceMapper(str(content.handle), fs=LocalFileSystem())
+    stored = ParquetReferences(content.handle)
     expand = _expander(content, {})
-    found = {key: _absolute(content, key, value, expand) for key, value in mapper.zmetadata.items()}
+    found = {key: _absolute(content, key, value, expand) for key, value in stored.metadata.items()}
     for path in [key.rpartition("/")[0] for key in found if last_part(key) == ".zarray"]:
         array = read_metadata(content, path, found)
         if array.chunks > limit("chunks"):
             continue  # is refused when it is wanted
         for record in range(-(-array.chunks // rows)):
             _check_rows(content, content.handle, f"{path}/refs.{record}.parq", rows)
-        for key in mapper._keys_in_field(path):
-            try:
-                reference = mapper._load_one_key(key)
-            except KeyError:  # of a chunk that is not there
-                continue
-            if not (isinstance(reference, list) and not isinstance(reference[0], str)):
-                found[key] = _absolute(content, key, reference, expand)
+        for key, reference in stored.chunks(path):
+            found[key] = _absolute(content, key, reference, expand)
     return found
 
 

@@ -12,8 +12,6 @@ import xarray as xr
 import zarr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestArray, ManifestGroup
-from virtualizarr.parsers.kerchunk.translator import manifestgroup_from_kerchunk_refs
-from virtualizarr.types.kerchunk import KerchunkStoreRefs
 
 from vzarr.formats.checks import check_arrays
 from vzarr.formats.kerchunk.fill_values import StoredValues, declares_fill
@@ -25,6 +23,7 @@ from vzarr.formats.kerchunk.load import (
     references_by_array,
 )
 from vzarr.sources.content import Content
+from vzarr.upstream.virtualizarr import KerchunkStoreRefs, manifestgroup_from_kerchunk_refs
 
 
 def list_groups(content: Content) -> list[str]:
