@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import vzarr
+from vzarr.formats.registry import FORMATS, Registered
 
 PACKAGE = Path(__file__).parents[2] / "scripts" / "vzarr"
 UPSTREAM = PACKAGE / "upstream"
@@ -115,3 +119,83 @@ def test_the_installed_releases_are_those_that_were_looked_at() -> None:
     """Else files of thousands of variables are slow again: look, and move the bounds."""
     assert importlib.metadata.version("h5netcdf").startswith(("1.6.", "1.7.", "1.8."))
     assert importlib.metadata.version("virtualizarr").startswith("2.8.")
+
+
+FITTING = Path(__file__).with_name("formats_fit.py")
+
+
+def test_mypy_compares_each_registered_format_with_the_protocol() -> None:
+    imported = ast.walk(ast.parse(FITTING.read_text()))
+    modules = {
+        f"{node.module}.{alias.name}"
+        for node in imported
+        if isinstance(node, ast.ImportFrom) and "protocol" not in (node.module or "")
+        for alias in node.names
+    }
+    assert {form.module for form in FORMATS.values()} <= modules
+
+
+def test_mypy_finds_nothing_in_the_package_and_its_formats() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", str(PACKAGE), str(FITTING)],
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parents[1],
+    )
+    assert done.returncode == 0, done.stdout
+
+
+TOY = '''
+"""Files of a word and four numbers, at an hour that stands between them."""
+
+import struct
+
+import numpy as np
+import xarray as xr
+from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
+from virtualizarr.manifests.utils import create_v3_array_metadata
+
+from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
+from vzarr.limits import Declared
+
+
+def list_groups(content):
+    return [""]
+
+
+def open_group(content, group, drop, decode_times):
+    check_arrays(content, group, [Declared("v", (1, 4), 8)], drop)
+    hour, *numbers = struct.unpack("<q4d", content.read()[4:])
+    units = {"units": "hours since 2024-01-01"}
+    raw = xr.Dataset({"v": (("time", "x"), [numbers])}, {"time": ("time", [hour], units)})
+    return decode(raw, drop, decode_times)
+
+
+def manifest_group(url, registry, content, group, drop):
+    metadata = create_v3_array_metadata(
+        shape=(1, 4), data_type=np.dtype("f8"), chunk_shape=(1, 4), fill_value=0.0,
+        codecs=[{"name": "bytes", "configuration": {"endian": "little"}}],
+        dimension_names=("time", "x"), attributes={},
+    )
+    chunk = {"path": url, "offset": 12, "length": 32}
+    return ManifestGroup({"v": ManifestArray(metadata, ChunkManifest({"0.0": chunk}))})
+'''
+
+
+def test_a_new_format_is_a_module_and_an_entry(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "toy_format.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(FORMATS, "toy", Registered("Toy", "toy_format", magic=(b"TOY1",)))
+    for hour in range(3):
+        numbers = struct.pack("<q4d", hour, *np.arange(4.0) + 10 * hour)
+        (tmp_path / f"{hour}.toy").write_bytes(b"TOY1" + numbers)
+    (found,) = vzarr.inspect([str(tmp_path / "*.toy")]).sets
+    assert (found.file_format, len(found.files), found.along) == ("toy", 3, "time")
+    built = vzarr.build([str(tmp_path / "*.toy")], str(tmp_path / "repo"))
+    assert built.virtual == ["v"]
+    assert vzarr.verify(str(tmp_path / "repo"), sample=None).passed
+    (tmp_path / "3.toy").write_bytes(b"TOY1" + struct.pack("<q4d", 3, 1, 2, 3, 4))
+    assert vzarr.append([str(tmp_path / "3.toy")], str(tmp_path / "repo")).references == 1
+    stored = vzarr.open_dataset(str(tmp_path / "repo"))
+    np.testing.assert_array_equal(stored["v"][:, 1], [1, 11, 21, 2])

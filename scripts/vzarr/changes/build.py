@@ -367,6 +367,7 @@ class _Build:
         """How the arrays lie that are written, by path."""
         if self.metadata is None:
             return {}
+        assert self.repository is not None
         store = self.repository.readonly_session(snapshot_id=self.tip).store
         return all_layouts(store, stored_groups(self.metadata))
 

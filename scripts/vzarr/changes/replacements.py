@@ -20,7 +20,7 @@ from vzarr.combine.groups import group_paths, part_of, stored_groups
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import fit_in_place, together
 from vzarr.combine.shared_attributes import follow_attributes
-from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
@@ -31,6 +31,7 @@ from vzarr.sources.discover import Source, SourceRecord
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
+from vzarr.upstream.zarr import array_at
 from vzarr.verification.open import open_store
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.equality import same
@@ -130,7 +131,7 @@ def _in_place(
     starts = np.cumsum([0, *kept["lengths"]])
     held = stored_layouts(store, group, kept)
     return {
-        number: fit_in_place(part, held, kept["concat_dim"], int(starts[number]), access)
+        number: fit_in_place(part, held, str(kept["concat_dim"]), int(starts[number]), access)
         for number, part in parts.items()
     }
 
@@ -150,7 +151,10 @@ def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -
     }
     if not more:
         return metadata
-    groups = {**metadata["groups"], group: {**kept, "ways": together(ways, more)}}
+    groups: dict[str, GroupRecord] = {
+        **metadata["groups"],
+        group: {**kept, "ways": together(ways, more)},
+    }
     return {**metadata, "groups": groups}
 
 
@@ -192,15 +196,15 @@ def stored_file(
         if name in metadata["virtual"]:
             dimension = metadata["concat_dim"]
             if dimension in variable.dims:
-                layout = layout_of(arrays[str(name)], dimension)
-                variables[name] = xr.Variable(variable.dims, layout.as_array())
+                layout = layout_of(array_at(arrays, str(name)), str(dimension))
+                variables[str(name)] = xr.Variable(variable.dims, layout.as_array())
                 continue
             array: Any = arrays[str(name)].metadata
             array = copy_and_replace_metadata(array, new_dimension_names=None, new_attributes={})
             chunks = zip(array.shape, manifest_chunk_shape(array), strict=True)
             grid = tuple(-(-size // chunk) for size, chunk in chunks)
             values = ManifestArray(array, ChunkManifest({}, shape=grid))
-        variables[name] = xr.Variable(variable.dims, values)
+        variables[str(name)] = xr.Variable(variable.dims, values)
     return ParsedFile(
         Source(location, 0, datetime.now(UTC)),
         "",

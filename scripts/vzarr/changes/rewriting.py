@@ -81,7 +81,7 @@ def write_part(
         if dimension not in variable.dims:
             continue
         path = f"{part.group}/{name}".lstrip("/")
-        layout = layout_of(zarr.open_array(store, path=path, mode="r"), dimension)
+        layout = layout_of(zarr.open_array(store, path=path, mode="r"), str(dimension))
         at = [0] * variable.ndim
         at[layout.axis] = layout.chunk_at(start)
         mixed = variable.data if isinstance(variable.data, MixedArray) else None

@@ -178,15 +178,17 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     virtual = sorted(parts[0].virtual)
     names = {str(name) for name in parts[0].dataset.variables}
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
-    return {
+    described: GroupRecord = {
         "concat_dim": dimension if grows else None,
         "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
         "virtual": virtual,
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,
         "dropped": dropped,
-        **({"ways": ways} if ways else {}),
     }
+    if ways:
+        described["ways"] = ways
+    return described
 
 
 def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:

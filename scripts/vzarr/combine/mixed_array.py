@@ -16,10 +16,18 @@ import numpy as np
 import zarr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
-from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
-from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 
 from vzarr.sources.schemes import Access, object_store, root_of
+from vzarr.upstream.virtualizarr import (
+    chunk_lengths,
+    chunk_offsets,
+    chunk_urls,
+    copy_and_replace_metadata,
+    holds_inlined,
+    make_manifest,
+    manifest_chunk_shape,
+    referred_urls,
+)
 
 zarr.config.set({"array.rectilinear_chunks": True})
 
@@ -61,7 +69,7 @@ class Rows:
 
 def open_raw(array: ManifestArray, access: Access) -> zarr.Array:
     """What reads a file's variable through its references, as stored numbers."""
-    places = {str(path) for path in np.unique(array.manifest._paths)} - {"", INLINED_CHUNK_PATH}
+    places = referred_urls(array.manifest)
     roots = {root_of(place): place for place in sorted(places)}
     stores = {root: object_store(place, access)[0] for root, place in roots.items()}
     group = ManifestGroup({"raw": array})
@@ -112,7 +120,9 @@ def _concatenate(arrays: list[MixedArray], axis: int) -> MixedArray:
     first = arrays[0]
     if axis != first.axis:
         raise ValueError(f"chunks are of unequal length along axis {first.axis}, not {axis}")
-    rows, edges, length = [], [], 0
+    rows: list[Rows] = []
+    edges: list[int] = []
+    length = 0
     for array in arrays:
         rows += [replace(each, start=each.start + length) for each in array.rows]
         edges += array.edges
@@ -124,11 +134,10 @@ def _concatenate(arrays: list[MixedArray], axis: int) -> MixedArray:
 
 
 def _joined(manifests: list[ChunkManifest], axis: int) -> ChunkManifest:
-    return ChunkManifest.from_arrays(
-        paths=np.concatenate([each._paths for each in manifests], axis=axis),
-        offsets=np.concatenate([each._offsets for each in manifests], axis=axis),
-        lengths=np.concatenate([each._lengths for each in manifests], axis=axis),
-        validate_paths=False,
+    return make_manifest(
+        np.concatenate([chunk_urls(each) for each in manifests], axis=axis),
+        np.concatenate([chunk_offsets(each) for each in manifests], axis=axis),
+        np.concatenate([chunk_lengths(each) for each in manifests], axis=axis),
     )
 
 
@@ -140,11 +149,10 @@ def empty_array(metadata: Any) -> ManifestArray:
 
 def no_references(grid: Sequence[int]) -> ChunkManifest:
     """The manifest of chunks none of which is there."""
-    return ChunkManifest.from_arrays(
-        paths=np.full(grid, "", np.dtypes.StringDType()),
-        offsets=np.zeros(grid, np.uint64),
-        lengths=np.zeros(grid, np.uint64),
-        validate_paths=False,
+    return make_manifest(
+        np.full(grid, "", np.dtypes.StringDType()),
+        np.zeros(grid, np.uint64),
+        np.zeros(grid, np.uint64),
     )
 
 
@@ -166,7 +174,7 @@ def longest_edges(chunks: Any) -> tuple[int, ...] | None:
 def count_references(data: ManifestArray) -> int:
     """References of a virtual variable; chunks of a regular one that are not there, too."""
     if isinstance(data, MixedArray):
-        return int((data.manifest._paths != "").sum())
+        return int((chunk_urls(data.manifest) != "").sum())
     return len(data.manifest)
 
 
@@ -197,12 +205,11 @@ def _without_last(manifest: ChunkManifest, axis: int) -> ChunkManifest:
     """Without the references to the last chunks along an axis."""
     at = (slice(None),) * axis + (-1,)
     paths, offsets, lengths = (
-        part.copy() for part in (manifest._paths, manifest._offsets, manifest._lengths)
+        part.copy()
+        for part in (chunk_urls(manifest), chunk_offsets(manifest), chunk_lengths(manifest))
     )
     paths[at], offsets[at], lengths[at] = "", 0, 0
-    return ChunkManifest.from_arrays(
-        paths=paths, offsets=offsets, lengths=lengths, validate_paths=False
-    )
+    return make_manifest(paths, offsets, lengths)
 
 
 def as_copy(array: ManifestArray, metadata: Any, axis: int, access: Access) -> MixedArray:
@@ -226,10 +233,10 @@ def is_plain(array: ManifestArray, axis: int) -> bool:
     metadata = array.metadata
     names = [codec.to_dict()["name"] for codec in metadata.codecs]
     chunk = manifest_chunk_shape(metadata)
-    if names != ["bytes"] or math.prod(chunk[:axis]) != 1 or array.manifest._inlined:
+    if names != ["bytes"] or math.prod(chunk[:axis]) != 1 or holds_inlined(array.manifest):
         return False
     whole = math.prod(chunk) * array.dtype.itemsize
-    lengths = array.manifest._lengths
+    lengths = chunk_lengths(array.manifest)
     return bool(((lengths == whole) | (lengths == 0)).all())
 
 
@@ -243,11 +250,13 @@ def cut(array: ManifestArray, axis: int, rows: int) -> ManifestArray:
     size = math.prod(chunk[axis + 1 :]) * array.dtype.itemsize * rows
     paths, offsets, lengths = (
         np.repeat(part, parts, axis=axis)
-        for part in (manifest._paths, manifest._offsets, manifest._lengths)
+        for part in (chunk_urls(manifest), chunk_offsets(manifest), chunk_lengths(manifest))
     )
     shape = [1] * array.ndim
     shape[axis] = -1
-    steps = np.tile(np.arange(parts, dtype=np.uint64), manifest._paths.shape[axis]).reshape(shape)
+    steps = np.tile(np.arange(parts, dtype=np.uint64), chunk_urls(manifest).shape[axis]).reshape(
+        shape
+    )
     is_there = lengths > 0
     offsets = np.where(is_there, offsets + steps * np.uint64(size), np.uint64(0))
     lengths = np.where(is_there, np.uint64(size), np.uint64(0))
@@ -255,7 +264,5 @@ def cut(array: ManifestArray, axis: int, rows: int) -> ManifestArray:
     new = (*chunk[:axis], rows, *chunk[axis + 1 :])
     return ManifestArray(
         copy_and_replace_metadata(metadata, new_chunks=list(new)),
-        ChunkManifest.from_arrays(
-            paths=paths[held], offsets=offsets[held], lengths=lengths[held], validate_paths=False
-        ),
+        make_manifest(paths[held], offsets[held], lengths[held]),
     )

@@ -15,7 +15,6 @@ from typing import Any
 
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
-from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 
 from vzarr.combine.copied import show_bytes
 from vzarr.combine.mixed_array import (
@@ -29,6 +28,7 @@ from vzarr.combine.mixed_array import (
     no_references,
 )
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 WAYS = ("rectilinear", "copy", "refuse")

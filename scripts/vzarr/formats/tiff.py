@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
 from vzarr.upstream.virtual_tiff import parse_image
@@ -46,10 +48,18 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root: there are no others."""
     return [""]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The full images; coordinates where all have one shape and the map is not rotated.
+
+    Raises
+    ------
+    InputError
+        For a damaged file.
+    """
     _check_directories(content)
     tiff = tifffile.TiffFile(content.open())
     pages = _images(tiff)
@@ -61,7 +71,7 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     declared += [Declared(dim, (n,), 8, is_loaded=True) for dim, n in (("x", width), ("y", length))]
     check_arrays(content, group, declared, drop)
     shapes = {_shape(page)[-2:] for page in pages.values()}
-    notes = content.cache.setdefault("notes", [])
+    notes = content.findings.notes
     variables = {}
     for number, page in pages.items():
         suffix = "" if len(shapes) == 1 else f"_{number}"
@@ -79,13 +89,15 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     if len(shapes) == 1 and (coordinates := _coordinates(first)):
         kept = {name: values for name, values in coordinates.items() if name not in drop}
         dataset = dataset.assign_coords(kept)
-    dataset.set_close(tiff.close)
-    return dataset
+    decoded = decode(dataset, drop, decode_times)
+    decoded.set_close(tiff.close)
+    return decoded
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """The full images, as virtual-tiff makes them; contiguous strips as one chunk."""
     arrays = {}
     with tifffile.TiffFile(content.open()) as tiff:
         pages = _images(tiff)

@@ -16,6 +16,7 @@ from vzarr.combine.mixed_array import count_references
 from vzarr.combine.shared_attributes import drop_contradicted, shared_with
 from vzarr.repository.mixed_arrays import grow, needs_care
 from vzarr.sources.discover import changed_after
+from vzarr.upstream.zarr import array_at
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
@@ -53,7 +54,7 @@ def append_datasets(
         with_care = [
             str(name)
             for name, variable in more.variables.items()
-            if is_virtual(variable) and needs_care(room[str(name)], variable.data)
+            if is_virtual(variable) and needs_care(array_at(room, str(name)), variable.data)
         ]
         for name in with_care:
             path = f"{group}/{name}".lstrip("/")

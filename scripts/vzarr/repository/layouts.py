@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import icechunk
 import numpy as np
 import zarr
-from zarr.core.metadata.v3 import RectilinearChunkGridMetadata, RegularChunkGridMetadata
 
 from vzarr.combine.plan import Layout, why_uneven
 from vzarr.combine.store_metadata import GroupInStore
+from vzarr.upstream.zarr import (
+    JSON,
+    RectilinearChunkGridMetadata,
+    RegularChunkGridMetadata,
+    dimension_names,
+)
 
 
 def layout_of(array: zarr.Array, dimension: str, is_copy: bool = False) -> Layout:
     """How a stored array lies along ``dimension``."""
     metadata = array.metadata
-    axis = (metadata.dimension_names or ()).index(dimension)
+    axis = dimension_names(array).index(dimension)
     plain = {**metadata.to_dict(), "attributes": {}}
     plain.pop("dimension_names", None)
-    edges = None
+    edges: tuple[int, ...] | None = None
     if isinstance(metadata.chunk_grid, RectilinearChunkGridMetadata):
         shapes = metadata.chunk_grid.chunk_shapes
-        edges = shapes[axis]
-        if isinstance(edges, int):
-            edges = (edges,) * -(-array.shape[axis] // edges)
-        begins = np.cumsum([0, *edges[:-1]])  # chunks of rows that were taken out stay in the list
-        edges = tuple(edges[: max(1, int(np.searchsorted(begins, array.shape[axis])))])
+        own = shapes[axis]
+        every = (own,) * -(-array.shape[axis] // own) if isinstance(own, int) else tuple(own)
+        begins = np.cumsum([0, *every[:-1]])  # chunks of rows that were taken out stay in the list
+        edges = every[: max(1, int(np.searchsorted(begins, array.shape[axis])))]
         chunk = [max(edges) if at == axis else _one(size) for at, size in enumerate(shapes)]
-        plain["chunk_grid"] = RegularChunkGridMetadata(chunk_shape=tuple(chunk)).to_dict()
+        plain["chunk_grid"] = cast(
+            "dict[str, JSON]", RegularChunkGridMetadata(chunk_shape=tuple(chunk)).to_dict()
+        )
     return Layout(type(metadata).from_dict(plain), axis, array.shape[axis], edges, is_copy)
 
 
@@ -50,7 +56,7 @@ def stored_layouts(
     return {
         name: layout_of(arrays[name], dimension, ways.get(name, {}).get("kind") == "copy")
         for name in kept["virtual"]
-        if name in arrays and dimension in (arrays[name].metadata.dimension_names or ())
+        if name in arrays and dimension in dimension_names(arrays[name])
     }
 
 
@@ -60,7 +66,7 @@ def open_arrays(store: icechunk.IcechunkStore, group: str) -> dict[str, zarr.Arr
 
 
 def all_layouts(
-    store: icechunk.IcechunkStore, groups: dict[str, dict[str, Any]]
+    store: icechunk.IcechunkStore, groups: Mapping[str, GroupInStore]
 ) -> dict[str, Layout]:
     """``stored_layouts`` of several groups, by path."""
     return {
@@ -77,9 +83,10 @@ def told_ways(kept: GroupInStore, arrays: Mapping[str, zarr.Array]) -> dict[str,
     """
     found = {}
     for name, way in kept.get("ways", {}).items():
-        layout = layout_of(arrays[name], kept["concat_dim"])
+        dimension = str(kept["concat_dim"])
+        layout = layout_of(arrays[name], dimension)
         total = math.prod(arrays[name].shape) * arrays[name].dtype.itemsize
         chunks = layout.edges or (layout.chunk,)
-        why = why_uneven(kept["lengths"], chunks, kept["concat_dim"])
+        why = why_uneven(kept["lengths"], chunks, dimension)
         found[name] = {**way, "virtual": max(0, total - way["native"]), "why": why}
     return found

@@ -15,16 +15,20 @@ import icechunk
 import numpy as np
 import zarr
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import manifest_chunk_shape
-from zarr.core.buffer import cpu, default_buffer_prototype
-from zarr.core.metadata.v3 import RectilinearChunkGridMetadata
-from zarr.core.sync import sync
 
 from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows, cut
 from vzarr.combine.plan import Layout
 from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
 from vzarr.repository.references import read_references
+from vzarr.upstream.virtualizarr import (
+    chunk_lengths,
+    chunk_offsets,
+    chunk_urls,
+    make_manifest,
+    manifest_chunk_shape,
+)
+from vzarr.upstream.zarr import RectilinearChunkGridMetadata, cpu, default_buffer_prototype, sync
 
 
 def place(store: icechunk.IcechunkStore, path: str, array: MixedArray, checksum: datetime) -> None:
@@ -104,7 +108,7 @@ def _write_chunks(
     checksum: datetime,
 ) -> None:
     """References from chunk ``chunks`` on, and copies from row ``rows`` on."""
-    if (array.manifest._paths != "").any():
+    if (chunk_urls(array.manifest) != "").any():
         offset = [0] * array.ndim
         offset[axis] = chunks
         _write_references(store, path, array.manifest, offset, checksum)
@@ -122,9 +126,9 @@ def _write_references(
     refused = store.set_virtual_refs_arr(
         f"/{path}",
         manifest.shape_chunk_grid,
-        manifest._paths.ravel().tolist(),
-        np.ascontiguousarray(manifest._offsets).ravel(),
-        np.ascontiguousarray(manifest._lengths).ravel(),
+        chunk_urls(manifest).ravel().tolist(),
+        np.ascontiguousarray(chunk_offsets(manifest)).ravel(),
+        np.ascontiguousarray(chunk_lengths(manifest)).ravel(),
         arr_offset=tuple(offset) if any(offset) else None,
         checksum=checksum,
     )
@@ -178,6 +182,8 @@ def _edit(
 ) -> None:
     key = f"{path}/zarr.json"
     held = sync(store.get(key, default_buffer_prototype()))
+    if held is None:
+        raise KeyError(key)
     document = json.loads(held.to_bytes())
     change(document)
     sync(store.set(key, cpu.Buffer.from_bytes(json.dumps(document).encode())))
@@ -199,9 +205,7 @@ def _recut(
         index = tuple(batch.index.T.astype(int))
         paths[index] = batch.urls
         offsets[index], lengths[index] = batch.offsets, batch.lengths
-    manifest = ChunkManifest.from_arrays(
-        paths=paths, offsets=offsets, lengths=lengths, validate_paths=False
-    )
+    manifest = make_manifest(paths, offsets, lengths)
     if unknown := {str(url) for url in paths.flat} - {"", *written}:
         raise Refused(
             f"{min(unknown)}: its references in {path} have to be cut for files of other lengths, "
@@ -210,8 +214,8 @@ def _recut(
     new = cut(ManifestArray(layout.metadata, manifest), layout.axis, rows).manifest
     # What is there and stays is written over.
     there = tuple(slice(0, size) for size in grid)
-    for index in np.argwhere((paths != "") & (new._paths[there] == "")).tolist():
-        sync(store.delete("/".join([path, "c", *map(str, index)])))
+    for gone in np.argwhere((paths != "") & (chunk_urls(new)[there] == "")).tolist():
+        sync(store.delete("/".join([path, "c", *map(str, gone)])))
 
     def change(document: dict[str, Any]) -> None:
         document["chunk_grid"]["configuration"]["chunk_shape"][layout.axis] = rows
@@ -220,11 +224,11 @@ def _recut(
     specs = [
         icechunk.VirtualChunkSpec(
             index=index,
-            location=str(new._paths[tuple(index)]),
-            offset=int(new._offsets[tuple(index)]),
-            length=int(new._lengths[tuple(index)]),
-            last_updated_at_checksum=written[str(new._paths[tuple(index)])],
+            location=str(chunk_urls(new)[tuple(index)]),
+            offset=int(chunk_offsets(new)[tuple(index)]),
+            length=int(chunk_lengths(new)[tuple(index)]),
+            last_updated_at_checksum=written[str(chunk_urls(new)[tuple(index)])],
         )
-        for index in np.argwhere(new._paths != "").tolist()
+        for index in np.argwhere(chunk_urls(new) != "").tolist()
     ]
     store.set_virtual_refs(f"/{path}", specs, validate_containers=True)

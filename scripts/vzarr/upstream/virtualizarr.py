@@ -7,6 +7,8 @@ itself (https://github.com/zarr-developers/VirtualiZarr/issues/888).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from virtualizarr.manifests import ChunkManifest, ManifestGroup, ManifestStore
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
@@ -34,6 +36,7 @@ __all__ = [
     "encode_cf_fill_value",
     "group_of",
     "holds_inlined",
+    "make_manifest",
     "manifest_chunk_shape",
     "manifestgroup_from_kerchunk_refs",
     "referred_urls",
@@ -43,6 +46,13 @@ __all__ = [
 def group_of(store: ManifestStore) -> ManifestGroup:
     """The group of manifests that a parser has made."""
     return store._group
+
+
+def make_manifest(urls: Any, offsets: Any, lengths: Any) -> ChunkManifest:
+    """A manifest of three arrays of one shape, as of ``chunk_urls`` and its like; not checked."""
+    return ChunkManifest.from_arrays(
+        paths=urls, offsets=offsets, lengths=lengths, validate_paths=False
+    )
 
 
 def chunk_urls(manifest: ChunkManifest) -> np.ndarray:

@@ -9,14 +9,22 @@ zarr.core" at https://github.com/zarr-developers/zarr-python/issues.
 from __future__ import annotations
 
 import zarr
+from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.core.common import JSON
 from zarr.core.dtype import get_data_type_from_native_dtype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+from zarr.core.metadata.v3 import RectilinearChunkGridMetadata, RegularChunkGridMetadata
 from zarr.core.sync import sync
 
 __all__ = [
+    "JSON",
     "ArrayV2Metadata",
     "ArrayV3Metadata",
+    "RectilinearChunkGridMetadata",
+    "RegularChunkGridMetadata",
     "array_at",
+    "cpu",
+    "default_buffer_prototype",
     "dimension_names",
     "get_data_type_from_native_dtype",
     "sync",

@@ -18,8 +18,9 @@ from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import is_failure, raise_fault
 from vzarr.formats.detect import detect_format
+from vzarr.formats.hdf5.open import is_by_netcdf
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
-from vzarr.formats.open import is_by_netcdf, list_groups, open_native
+from vzarr.formats.open import list_groups, open_native
 from vzarr.formats.registry import load_format
 from vzarr.limits import box_shape, boxes
 from vzarr.repository.references import count_native
@@ -73,7 +74,7 @@ def compare_store(
         url = records[number]["url"]
         try:
             content = fetch(url, access, records[number]["size"])
-            content.cache["record dimension"] = metadata.get("concat_dim")
+            content.findings.combined_along = metadata.get("concat_dim")
             for pair in pairs:
                 _compare_file(content, pair, number, report)
             _compare_labels(content, pairs, number, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cftime
@@ -33,6 +34,15 @@ NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """One group; ``native`` and ``dropped``: why a variable was copied, or left out, by name."""
+
+    dataset: xr.Dataset
+    native: dict[str, str]
+    dropped: dict[str, str]
+
+
 def assemble(
     source: Source,
     content: Content,
@@ -42,7 +52,7 @@ def assemble(
     drop: tuple[str, ...],
     empty: dict[str, Unwritten],
     record_dimension: str | None,
-) -> xr.Dataset:
+) -> Assembled:
     """One group's dataset: virtual where that reads right, loaded or copied where it has to be."""
     registry = make_registry(content, file_format)
     copied: dict[str, str] = {}
@@ -71,10 +81,10 @@ def assemble(
             copied[name] = problem
     for name in map(str, native.variables):
         if name not in variables and name not in loaded:
-            reasons = content.cache.get("reasons", {})
+            reasons = content.findings.reasons
             reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
             copied.setdefault(name, reason)
-    unfit = content.cache.setdefault("unfit", {})
+    unfit = content.findings.unfit
     for name in [name for name in map(str, native.variables) if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         variables.pop(name, None)
@@ -92,9 +102,7 @@ def assemble(
     virtual = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=attributes)
     virtual = virtual.assign(variables)
     virtual = virtual.set_coords([name for name in native.coords if name in variables])
-    virtual.attrs["__native__"] = copied
-    virtual.attrs["__dropped__"] = dropped
-    return virtual
+    return Assembled(virtual, copied, dropped)
 
 
 def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:

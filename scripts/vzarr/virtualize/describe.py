@@ -21,9 +21,9 @@ from vzarr.errors import InputError, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.declared import hdf5_declared
 from vzarr.formats.hdf5.hazards import VLEN_STRINGS, hdf5_hazard, hdf5_is_tree
+from vzarr.formats.hdf5.open import child_groups
 from vzarr.formats.hdf5.reader import TOO_LONG, check_contents
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
-from vzarr.formats.open import child_groups
 from vzarr.limits import excesses
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source

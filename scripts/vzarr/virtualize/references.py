@@ -28,7 +28,7 @@ from vzarr.virtualize.model import CF_ENCODING
 
 
 def make_registry(content: Content, file_format: str) -> ObjectStoreRegistry:
-    roots = [root_of(url) for url in content.cache.get("targets", ())]
+    roots = [root_of(url) for url in content.findings.referred]
     stores = {root: object_store(root + "/", content.access)[0] for root in roots}
     store, path = object_store(content.url, content.access)
     if isinstance(content.handle, bytes) and not FORMATS[file_format].references:

@@ -11,13 +11,13 @@ import xarray as xr
 from virtual_zarr_grib import NAME as OWN_CODEC
 from virtual_zarr_grib import decode, one_field
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import create_v3_array_metadata
 
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.grib.fields import Field, Keys
 from vzarr.formats.grib.grids import Grid
 from vzarr.formats.grib.layout import FORECAST, HOUR, Axis, Group, Variable
 from vzarr.formats.grib.tables import AXES, CELL_METHODS, DETAILS, surface_unit
+from vzarr.upstream.virtualizarr import create_v3_array_metadata
 
 EPOCH = "seconds since 1970-01-01"
 LOADED = {"loaded": True}

@@ -6,12 +6,13 @@ that of ``virtual_zarr_grib`` where gribberish does not read them as ecCodes doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 
+from vzarr.formats.decoding import decode
 from vzarr.formats.grib.arrays import make_dataset, make_manifests
 from vzarr.formats.grib.labels import find_failures
 from vzarr.formats.grib.survey import survey_file
@@ -22,17 +23,17 @@ def list_groups(content: Content) -> list[str]:
     return ["", *survey_file(content).groups]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
     survey = survey_file(content)
     if group not in survey.groups:
         return xr.Dataset()
     found = survey.groups[group]
-    content.cache.setdefault("names", {})[group] = {*found.variables}
-    return make_dataset(found, survey.grid(found), survey.octets)
+    content.findings.variables[group] = {*found.variables}
+    return decode(make_dataset(found, survey.grid(found), survey.octets), drop, decode_times)
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
     survey = survey_file(content)
     if group not in survey.groups:

@@ -36,16 +36,15 @@ class Survey:
 
 def survey_file(content: Content) -> Survey:
     """The fields of a file, along reference time and step where it is combined along these."""
-    wanted = content.cache.get("record dimension") or ()
-    forecast = bool({wanted, *wanted} & {*FORECAST})
-    key = "grib forecast" if forecast else "grib"
-    if key not in content.cache:
-        content.cache[key] = _make_survey(content, forecast)
-    return content.cache[key]
+    return content.once(_make_survey, content.findings.combined_along in FORECAST)
+
+
+def _octets(content: Content) -> memoryview:
+    return memoryview(content.read())
 
 
 def _make_survey(content: Content, forecast: bool) -> Survey:
-    data = content.cache.setdefault("bytes", memoryview(content.read()))
+    data = content.once(_octets)
     messages = find_messages(content.url, data)
     if not messages:
         raise ValueError("ecCodes finds no complete GRIB message in it")

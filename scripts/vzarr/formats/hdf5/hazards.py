@@ -36,12 +36,14 @@ def hdf5_is_tree(content: Content) -> bool:
     InputError
         If groups lie deeper within each other than is allowed.
     """
-    if "is tree" not in content.cache:
-        with h5py.File(content.open(), "r") as file:
-            is_tree, depth = reader.walk_groups(file)
-        check_number(content.url, "depth", depth, "groups within each other:")
-        content.cache["is tree"] = is_tree
-    return content.cache["is tree"]
+    return content.once(_is_tree)
+
+
+def _is_tree(content: Content) -> bool:
+    with h5py.File(content.open(), "r") as file:
+        is_tree, depth = reader.walk_groups(file)
+    check_number(content.url, "depth", depth, "groups within each other:")
+    return is_tree
 
 
 def hdf5_check(content: Content, group: str, name: str) -> None:
