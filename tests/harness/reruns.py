@@ -7,14 +7,16 @@ are watched too, as the environment says (``site/sitecustomize.py``).
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +183,43 @@ def watch_this_process() -> None:
         if name and asked["do"] == "kill" and watch.changes:
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "commit" and asked["do"] == "overtake":
-            subprocess.run([sys.executable, "-W", "ignore", sys.argv[0]], check=True)
+            environment = {**os.environ, VARIABLE: json.dumps({"log": os.devnull, "do": ""})}
+            subprocess.run(
+                [sys.executable, "-W", "ignore", sys.argv[0]], check=True, env=environment
+            )
         if name:
             note(name)
 
+    _work_in_this_process()
     Watch(hook).__enter__()
+
+
+def _work_in_this_process() -> None:
+    """Workers become threads of a script, as each process of them imports for seconds.
+
+    What befalls a script befalls its own process; real workers are met where its block is tested.
+    """
+
+    class InThisProcess(concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, max_workers: int | None = None, mp_context: object = None) -> None:
+            super().__init__(1)
+
+        def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+            return super().submit(_as_if_sent, pickle.dumps((call, arguments, options)))
+
+    concurrent.futures.ProcessPoolExecutor = InThisProcess
+    if "LocalCluster" in Path(sys.argv[0]).read_text():
+        import dask.distributed
+
+        in_this_process = {"processes": False, "protocol": "tcp://"}  # and yet what is sent is sent
+        cluster = partial(dask.distributed.LocalCluster, **in_this_process)
+        dask.distributed.LocalCluster = cluster
+
+
+def _as_if_sent(message: bytes) -> Any:
+    """The result comes as from another process, and so did the call."""
+    call, arguments, options = pickle.loads(message)
+    return pickle.loads(pickle.dumps(call(*arguments, **options)))
 
 
 @contextmanager
