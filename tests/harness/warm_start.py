@@ -1,7 +1,7 @@
 """The tool as a process of its own, without the seconds that its imports take.
 
-One process imports its libraries and forks for each command. What the fork runs is a process like any
-other: it has its arguments, environment, folder and streams, is signalled and killed, and ends
+One process imports its libraries and forks for each command. What the fork runs is a process like
+any other: it has its arguments, environment, folder and streams, is signalled and killed, and ends
 with a status. Cold starts remain for tests of the start itself: what Python makes of variables
 like PYTHONIOENCODING, and limits under which nothing can be imported.
 """
@@ -30,7 +30,15 @@ ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "scripts" / "virtual_zarr.py"
 PATHS = [str(ROOT / name) for name in ("scripts", "tests", "tests/scripts")]
 LIBRARIES = (
-    *("numpy", "zarr", "pandas", "xarray", "xarray.backends.api", "obstore", "obspec_utils.registry"),
+    *(
+        "numpy",
+        "zarr",
+        "pandas",
+        "xarray",
+        "xarray.backends.api",
+        "obstore",
+        "obspec_utils.registry",
+    ),
     *("virtualizarr", "virtualizarr.parsers", "h5py", "h5netcdf", "netCDF4", "distributed"),
 )
 """All but Icechunk, whose import starts threads: after a fork they are missing, and it hangs."""
@@ -114,11 +122,13 @@ class _Forking:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        code = "import sys; sys.path[:0] = sys.argv[2:]; from harness import warm_start; "
+        start = (
+            "import sys; sys.path[:0] = sys.argv[2:]; from harness import warm_start; "
+            "warm_start.serve(int(sys.argv[1]))()"
+        )
         self._process = subprocess.Popen(
             # What serve returns is run below nothing of the harness, as a script is.
-            [sys.executable, "-c", f"{code}warm_start.serve(int(sys.argv[1]))()"]
-            + [str(theirs.fileno()), *PATHS],
+            [sys.executable, "-c", start, str(theirs.fileno()), *PATHS],
             pass_fds=[theirs.fileno()],
             cwd=ROOT,
             # Threads of a library would not be there after a fork.
@@ -220,9 +230,7 @@ def _become(asked: dict[str, Any], handles: list[int]) -> None:
         multiprocessing.ORIGINAL_DIR = asked["cwd"]
     if asked["before"] is not None:
         asked["before"]()
-    sys.stdin, sys.stdout, sys.stderr = (
-        _stream(number, mode) for number, mode in enumerate("rww")
-    )
+    sys.stdin, sys.stdout, sys.stderr = (_stream(number, mode) for number, mode in enumerate("rww"))
     if asked["program"] is not None:
         _run_program(asked["program"])
     elif asked["script"] is None:

@@ -123,7 +123,7 @@ def test_header_that_changes_is_noticed(tmp_path: Path) -> None:
     write_scene(tmp_path / "other.img", "bip")
     (tmp_path / "other.hdr").rename(tmp_path / "scene.hdr")
     report = verify_repository(str(tmp_path / "repo"), Access(), sample=None)
-    assert any("image has the dimensions" in failure for failure in report.failures)
+    assert any("image has the dimensions" in str(failure) for failure in report.failures)
 
 
 @pytest.mark.parametrize(

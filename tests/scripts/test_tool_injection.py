@@ -146,7 +146,7 @@ def test_verify_finds_what_was_written_wrong(name: str, place: Path) -> None:
         assert not report.passed
         found = [
             failure
-            for failure in report.failures
+            for failure in map(str, report.failures)
             if re.search(rf"\b{case.variable}\b", failure) and case.file in failure
         ]
         assert found, report.failures

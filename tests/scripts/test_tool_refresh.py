@@ -397,3 +397,23 @@ def test_s3(
     repoint(repository, Access(), here, there)
     archive.passes()
     assert np.array_equal(archive.dataset()["v"], Recipe(steps=4).values)
+
+
+def test_content_shows_attributes_that_changed_in_a_group(tmp_path: Path) -> None:
+    """In a file that keeps its size and its time of change."""
+    file = tmp_path / "a.nc"
+    with netCDF4.Dataset(file, "w") as root:
+        group = root.createGroup("deep")
+        group.createDimension("time", None)
+        group.createVariable("time", "f8", ("time",))[:] = [0.0, 1.0]
+        group["time"].units = "days since 2024-01-01"
+        group.createVariable("v", "f4", ("time",))[:] = [1.0, 2.0]
+        group["v"].comment = "raw"
+    build([str(file)], str(tmp_path / "repo"), Access())
+    state = file.stat()
+    with h5py.File(file, "r+") as opened:
+        opened["deep/v"].attrs.modify("comment", np.bytes_("new"))
+    os.truncate(file, state.st_size)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    found = refresh(str(tmp_path / "repo"), Access(), content=True, dry_run=True)
+    assert found.changed[file.as_uri()].startswith("/deep: v has the attribute comment 'raw' in")

@@ -28,7 +28,7 @@ def built(tmp_path: Path) -> tuple[Path, list[Path]]:
 def failures(repository: Path) -> str:
     report = verify_repository(str(repository), Access(), sample=None)
     assert not report.passed
-    return "\n".join(report.failures)
+    return "\n".join(map(str, report.failures))
 
 
 def rewrite(repository: Path, change) -> None:

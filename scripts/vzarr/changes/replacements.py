@@ -35,7 +35,7 @@ from vzarr.upstream.zarr import array_at
 from vzarr.verification.open import open_store
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.equality import same
-from vzarr.virtualize.model import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding
+from vzarr.virtualize.model import MEANING, ParsedFile, Unreadable, cf_encoding
 from vzarr.virtualize.pool import parse_files
 
 NOTHING_DONE = "Nothing was committed"
@@ -220,8 +220,7 @@ def parsing_options(metadata: StoreMetadata) -> dict[str, Any]:
     drop = {
         f"{group}/{name}".lstrip("/")
         for group, kept in groups.items()
-        for name, why in kept["dropped"].items()
-        if why == NAMED
+        for name in kept["by_option"]
     }
     chosen = () if "" in groups else tuple(groups)
     if holds_all(metadata):
@@ -379,9 +378,9 @@ def differing_files(
     differing = []
     for number in numbers:
         url = records[number]["url"]
-        about = [failure for failure in report.failures if failure.startswith(f"{url}: ")]
+        about = [failure for failure in report.failures if failure.url == url]
         if about:
-            differing.append((number, about[0].removeprefix(f"{url}: ")))
+            differing.append((number, str(replace(about[0], url=""))))
     return differing
 
 

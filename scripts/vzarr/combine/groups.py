@@ -12,6 +12,7 @@ from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
+from vzarr.formats.reasons import Code
 from vzarr.sources.schemes import Access
 from vzarr.virtualize.model import ParsedFile
 
@@ -172,9 +173,11 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     native: dict[str, str] = {}
     dropped: dict[str, str] = {}
     ways = {name: way.as_json() for name, way in parts[0].ways.items()}
+    by_option: set[str] = set()
     for part in parts:
-        native |= part.native
-        dropped |= part.dropped
+        native |= {name: str(reason) for name, reason in part.native.items()}
+        dropped |= {name: str(reason) for name, reason in part.dropped.items()}
+        by_option |= {n for n, reason in part.dropped.items() if reason.code is Code.BY_OPTION}
     virtual = sorted(parts[0].virtual)
     names = {str(name) for name in parts[0].dataset.variables}
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
@@ -185,6 +188,7 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,
         "dropped": dropped,
+        "by_option": sorted(by_option),
     }
     if ways:
         described["ways"] = ways

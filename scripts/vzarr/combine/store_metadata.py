@@ -19,7 +19,7 @@ class ReplacedRecord(SourceRecord):
 
 class GroupRecord(TypedDict):
     """One group: names of virtual and loaded variables; reasons, by name, of those that were copied
-    (``native``) or left out (``dropped``).
+    (``native``) or left out (``dropped``); ``by_option`` were named by --drop.
 
     ``concat_dim`` is None where the group does not grow; ``lengths`` are each source's steps along
     it. ``source_group`` of the files lies here, if not the same; ``without_source`` names variables
@@ -32,6 +32,7 @@ class GroupRecord(TypedDict):
     loaded: list[str]
     native: dict[str, str]
     dropped: dict[str, str]
+    by_option: NotRequired[list[str]]
     lengths: list[int]
     source_group: NotRequired[str]
     without_source: NotRequired[list[str]]

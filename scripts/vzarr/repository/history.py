@@ -18,7 +18,7 @@ import vzarr
 from vzarr.combine.plan import together
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
-from vzarr.repository.ledger import SCHEMA, read_ledger
+from vzarr.repository.ledger import SCHEMA, read_ledger, told_by_option
 from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
@@ -201,6 +201,10 @@ def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) ->
         {key: value for key, value in record.items() if key != "length"}
         for record in metadata["sources"]
     ]
+    groups = {
+        path: {"by_option": told_by_option(kept["dropped"]), **kept}
+        for path, kept in groups.items()
+    }
     dropped = {*about_root, "appended", "root", "replaced"}
     rest = {key: value for key, value in metadata.items() if key not in dropped}
     return cast(StoreMetadata, {**rest, "sources": sources, "replaced": [], "groups": groups})

@@ -19,6 +19,7 @@ import zarr
 
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError
+from vzarr.formats.reasons import BY_DROP
 from vzarr.upstream.zarr import array_at
 
 GROUP = "_virtual_zarr"
@@ -63,7 +64,13 @@ def read_ledger(store: icechunk.IcechunkStore) -> StoreMetadata | None:
     lengths = [record.pop("lengths") for record in metadata["sources"]]
     for path, kept in metadata["groups"].items():
         kept["lengths"] = [each[path] for each in lengths]
+        kept.setdefault("by_option", told_by_option(kept["dropped"]))
     return metadata
+
+
+def told_by_option(dropped: dict[str, str]) -> list[str]:
+    """What ``--drop`` named, where a repository does not list it: by the words that it keeps."""
+    return sorted(name for name, why in dropped.items() if why == str(BY_DROP))
 
 
 def write_ledger(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> None:

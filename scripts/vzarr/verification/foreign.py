@@ -12,16 +12,16 @@ from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.formats.detect import detect_format
 from vzarr.formats.open import list_groups, open_native
+from vzarr.formats.reasons import BY_DROP
 from vzarr.repository.references import array_paths, read_references
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
 from vzarr.upstream.zarr import array_at, dimension_names
-from vzarr.virtualize.model import NAMED
 from vzarr.virtualize.names import names_path, unknown
 
-BY_HAND = "named by --skip"
+BY_SKIP = "named by --skip"
 
 
 def describe_named(
@@ -67,7 +67,8 @@ def describe_named(
             "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
             "loaded": [] if path in held else _names(contents, path),
             "native": {},
-            "dropped": dict.fromkeys(_names_in(skip, path), BY_HAND),
+            "dropped": dict.fromkeys(_names_in(skip, path), BY_SKIP),
+            "by_option": _names_in(skip, path),
             "without_source": _names_in(skip, path),
         }
         for path in below
@@ -91,7 +92,7 @@ def complete_named(
                 for name in array_paths(store)
                 if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
             ],
-            "dropped": dict.fromkeys(kept["dropped"], NAMED),
+            "dropped": dict.fromkeys(kept["dropped"], str(BY_DROP)),
         }
         for path, kept in metadata["groups"].items()
     }

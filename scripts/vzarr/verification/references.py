@@ -23,7 +23,7 @@ from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
 from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.verification.open import open_store, spread
-from vzarr.verification.report import Report
+from vzarr.verification.report import Place, Report
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store, compare_variable
 
 READABLE = ("hdf5", "netcdf3")
@@ -166,6 +166,7 @@ def _describe(
             "loaded": kept["loaded"],
             "native": kept["native"],
             "dropped": {name: "not in the references" for name in sorted(in_files - stored)},
+            "by_option": [],
             "without_source": sorted(stored - in_files),
             "concat_dim": dimension if total is not None else None,
             "lengths": lengths,
@@ -224,4 +225,4 @@ def _compare_box(
     if added:
         part = part.isel(dict.fromkeys(added, 0))
     if math.prod(truth.shape):
-        compare_variable(name, part, truth, target.record["url"], None, slice(None), report)
+        compare_variable(name, part, truth, Place(target.record["url"]), report)

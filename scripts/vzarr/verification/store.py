@@ -16,7 +16,7 @@ from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.store_metadata import StoreMetadata
-from vzarr.errors import is_failure, raise_fault
+from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.open import is_by_netcdf
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
@@ -27,8 +27,8 @@ from vzarr.repository.references import count_native
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
-from vzarr.verification.open import OpenedGroup, first_line_of, open_group, same_dims, spread
-from vzarr.verification.report import Report
+from vzarr.verification.open import OpenedGroup, open_group, same_dims, spread
+from vzarr.verification.report import Failure, Place, Report
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same, tolerance
 from vzarr.virtualize.model import MEANING
@@ -80,13 +80,12 @@ def compare_store(
             _compare_labels(content, pairs, number, report)
         except Exception as error:
             raise_fault(url, error)
-            report.failures.append(f"{url}: cannot be compared: {first_line_of(error)}")
+            report.failures.append(Failure(url, f"cannot be compared: {first_line(error)}"))
         report.compared += 1
         progress(done, len(picked))
     for pair in pairs:
-        place = f"/{pair.group}: " if pair.group else ""
         found = pair.described.failures(of_all=len(picked) == len(records))
-        report.failures += [f"{place}{sentence}" for sentence in found]
+        report.failures += [Failure(url, text, pair.group) for url, text in found]
     return report
 
 
@@ -126,7 +125,7 @@ def _compare_labels(
         for pair in pairs
     }
     url = pairs[0].metadata["sources"][number]["url"]
-    report.failures += [f"{url}: {sentence}" for sentence in check(content, stored)]
+    report.failures += [Failure(url, sentence) for sentence in check(content, stored)]
 
 
 def _compare_group(
@@ -137,7 +136,6 @@ def _compare_group(
     dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
     span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
     url = pair.metadata["sources"][number]["url"]
-    url = f"{url}: /{group}" if group else url
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
     if missing and not dataset.variables:
@@ -149,15 +147,19 @@ def _compare_group(
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
         for name in sorted(expected - stored):
-            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+            text = f"{name} is in the file, but not in the store"
+            report.failures.append(Failure(url, text, pair.group))
         for name in sorted(stored - expected):
-            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+            text = f"{name} is in the store, but not in the file"
+            report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
             mine, truth = dataset.variables[name], native.variables[name]
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
-            compare_variable(name, mine, truth, url, dimension, span, report, name in empty)
+            if dimension in mine.dims:
+                mine = mine.isel({dimension: span})
+            compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 
 
@@ -165,39 +167,39 @@ def compare_variable(
     name: str,
     stored: xr.Variable,
     truth: xr.Variable,
-    url: str,
-    dimension: str | None,
-    span: slice,
+    place: Place,
     report: Report,
-    ends: bool = False,
+    only_ends: bool = False,
 ) -> None:
-    """Compare all values, a block at a time; only the ends of what was never written."""
+    """Compare a file's variable with its part of the store, a block at a time.
+
+    Adds to the values, and to the failures, of ``report``. ``only_ends``: of what was never written
+    the first block and the last one.
+    """
+
+    def fail(text: str) -> None:
+        report.failures.append(Failure(place.url, f"{name}{text}", place.group))
+
     if not same_dims(stored.dims, truth.dims):
-        report.failures.append(
-            f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
-        )
+        fail(f" has the dimensions {stored.dims}, in the file {truth.dims}")
         return
-    if dimension in stored.dims:
-        stored = stored.isel({dimension: span})
     if stored.shape != truth.shape:
-        report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
+        fail(f" has shape {stored.shape}, in the file {truth.shape}")
         return
     rounded = tolerance(truth)
     for key in MEANING:
         means, meant = stored.attrs.get(key), truth.attrs.get(key)
         # A store may lack flags; other ones than the file's would be wrong.
         if not same(means, meant) and (key == "units" or means is not None):
-            report.failures.append(
-                f"{url}: {name} has {key} {as_python(means)!r}, in the file {as_python(meant)!r}"
-            )
-    for box in _parts(stored, ends):
+            fail(f" has {key} {as_python(means)!r}, in the file {as_python(meant)!r}")
+    for box in _blocks(stored, only_ends):
         try:
             left = np.asarray(stored[box].values)
         except BaseException as error:
             if not is_failure(error):
                 raise
-            raise_fault(url, error)
-            report.failures.append(f"{url}: {name} cannot be read: {first_line_of(error)}")
+            raise_fault(place.url, error)
+            fail(f" cannot be read: {first_line(error)}")
             return
         right = np.asarray(truth[box].values)
         if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
@@ -206,21 +208,21 @@ def compare_variable(
         differ = np.atleast_1d(mismatch(left, right, rounded)).reshape(right.shape or (1,))
         if differ.any():
             index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-            place = [at + part.start for at, part in zip(index, box, strict=True)]
-            report.failures.append(
-                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+            at = [n + part.start for n, part in zip(index, box, strict=True)]
+            fail(
+                f"{at} reads {left[index]}, in the file {right[index]} "
                 f"({int(differ.sum())} of {right.size} values differ)"
             )
             return
 
 
-def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
-    """What is compared at a time, in whole chunks; ``ends``: the first and the last part only."""
+def _blocks(stored: xr.Variable, only_ends: bool) -> list[tuple[slice, ...]]:
+    """What is compared at a time, in whole chunks; or the first and the last of these."""
     chunk = longest_edges(stored.encoding.get("chunks"))
     if chunk is not None and len(chunk) != stored.ndim:  # of a step along a dimension that is gone
         chunk = None
     step = box_shape(stored.shape, stored.dtype.itemsize, BLOCK, chunk, CHUNKS)
-    if not ends:
+    if not only_ends:
         return list(boxes(stored.shape, step))
     starts = [
         [0, max(0, (size - 1) // part * part)]
@@ -255,27 +257,26 @@ def check_virtual(
         else:
             last = tuple(count - 1 for count in array.cdata_shape)
             native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
-            ends = {(0,) * array.ndim, last}
-            count = sum(session.chunk_type(f"/{name}", at) in native for at in ends)
+            corners = {(0,) * array.ndim, last}
+            count = sum(session.chunk_type(f"/{name}", at) in native for at in corners)
         if count:
-            report.failures.append(
-                f"{name} is no longer virtual: it has chunks of its own ({count} found)"
-            )
+            text = f"{name} is no longer virtual: it has chunks of its own ({count} found)"
+            report.failures.append(Failure("", text))
 
 
 def check_sources(records: list[SourceRecord], access: Access, report: Report) -> None:
+    """Every source must be there still, as it was when it was taken in."""
     for record in records:
+        url = record["url"]
         try:
-            now = look_up(record["url"], access)
+            now = look_up(url, access)
         except Exception as error:
-            report.failures.append(f"{record['url']}: is gone: {first_line_of(error)}")
+            report.failures.append(Failure(url, f"is gone: {first_line(error)}"))
             continue
         then = datetime.fromisoformat(record["last_modified"])
         if now.size != record["size"]:
-            report.failures.append(
-                f"{record['url']}: has {now.size} bytes, had {record['size']} when it was built"
-            )
+            text = f"has {now.size} bytes, had {record['size']} when it was built"
+            report.failures.append(Failure(url, text))
         elif now.last_modified != then or now.etag != record["etag"]:
-            report.failures.append(
-                f"{record['url']}: changed at {now.last_modified}, was of {then} when it was built"
-            )
+            text = f"changed at {now.last_modified}, was of {then} when it was built"
+            report.failures.append(Failure(url, text))

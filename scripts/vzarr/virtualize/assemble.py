@@ -12,8 +12,9 @@ from virtualizarr.manifests import ManifestGroup
 
 from vzarr.errors import InputError, first_line, raise_fault
 from vzarr.formats.checks import check_arrays
-from vzarr.formats.hdf5.hazards import VLEN_STRINGS, hdf5_check, hdf5_hazards, hdf5_placeholders
+from vzarr.formats.hdf5.hazards import hdf5_check, hdf5_hazards, hdf5_placeholders
 from vzarr.formats.hdf5.unwritten import Unwritten
+from vzarr.formats.reasons import INLINED, TEXT, Code, Reason
 from vzarr.limits import Declared, limit, raising
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
@@ -39,8 +40,8 @@ class Assembled:
     """One group; ``native`` and ``dropped``: why a variable was copied, or left out, by name."""
 
     dataset: xr.Dataset
-    native: dict[str, str]
-    dropped: dict[str, str]
+    native: dict[str, Reason]
+    dropped: dict[str, Reason]
 
 
 def assemble(
@@ -55,7 +56,7 @@ def assemble(
 ) -> Assembled:
     """One group's dataset: virtual where that reads right, loaded or copied where it has to be."""
     registry = make_registry(content, file_format)
-    copied: dict[str, str] = {}
+    copied: dict[str, Reason] = {}
     placeholders: list[str] = []
     if file_format == "hdf5":
         copied = hdf5_hazards(content, group)
@@ -76,14 +77,14 @@ def assemble(
     for name in sorted(variables.keys() - empty.keys() - loaded):
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
-            copied[name] = VLEN_STRINGS if text else "kept in the references"
+            copied[name] = TEXT if text else INLINED
         elif problem := misread(probe, native, name, content.url):
-            copied[name] = problem
+            copied[name] = Reason(Code.MISREAD, problem)
     for name in map(str, native.variables):
         if name not in variables and name not in loaded:
-            reasons = content.findings.reasons
-            reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
-            copied.setdefault(name, reason)
+            known = content.findings.reasons.get(f"{group}/{name}".lstrip("/"))
+            missing = Reason(Code.NOT_PARSED, "the parser does not return it")
+            copied.setdefault(name, Reason(Code.FORMAT, known) if known else missing)
     unfit = content.findings.unfit
     for name in [name for name in map(str, native.variables) if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
@@ -142,7 +143,7 @@ def _check_empty(content: Content, group: str, manifests: ManifestGroup) -> None
     check_arrays(content, group, arrays)
 
 
-def _copy(native: xr.Dataset, name: str, reason: str | None, url: str) -> xr.Variable | str:
+def _copy(native: xr.Dataset, name: str, reason: Reason | None, url: str) -> xr.Variable | str:
     """A variable's values as they are stored in Zarr, or why they cannot be."""
     if reason is None and native[name].nbytes > limit("load"):
         return (

@@ -20,10 +20,11 @@ from zarr.registry import get_codec_class
 from vzarr.errors import InputError, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.declared import hdf5_declared
-from vzarr.formats.hdf5.hazards import VLEN_STRINGS, hdf5_hazard, hdf5_is_tree
+from vzarr.formats.hdf5.hazards import hdf5_hazard, hdf5_is_tree
 from vzarr.formats.hdf5.open import child_groups
-from vzarr.formats.hdf5.reader import TOO_LONG, check_contents
+from vzarr.formats.hdf5.reader import check_contents
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
+from vzarr.formats.reasons import TEXT, Code
 from vzarr.limits import excesses
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
@@ -211,11 +212,12 @@ def _describe_dataset(
         encoding={key: attributes[key] for key in CF_ENCODING if key in attributes},
         storage="virtual",
     )
-    reason = hdf5_hazard(dataset) or ""
+    hazard = hdf5_hazard(dataset)
+    reason = str(hazard or "")
     if not reason and described.shape != dataset.shape:
         reason = "it is shorter than its unlimited dimension"
     if not reason and dataset.dtype.kind == "O":
-        reason = VLEN_STRINGS
+        reason = str(TEXT)
     try:
         described.codecs = tuple(codec.codec_id for codec in codecs_from_dataset(dataset))
         for codec in described.codecs:
@@ -227,7 +229,7 @@ def _describe_dataset(
         described.storage = "loaded"
     elif reason and not unwritten:
         too_large = dataset.nbytes > NATIVE_LIMIT
-        is_out = too_large or reason == TOO_LONG
+        is_out = too_large or (hazard is not None and hazard.code is Code.TOO_LONG)
         described.storage, described.reason = "dropped" if is_out else "native", reason
         if too_large:
             described.reason += f"; too large to copy ({dataset.nbytes // 1024**2} MB)"
@@ -297,7 +299,7 @@ def _describe_parsed(parsed: ParsedFile) -> Description:
                 found.runs |= {str(moment) for moment in variable.values.ravel()}
         for name, reason in part.dropped.items():
             path = f"{group}/{name}".lstrip("/")
-            found.variables[path] = Variable((), (), "", None, (), {}, "dropped", reason)
+            found.variables[path] = Variable((), (), "", None, (), {}, "dropped", str(reason))
     return found
 
 
@@ -310,7 +312,7 @@ def _describe_variable(part: ParsedFile, name: str, variable: xr.Variable) -> Va
         codecs=(),
         encoding=part.packing.get(name, {}),
         storage="native" if name in part.native else "loaded",
-        reason=part.native.get(name, ""),
+        reason=str(part.native.get(name, "")),
     )
     if is_virtual(variable):
         metadata = variable.data.metadata

@@ -11,13 +11,11 @@ import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
+from vzarr.formats.reasons import Reason
 from vzarr.limits import box_shape, boxes
 from vzarr.sources.discover import Source, SourceRecord
 from vzarr.upstream.virtualizarr import holds_inlined
 from vzarr.upstream.xarray import unread_data
-
-NAMED = "named by --drop"
-
 
 DIGESTED = 32 * 1024**2
 """Bytes of a variable that are hashed at a time."""
@@ -40,8 +38,8 @@ class ParsedFile:
     file_format: str
     dataset: xr.Dataset
     unlimited: tuple[str, ...] = ()
-    native: dict[str, str] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    native: dict[str, Reason] = field(default_factory=dict)
+    dropped: dict[str, Reason] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     packing: dict[str, dict[str, Any]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
 from vzarr.formats.open import list_groups, open_native
+from vzarr.formats.reasons import BY_DROP, Code, Reason
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
 from vzarr.sources.fingerprint import fingerprint
@@ -21,7 +22,7 @@ from vzarr.sources.schemes import Access
 from vzarr.text import drop_options
 from vzarr.virtualize.assemble import assemble
 from vzarr.virtualize.attributes import as_python, check_nesting, clean_attributes
-from vzarr.virtualize.model import NAMED, ParsedFile, cf_encoding, digest
+from vzarr.virtualize.model import ParsedFile, cf_encoding, digest
 from vzarr.virtualize.selection import choose_groups, nothing_in, refusal, without_dropped
 
 
@@ -68,7 +69,7 @@ def parse_file(
         room, _, name = path.rpartition("/")
         owner = parsed.children.get(room) if room else parsed
         if owner is not None:
-            owner.dropped.setdefault(name, reason)
+            owner.dropped.setdefault(name, Reason(Code.NO_VALUES, reason))
     parsed.data_url = content.url
     parsed.fingerprint = fingerprint(content, source.size)
     parsed.notes = list(dict.fromkeys([*parsed.notes, *content.findings.notes]))
@@ -118,7 +119,7 @@ def _parse_group(
             group=group,
         )
         known = content.findings.variables.get(group, drop)
-        parsed.dropped.update(dict.fromkeys((name for name in drop if name in known), NAMED))
+        parsed.dropped.update(dict.fromkeys((name for name in drop if name in known), BY_DROP))
         check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:

@@ -30,7 +30,6 @@ from vzarr.virtualize.attributes import clean_attributes
 from vzarr.virtualize.model import ParsedFile, cf_encoding, holds_values, is_virtual
 from vzarr.virtualize.structure import (
     DECODING,
-    STRUCTURAL,
     Attributes,
     Item,
     decoded_attribute,
@@ -78,9 +77,8 @@ class Layouts:
                         return
                     if not self._differs(part, str(name), variable):
                         known.values[path] = hash_of(found[path].item)
-            if any(
-                why not in STRUCTURAL for part in _parts(parsed) for why in part.native.values()
-            ):
+            reasons = [reason for part in _parts(parsed) for reason in part.native.values()]
+            if not all(reason.is_of_layout for reason in reasons):
                 return
             self._known.setdefault(structure_of(found), []).append(known)
         while len(self._known) > KNOWN_LIMIT:
