@@ -16,7 +16,7 @@ import obstore
 from vzarr.errors import InputError
 from vzarr.sources.discover import look_up
 from vzarr.sources.elsewhere import check_folder
-from vzarr.sources.remote_file import RemoteFile, read_remote
+from vzarr.sources.remote_file import RangedFile, RemoteFile, read_remote
 from vzarr.sources.schemes import Access, object_store
 
 
@@ -37,7 +37,7 @@ class Content:
     """
 
     url: str
-    handle: Path | bytes | RemoteFile | RemoteFolder
+    handle: Path | bytes | RemoteFile | RangedFile | RemoteFolder
     access: Access = field(default_factory=Access)
     size: int = 0
     cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -140,6 +140,9 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
+    if access.select:  # of messages, so it is GRIB
+        content.cache["format"] = "grib"
+        return content
     if content.is_folder:
         if isinstance(content.handle, Path):
             check_folder(content.handle, content)
@@ -166,6 +169,8 @@ def _fetch(url: str, access: Access, size: int) -> Content:
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
         return Content(url, path, access, size)
     store, key = object_store(url, access)
+    if access.select:
+        return Content(url, RangedFile(store, key, size), access, size)
     try:
         return Content(url, read_remote(store, key, size), access, size)
     except FileNotFoundError:
@@ -173,3 +178,15 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access, size)
+
+
+def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file, each by its start and its length, and nothing else of a remote one."""
+    if isinstance(content.handle, RangedFile):
+        return content.handle.ranges(places)
+    found = []
+    with content.handle.open("rb") as file:
+        for start, length in places:
+            file.seek(start)
+            found.append(file.read(length))
+    return found

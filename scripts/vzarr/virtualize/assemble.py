@@ -67,6 +67,8 @@ def assemble(
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
             copied[name] = VLEN_STRINGS if text else "kept in the references"
+        elif content.cache.get("as others"):
+            continue  # all but its time is as in a file that was read before
         elif problem := misread(probe, native, name, content.url):
             copied[name] = problem
     for name in map(str, native.variables):
