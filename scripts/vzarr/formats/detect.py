@@ -17,7 +17,7 @@ def detect_format(content: Content) -> str:
     InputError
         For what cannot be virtualized: it names what it is, and what to do.
     """
-    return content.once(sniff)
+    return "grib" if content.access.select else content.once(sniff)
 
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

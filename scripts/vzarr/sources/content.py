@@ -17,7 +17,7 @@ from vzarr.errors import InputError
 from vzarr.limits import Declared
 from vzarr.sources.discover import look_up
 from vzarr.sources.elsewhere import check_folder
-from vzarr.sources.remote_file import RemoteFile, read_remote
+from vzarr.sources.remote_file import RangedFile, RemoteFile, read_remote
 from vzarr.sources.schemes import Access, object_store
 
 
@@ -42,6 +42,8 @@ class Findings:
     ``contents_checked``: group and name of HDF5 datasets whose chunks were. ``variables``: all
     names of a group, also of those that were left out. ``combined_along``: the dimension along
     which the file is combined with others: it decides how GRIB messages are laid out.
+    ``fingerprint``: of the part of a file that is used, where that is not all of it;
+    ``is_as_others``: all but its time is as in a file that was compared before.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -57,6 +59,8 @@ class Findings:
     contents_checked: set[tuple[str, str]] = field(default_factory=set)
     variables: dict[str, set[str]] = field(default_factory=dict)
     combined_along: str | None = None
+    fingerprint: str = ""
+    is_as_others: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Content:
     """
 
     url: str
-    handle: Path | bytes | RemoteFile | RemoteFolder
+    handle: Path | bytes | RemoteFile | RangedFile | RemoteFolder
     access: Access = field(default_factory=Access)
     size: int = 0
     findings: Findings = field(default_factory=Findings, repr=False, compare=False)
@@ -80,6 +84,10 @@ class Content:
         if key not in self._known:
             self._known[key] = find(self, *arguments)
         return self._known[key]
+
+    def knows(self, find: Callable[..., Any], *arguments: Any) -> bool:
+        """Whether ``once`` has been asked for this already."""
+        return (find, arguments) in self._known
 
     @property
     def is_folder(self) -> bool:
@@ -132,8 +140,8 @@ class Content:
         else:
             yield opened
 
-    def _remote_file(self) -> RemoteFile:
-        assert isinstance(self.handle, RemoteFile), f"{self.url} is a folder"
+    def _remote_file(self) -> RemoteFile | RangedFile:
+        assert isinstance(self.handle, RemoteFile | RangedFile), f"{self.url} is a folder"
         return self.handle
 
     def head(self, length: int = 4096) -> bytes:
@@ -179,6 +187,8 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
+    if access.select:  # of messages: no more of it is read than these
+        return content
     if content.is_folder:
         if isinstance(content.handle, Path):
             check_folder(content.handle, content)
@@ -205,6 +215,8 @@ def _fetch(url: str, access: Access, size: int) -> Content:
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
         return Content(url, path, access, size)
     store, key = object_store(url, access)
+    if access.select:
+        return Content(url, RangedFile(store, key, size), access, size)
     try:
         return Content(url, read_remote(store, key, size), access, size)
     except FileNotFoundError:
@@ -212,3 +224,15 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access, size)
+
+
+def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file, each by its start and its length, and nothing else of a remote one."""
+    if isinstance(content.handle, RangedFile):
+        return content.handle.ranges(places)
+    found = []
+    with content.opened() as file:
+        for start, length in places:
+            file.seek(start)
+            found.append(file.read(length))
+    return found
