@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import icechunk
@@ -78,8 +79,10 @@ def build(
     concat_dim: str | None = None,
     drop: Iterable[str] = (),
     groups: Iterable[str] = (),
+    select: Iterable[str] = (),
     skip_bad: bool = False,
     allow_copy: int | None = None,
+    irregular: str | None = None,
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -90,19 +93,23 @@ def build(
 ) -> Built:
     """Make a new repository over files, compared with a sample of them before main shows it.
 
-    ``drop`` leaves out variables or groups; ``groups`` takes these only. ``allow_copy``: bytes that
-    may be copied of what cannot be virtual (default: 10 MB, or half of all). ``prefixes`` are what
-    readers authorize. ``batch`` files make a commit (500); after a stop the same call goes on.
+    ``drop`` leaves out variables or groups; ``groups`` takes these only, ``select``
+    these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual
+    (default: 10 MB, or half of all). ``irregular``: what to do where chunks of the files fill no
+    regular grid: "rectilinear", "copy" or "refuse" (default: copy up to 5 %, else raise what each
+    costs). ``prefixes`` are what readers authorize. ``batch`` files make a commit (500); after a
+    stop the same call goes on.
     """
     return build_repository(
         _listed(files),
         os.fspath(repo),
-        access,
+        replace(access, select=tuple(select)),
         concat_dim=concat_dim,
         drop=tuple(drop),
         groups=tuple(groups),
         skip_bad=skip_bad,
         allow_copy=allow_copy,
+        irregular=irregular,
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,
@@ -119,6 +126,7 @@ def append(
     replace: bool = False,
     skip_bad: bool = False,
     sources: Files = (),
+    irregular: str | None = None,
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -129,7 +137,8 @@ def append(
     """Append those files that a repository does not hold yet, in one commit. Safe to run twice.
 
     ``replace`` writes files that were issued again over the old. ``sources``: what a repository
-    that ``build`` did not make was made of; it is taken over if it reads as these do.
+    that ``build`` did not make was made of; it is taken over if it reads as these do. ``irregular``
+    as in ``build``, whose choice holds otherwise.
     """
     return append_files(
         _listed(files),
@@ -138,6 +147,7 @@ def append(
         replace_known=replace,
         skip_bad=skip_bad,
         made_of=tuple(_listed(sources)),
+        irregular=irregular,
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,

@@ -12,18 +12,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import icechunk
 import xarray as xr
 import zarr
-from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
 import vzarr
-from vzarr.combine.combine import Boundary
+from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
+from vzarr.combine.plan import NO_CHOICE, Layout, Policy
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.store_metadata import GroupInStore, Plan, StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.registry import FORMATS
@@ -46,6 +47,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
+from vzarr.repository.layouts import all_layouts, open_arrays, told_ways
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.splitting import manifest_config
@@ -53,6 +55,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix, container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming
+from vzarr.upstream.virtualizarr import referred_urls
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.references import follow
 from vzarr.verification.store import compare_store
@@ -82,7 +85,8 @@ class Built:
     variable that had to be copied; ``share`` how much is virtual and how much was copied;
     ``left_out`` the sentence for each file that is not in it;
     ``resumed`` the number of files that an earlier run had written; ``containers`` the prefixes
-    that readers have to authorize.
+    that readers have to authorize; ``ways`` how variables whose chunks fill no regular grid became
+    one array (``vzarr.combine.plan.Way``).
     """
 
     repository: str
@@ -99,6 +103,7 @@ class Built:
     left_out: list[str] = field(default_factory=list)
     resumed: int = 0
     containers: list[str] = field(default_factory=list)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     share: Share = field(default_factory=Share)
 
     def as_json(self) -> dict[str, Any]:
@@ -122,12 +127,14 @@ def build(
     dask: str | None = None,
     everything: bool = False,
     allow_copy: int | None = None,
+    irregular: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
-    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``workers`` and
+    ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``irregular``: one
+    of ``vzarr.combine.plan.WAYS``, for files whose chunks fill no regular grid. ``workers`` and
     ``dask`` as in ``vzarr.virtualize.pool.Parsing``; ``batch`` files make a commit.
     ``everything``: of Kerchunk references, compare all files that they lead to. ``prefixes`` are
     what readers authorize, one for each place; by default as in ``vzarr.sources.prefixes``.
@@ -159,8 +166,15 @@ def build(
             allow_copy,
         )
         run.patterns, run.prefixes = tuple(patterns), prefixes
-        run.plan = {"concat_dim": concat_dim, "drop": sorted(drop), "groups": sorted(groups)}
-        run.plan["prefixes"] = sorted(prefixes)
+        run.policy = Policy(irregular)
+        run.plan = Plan(
+            concat_dim=concat_dim,
+            drop=sorted(drop),
+            groups=sorted(groups),
+            prefixes=sorted(prefixes),
+        )
+        if access.select:
+            run.plan["select"] = sorted(access.select)
         place = look(repository, access)
         if place.names and not (place.unfinished and run.take_up(place.unfinished)):
             discard(claim, access)
@@ -195,10 +209,12 @@ class _Build:
     everything: bool
     progress: Progress
     allow_copy: int | None
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: Plan = field(
+        default_factory=lambda: Plan(concat_dim=None, drop=[], groups=[], prefixes=[])
+    )
     dimension: str | None = None
     repository: icechunk.Repository | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: StoreMetadata | None = None
     tip: str = ""
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -208,6 +224,7 @@ class _Build:
     share: Share = field(default_factory=Share)
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    policy: Policy = NO_CHOICE
 
     @property
     def location(self) -> str:
@@ -328,7 +345,13 @@ class _Build:
                 "along which each file is one step"
             )
         datasets, files, differing = combine_groups(
-            good, self.dimension, self.access, self.skip_bad, self.before, more_follow
+            good,
+            self.dimension,
+            self.access,
+            self.skip_bad,
+            self.before,
+            more_follow,
+            Continued(self.policy, self._layouts()),
         )
         self.left_out |= {problem.url: problem.reason for problem in differing}
         if not files:
@@ -342,15 +365,23 @@ class _Build:
             self._write_more(datasets, files, checksum)
         self.before = Boundary(self.before.first if self.before else files[0], files[-1])
 
+    def _layouts(self) -> dict[str, Layout]:
+        """How the arrays lie that are written, by path."""
+        if self.metadata is None:
+            return {}
+        assert self.repository is not None
+        store = self.repository.readonly_session(snapshot_id=self.tip).store
+        return all_layouts(store, stored_groups(self.metadata))
+
     def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
         """Refuse a copy that nobody asked for."""
         native = {group: describe(files, group, self.dimension)["native"] for group in datasets}
         only = None if self.metadata is None else self.dimension
-        self.share += weigh(datasets, native, only)
+        self.share += weigh(datasets, native, only, chosen=self.policy.irregular is not None)
         if self.allow_copy is None:
             if not self.share.needs_a_word:
                 return
-        elif self.share.native <= self.allow_copy:
+        elif self.share.native - self.share.chosen <= self.allow_copy or not self.share.names:
             return
         done = len(files) + (len(self.metadata["sources"]) if self.metadata else 0)
         needed = self.share.native * max(1.0, (len(self.sources) - len(self.left_out)) / done)
@@ -382,11 +413,13 @@ class _Build:
         self, datasets: dict[str, xr.Dataset], files: list[ParsedFile], checksum: datetime
     ) -> None:
         metadata = _metadata(files, self.dimension, datasets)
-        metadata |= {
-            "plan": self.plan,
-            "left_out": dict(self.left_out),
-            "bytes": self.share.as_json(),
-        }
+        assert self.plan is not None
+        metadata["plan"] = self.plan
+        metadata["irregular"] = self.policy.irregular
+        metadata["left_out"] = dict(self.left_out)
+        metadata["bytes"] = self.share.as_json()
+        if self.access.select:
+            metadata["select"] = list(self.access.select)
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})
@@ -405,7 +438,7 @@ class _Build:
                 everything=self.everything,
                 progress=self.progress("followed"),
             )
-            metadata |= followed.metadata
+            metadata = followed.metadata
             self.notes += followed.notes
         self._commit(session, metadata, len(files))
 
@@ -421,10 +454,16 @@ class _Build:
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
         self._check_times(session.store, files, growing)
         references = append_datasets(
-            session.store, datasets, growing, self.dimension, checksum, files
+            session.store,
+            datasets,
+            growing,
+            self.dimension,
+            checksum,
+            files,
+            self.metadata["sources"],
         )
-        lengths = {group: describe(files, group, self.dimension)["lengths"] for group in kept}
-        metadata = with_more(self.metadata, [file.as_record() for file in files], lengths)
+        described = {group: describe(files, group, self.dimension) for group in kept}
+        metadata = with_more(self.metadata, [file.as_record() for file in files], described)
         metadata["left_out"] = dict(self.left_out)
         metadata["bytes"] = self.share.as_json()
         metadata["references"] += references
@@ -448,7 +487,7 @@ class _Build:
                     )
 
     def _compare(
-        self, store: icechunk.IcechunkStore, metadata: dict[str, Any], numbers: range
+        self, store: icechunk.IcechunkStore, metadata: StoreMetadata, numbers: range
     ) -> None:
         """A sample of the files that are new, as they read in the store."""
         if not self.sample:
@@ -466,7 +505,7 @@ class _Build:
                 "Nothing was committed; leave it out with --drop."
             )
 
-    def _commit(self, session: icechunk.Session, metadata: dict[str, Any], added: int) -> None:
+    def _commit(self, session: icechunk.Session, metadata: StoreMetadata, added: int) -> None:
         done, total = len(metadata["sources"]), len(self.sources)
         message = self.message or f"{total - len(self.left_out)} files"
         if done < total - len(self.left_out) or self.metadata is not None:
@@ -505,6 +544,11 @@ class _Build:
             loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
             native=_by_path(stored, "native"),
             dropped=_by_path(stored, "dropped"),
+            ways={
+                _path(group, name): way
+                for group, kept in stored
+                for name, way in told_ways(kept, open_arrays(store, group)).items()
+            },
             notes=list(dict.fromkeys(self.notes)),
             left_out=list(self.left_out.values()),
             resumed=self.resumed,
@@ -517,7 +561,9 @@ def _path(group: str, name: object) -> str:
     return f"{group}/{name}" if group else str(name)
 
 
-def _by_path(stored: list[tuple[str, dict[str, Any]]], key: str) -> dict[str, str]:
+def _by_path(
+    stored: list[tuple[str, GroupInStore]], key: Literal["native", "dropped"]
+) -> dict[str, str]:
     return {_path(group, name): why for group, kept in stored for name, why in kept[key].items()}
 
 
@@ -548,8 +594,8 @@ def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[st
         for dataset in datasets.values():
             for variable in dataset.variables.values():
                 if is_virtual(variable):
-                    places |= {str(path) for path in variable.data.manifest._paths.flat if path}
-    return sorted(places - {INLINED_CHUNK_PATH})
+                    places |= referred_urls(variable.data.manifest)
+    return sorted(places)
 
 
 def _guess_dimension(
@@ -592,7 +638,7 @@ def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
 
 def _metadata(
     files: list[ParsedFile], concat_dim: str | None, datasets: dict[str, xr.Dataset]
-) -> dict[str, Any]:
+) -> StoreMetadata:
     """What the ledger keeps, for ``verify`` and for appends to come."""
     root_is_empty = len(datasets) > 1 and not datasets[""].variables
     paths = [path for path in datasets if path or not root_is_empty]

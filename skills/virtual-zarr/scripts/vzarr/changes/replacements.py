@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,25 +12,30 @@ import numpy as np
 import xarray as xr
 import zarr
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import copy_and_replace_metadata, manifest_chunk_shape
 
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import group_paths, part_of, stored_groups
+from vzarr.combine.mixed_array import copied_bytes
+from vzarr.combine.plan import fit_in_place, together
 from vzarr.combine.shared_attributes import follow_attributes
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
+from vzarr.repository.layouts import layout_of, stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source
+from vzarr.sources.discover import Source, SourceRecord
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
+from vzarr.upstream.zarr import array_at
 from vzarr.verification.open import open_store
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.equality import same
-from vzarr.virtualize.model import MEANING, NAMED, ParsedFile, Unreadable, cf_encoding
+from vzarr.virtualize.model import MEANING, ParsedFile, Unreadable, cf_encoding
 from vzarr.virtualize.pool import parse_files
 
 NOTHING_DONE = "Nothing was committed"
@@ -79,11 +84,11 @@ def open_writable(repository: icechunk.Repository, seen: icechunk.Session) -> ic
 def replace_files(
     store: icechunk.IcechunkStore,
     location: str,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     new: dict[int, ParsedFile],
     checksum: datetime,
     access: Access,
-) -> tuple[int, dict[str, Any]]:
+) -> tuple[int, StoreMetadata]:
     """Write the new state of sources, by their number, over the old.
 
     Returns how many references were written, and the metadata with the new sources.
@@ -101,6 +106,9 @@ def replace_files(
     for group, kept in stored_groups(metadata).items():
         stored = stored_file(store, location, group, kept)
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
+        if kept["concat_dim"] is not None:
+            parts = _in_place(store, group, kept, parts, access)
+            metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
             _check_fits(stored, part, kept, number, access)
         for number, part in parts.items():
@@ -112,11 +120,49 @@ def replace_files(
     return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
 
 
+def _in_place(
+    store: icechunk.IcechunkStore,
+    group: str,
+    kept: GroupInStore,
+    parts: dict[int, ParsedFile],
+    access: Access,
+) -> dict[int, ParsedFile]:
+    """Files, by their number, in the form in which they take the place of old ones."""
+    starts = np.cumsum([0, *kept["lengths"]])
+    held = stored_layouts(store, group, kept)
+    return {
+        number: fit_in_place(part, held, str(kept["concat_dim"]), int(starts[number]), access)
+        for number, part in parts.items()
+    }
+
+
+def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -> StoreMetadata:
+    """The metadata with what is copied of files in the ways of their variables."""
+    kept = metadata["groups"][group]
+    ways = kept.get("ways", {})
+    more = {
+        name: {
+            **ways.get(name, {"kind": "copy", "why": "chunks of files that were written again"}),
+            "virtual": 0,
+            "native": copied,
+        }
+        for name in parts[0].virtual
+        if (copied := sum(copied_bytes(part.dataset[name].variable.data) for part in parts))
+    }
+    if not more:
+        return metadata
+    groups: dict[str, GroupRecord] = {
+        **metadata["groups"],
+        group: {**kept, "ways": together(ways, more)},
+    }
+    return {**metadata, "groups": groups}
+
+
 def follow_files(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     files: list[ParsedFile],
-    others: list[dict[str, Any]],
+    others: Sequence[SourceRecord],
     access: Access,
 ) -> None:
     """Let attributes follow ``files`` that took the place of old ones, beside ``others``."""
@@ -125,7 +171,7 @@ def follow_files(
         follow_attributes(store, group, parts, others, access)
 
 
-def other_content(record: dict[str, Any], access: Access) -> str:
+def other_content(record: SourceRecord, access: Access) -> str:
     """Why a file at the new place is not that of its record, or an empty string."""
     expected = record.get("fingerprint")
     if expected is None:
@@ -139,7 +185,7 @@ def other_content(record: dict[str, Any], access: Access) -> str:
 
 
 def stored_file(
-    store: icechunk.IcechunkStore, location: str, group: str, metadata: dict[str, Any]
+    store: icechunk.IcechunkStore, location: str, group: str, metadata: GroupInStore
 ) -> ParsedFile:
     """One group of the store in the form of a parsed file, to compare new files with."""
     decoded = open_store(store, group)
@@ -148,12 +194,17 @@ def stored_file(
     for name, variable in decoded.variables.items():
         values: Any = np.broadcast_to(np.empty((), variable.dtype), variable.shape)
         if name in metadata["virtual"]:
+            dimension = metadata["concat_dim"]
+            if dimension in variable.dims:
+                layout = layout_of(array_at(arrays, str(name)), str(dimension))
+                variables[str(name)] = xr.Variable(variable.dims, layout.as_array())
+                continue
             array: Any = arrays[str(name)].metadata
             array = copy_and_replace_metadata(array, new_dimension_names=None, new_attributes={})
             chunks = zip(array.shape, manifest_chunk_shape(array), strict=True)
             grid = tuple(-(-size // chunk) for size, chunk in chunks)
             values = ManifestArray(array, ChunkManifest({}, shape=grid))
-        variables[name] = xr.Variable(variable.dims, values)
+        variables[str(name)] = xr.Variable(variable.dims, values)
     return ParsedFile(
         Source(location, 0, datetime.now(UTC)),
         "",
@@ -163,14 +214,13 @@ def stored_file(
     )
 
 
-def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
+def parsing_options(metadata: StoreMetadata) -> dict[str, Any]:
     """How ``parse_files`` has to look at a file so that it fits into the store."""
     groups = stored_groups(metadata)
     drop = {
         f"{group}/{name}".lstrip("/")
         for group, kept in groups.items()
-        for name, why in kept["dropped"].items()
-        if why == NAMED
+        for name in kept["by_option"]
     }
     chosen = () if "" in groups else tuple(groups)
     if holds_all(metadata):
@@ -183,13 +233,13 @@ def parsing_options(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def holds_all(metadata: dict[str, Any]) -> bool:
+def holds_all(metadata: StoreMetadata) -> bool:
     """Whether the store holds whatever its files hold, but for what ``build`` was told."""
     groups = metadata["groups"].values()
     return "plan" in metadata and not any("without_source" in kept for kept in groups)
 
 
-def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> list[Difference]:
+def other_groups(file: ParsedFile, location: str, metadata: StoreMetadata) -> list[Difference]:
     """Groups of a file that the store does not have: nothing would be said of their data."""
     more = sorted({*group_paths(file)} - {*metadata["groups"]}) if holds_all(metadata) else []
     url = file.source.url
@@ -200,7 +250,7 @@ def other_groups(file: ParsedFile, location: str, metadata: dict[str, Any]) -> l
 
 
 def parse_replacements(
-    sources: list[Source], metadata: dict[str, Any], access: Access, progress: Progress
+    sources: list[Source], metadata: StoreMetadata, access: Access, progress: Progress
 ) -> list[ParsedFile]:
     parsed = parse_files(sources, access, progress=progress("parsed"), **parsing_options(metadata))
     files: list[ParsedFile] = []
@@ -211,7 +261,7 @@ def parse_replacements(
     return files
 
 
-def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> ParsedFile:
+def stored_part(file: ParsedFile, group: str, metadata: GroupInStore) -> ParsedFile:
     if group and group not in file.children:
         raise Refused(f"{file.source.url}: has no group {group} any more. {ADVICE}.")
     part = part_of(file, group)
@@ -220,7 +270,7 @@ def stored_part(file: ParsedFile, group: str, metadata: dict[str, Any]) -> Parse
 
 
 def _check_fits(
-    stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any], number: int, access: Access
+    stored: ParsedFile, part: ParsedFile, metadata: GroupInStore, number: int, access: Access
 ) -> None:
     """What ``build`` asks of files that share arrays, asked of one file and the store."""
     dimension = metadata["concat_dim"]
@@ -229,7 +279,7 @@ def _check_fits(
     if length != expected:
         what = f"the length of {dimension}"
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
-        found = [Difference(part.source.url, name, what, length, expected, stored.source.url)]
+        found = [Difference(part.source.url, str(name), what, length, expected, stored.source.url)]
     else:
         expected_file = expected_in_store(stored, part, metadata)
         found = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
@@ -240,7 +290,7 @@ def _check_fits(
         raise Refused(f"{replace(found[0], advice=ADVICE)}{more}")
 
 
-def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: dict[str, Any]) -> ParsedFile:
+def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInStore) -> ParsedFile:
     """The stored group as ``compare_files`` wants it: what values decide is compared later."""
     numbers = {
         name: {key: value for key, value in packing.items() if key not in MEANING}
@@ -291,7 +341,7 @@ def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference
 
 
 def problem_there(
-    url: str, now: Source | Exception, record: dict[str, Any] | None, end: int | None
+    url: str, now: Source | Exception, record: SourceRecord | None, end: int | None
 ) -> str:
     """Why a file at the new place cannot take the old one's, or an empty string."""
     if isinstance(now, Exception):
@@ -306,13 +356,13 @@ def problem_there(
     return ""
 
 
-def is_unchanged(now: Source | Exception, record: dict[str, Any]) -> bool:
+def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
     return isinstance(now, Source) and not what_changed(record, now)
 
 
 def differing_files(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     found: Refreshed,
     access: Access,
     progress: Progress,
@@ -328,15 +378,15 @@ def differing_files(
     differing = []
     for number in numbers:
         url = records[number]["url"]
-        about = [failure for failure in report.failures if failure.startswith(f"{url}: ")]
+        about = [failure for failure in report.failures if failure.url == url]
         if about:
-            differing.append((number, about[0].removeprefix(f"{url}: ")))
+            differing.append((number, str(replace(about[0], url=""))))
     return differing
 
 
 def compare_replacements(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
     numbers: list[int],
     progress: Callable[[int, int], None],
@@ -349,7 +399,7 @@ def compare_replacements(
 
 
 def commit_replacements(
-    session: icechunk.Session, message: str, metadata: dict[str, Any], changed: list[int]
+    session: icechunk.Session, message: str, metadata: StoreMetadata, changed: list[int]
 ) -> str:
     write_ledger(session.store, metadata)
     try:

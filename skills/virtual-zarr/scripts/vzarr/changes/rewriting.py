@@ -10,16 +10,27 @@ from typing import Any
 import icechunk
 import numpy as np
 import xarray as xr
-from virtualizarr.manifests.utils import manifest_chunk_shape
-from zarr.core.sync import sync
+import zarr
 
+from vzarr.combine.mixed_array import MixedArray
+from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
+from vzarr.repository.layouts import layout_of
+from vzarr.repository.mixed_arrays import copy_rows
 from vzarr.repository.references import read_references
+from vzarr.sources.discover import SourceRecord
 from vzarr.sources.prefixes import new_prefixes
 from vzarr.sources.schemes import Access, scheme_of
+from vzarr.upstream.virtualizarr import (
+    chunk_lengths,
+    chunk_offsets,
+    chunk_urls,
+    count_references,
+)
+from vzarr.upstream.zarr import sync
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
-def with_sources(metadata: dict[str, Any], records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> StoreMetadata:
     """The metadata with other records of some sources, by number.
 
     A source whose place another file took goes to ``replaced``, and one that came back leaves it.
@@ -57,7 +68,7 @@ def with_containers(
 def write_part(
     store: icechunk.IcechunkStore,
     part: ParsedFile,
-    metadata: dict[str, Any],
+    metadata: GroupInStore,
     number: int,
     checksum: datetime,
 ) -> int:
@@ -67,11 +78,17 @@ def write_part(
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable
-        if dimension in variable.dims:
-            axis = variable.dims.index(dimension)
-            at = [0] * variable.ndim
-            at[axis] = start // manifest_chunk_shape(variable.data.metadata)[axis]
+        if dimension not in variable.dims:
+            continue
+        path = f"{part.group}/{name}".lstrip("/")
+        layout = layout_of(zarr.open_array(store, path=path, mode="r"), str(dimension))
+        at = [0] * variable.ndim
+        at[layout.axis] = layout.chunk_at(start)
+        mixed = variable.data if isinstance(variable.data, MixedArray) else None
+        if mixed is None or not mixed.is_regular:
             count += write_references(store, part, name, at, checksum)
+        for rows in mixed.rows if mixed else ():
+            copy_rows(store, path, rows, start)
     count += write_static(store, part, metadata, number, checksum)
     write_values(store, part, metadata, start)
     return count
@@ -80,7 +97,7 @@ def write_part(
 def write_static(
     store: icechunk.IcechunkStore,
     part: ParsedFile,
-    metadata: dict[str, Any],
+    metadata: GroupInStore,
     number: int,
     checksum: datetime,
 ) -> int:
@@ -106,13 +123,13 @@ def write_references(
     store.set_virtual_refs_arr(
         f"/{path}",
         manifest.shape_chunk_grid,
-        manifest._paths.ravel().tolist(),
-        manifest._offsets.ravel(),
-        manifest._lengths.ravel(),
+        chunk_urls(manifest).ravel().tolist(),
+        chunk_offsets(manifest).ravel(),
+        chunk_lengths(manifest).ravel(),
         arr_offset=tuple(at) if any(at) else None,
         checksum=checksum,
     )
-    return int((manifest._paths != "").sum())
+    return count_references(manifest)
 
 
 def leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:
@@ -131,7 +148,7 @@ def _forget(
 
 
 def write_values(
-    store: icechunk.IcechunkStore, part: ParsedFile, metadata: dict[str, Any], start: int | None
+    store: icechunk.IcechunkStore, part: ParsedFile, metadata: GroupInStore, start: int | None
 ) -> None:
     """Write what is kept as numbers: the part from ``start`` on, or what has no such dimension."""
     dimension = metadata["concat_dim"]

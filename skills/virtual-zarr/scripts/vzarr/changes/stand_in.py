@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import icechunk
 import zarr
@@ -17,11 +16,12 @@ import zarr
 from vzarr.changes.replacements import parsing_options, stored_part
 from vzarr.changes.rewriting import write_references
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.repository.history import what_changed
 from vzarr.repository.references import read_references
-from vzarr.sources.discover import Source, last_updated, look_up
+from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
 from vzarr.virtualize.pool import parse_files
 
@@ -48,7 +48,7 @@ class StandIn:
 
 
 def find_stand_in(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], again: set[str], access: Access
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, again: set[str], access: Access
 ) -> StandIn | None:
     """A source to lead to for what is stored once; None if nothing is lost, or no source is left.
 
@@ -83,7 +83,7 @@ def find_stand_in(
 
 
 def write_stand_in(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], found: StandIn, started: datetime
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, found: StandIn, started: datetime
 ) -> None:
     """Let what is stored once lead to the file that stands in."""
     checksum = last_updated(started, [found.file.source])
@@ -97,7 +97,7 @@ def write_stand_in(
 
 
 def _stored_once(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any]
+    store: icechunk.IcechunkStore, metadata: StoreMetadata
 ) -> Iterator[tuple[str, str]]:
     for group, kept in stored_groups(metadata).items():
         room = zarr.open_group(store, path=group, mode="r")
@@ -106,7 +106,7 @@ def _stored_once(
                 yield group, name
 
 
-def _is_as_it_was(record: dict[str, Any], access: Access) -> bool:
+def _is_as_it_was(record: SourceRecord, access: Access) -> bool:
     try:
         return not what_changed(record, look_up(record["url"], access))
     except FileNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, add_prefix, add_workers
+from vzarr.cli.options import Commands, Parser, access_of, add_irregular, add_prefix, add_workers
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -33,6 +33,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         metavar="FILE",
         help="what a repository of others was made of: take it over if it reads as these do",
     )
+    add_irregular(append)
     append.add_argument("--message", help="of the commit")
     add_prefix(append)
     add_workers(append)
@@ -40,7 +41,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
-    from vzarr.cli.output import print_result, progress_printer, reasons
+    from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
     from vzarr.commands.append import REPLACED, append
 
     done = append(
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         message=options.message,
         workers=options.workers,
         dask=options.dask,
+        irregular=options.irregular,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
@@ -66,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     lines = [
         f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
         f"{renewed}{len(done.known)} known already, {done.references} references; {result}",
+        *way_lines(done.ways),
         *reasons("known", renamed),
         *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),

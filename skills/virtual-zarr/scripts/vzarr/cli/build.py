@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from vzarr.cli.options import (
     Commands,
     Parser,
     access_of,
     add_allow_copy,
+    add_irregular,
     add_prefix,
     add_workers,
     positive,
@@ -32,8 +34,17 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     build.add_argument(
         "--group", action="append", default=[], help="take this group only (default: all)"
     )
+    build.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="of GRIB, these messages only: 'param=tmp,ugrd;level=2', or a pattern of lines of the "
+        ".idx or .index beside each file, of which then nothing else is read",
+    )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     add_allow_copy(build)
+    add_irregular(build)
     build.add_argument("--message", help="of the commit")
     add_prefix(build)
     add_workers(build)
@@ -45,13 +56,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
     from vzarr.changes.build import build
-    from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons
+    from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons, way_lines
     from vzarr.combine.copied import show_bytes
 
     built = build(
         options.files,
         options.repo,
-        access_of(options),
+        replace(access_of(options), select=tuple(options.select)),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
@@ -61,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         batch=options.batch,
         dask=options.dask,
         allow_copy=options.allow_copy,
+        irregular=options.irregular,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
@@ -74,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
         f"coordinates, stored as numbers: {', '.join(built.loaded) or 'none'}",
         *([f"readers authorize: {', '.join(built.containers)}"] * bool(built.virtual)),
         *reasons(f"stored natively, {show_bytes(built.share.native)}", built.native),
+        *way_lines(built.ways),
         *reasons("dropped", built.dropped),
         *(f"note: {note}" for note in built.notes),
         *(f"left out: {sentence}" for sentence in built.left_out),

@@ -76,6 +76,7 @@ def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
         ("overlap: ", found.overlaps),
         ("gap: ", found.gaps),
         ("partial chunks: ", found.partial_chunks),
+        ("plan: ", _plan(found)),
         ("differs from set 1: ", found.differences),
         ("no variable, but a placeholder: ", found.placeholders),
         ("", found.notes),
@@ -85,6 +86,16 @@ def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
     if found.combine:
         lines.append(f"  combine: {found.combine}")
     return lines
+
+
+def _plan(found: FileSet) -> list[str]:
+    """What becomes of variables whose chunks fill no regular grid."""
+    return [
+        f"{path}: {' or '.join(f'--irregular {way}' for way in ways)}"
+        if len(ways) > 1
+        else f"{path}: {ways[0]}"
+        for path, ways in found.ways.items()
+    ]
 
 
 def _some(items: list[str]) -> list[str]:

@@ -129,6 +129,16 @@ def add_allow_copy(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_irregular(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--irregular",
+        choices=("rectilinear", "copy", "refuse"),
+        help="where chunks of the files fill no regular grid: chunks of unequal length, which "
+        "readers of zarr 3.2 or later open with a flag; copies, which all open; or no store "
+        "(default: ask, where more than 5 %% would be copied)",
+    )
+
+
 def add_workers(command: argparse.ArgumentParser) -> None:
     where = command.add_mutually_exclusive_group()
     where.add_argument(

@@ -100,3 +100,16 @@ repo = icechunk.Repository.open(
 ds = xr.open_zarr(repo.readonly_session("main").store, consolidated=False)
 print(ds)"""
     return code.splitlines()
+
+
+def way_lines(ways: dict[str, dict[str, Any]]) -> list[str]:
+    """One line for each variable that files of unequal chunks share; what readers need."""
+    lines = {}
+    for name, way in ways.items():
+        native = way.get("native", 0)
+        virtual = way.get("virtual", 0)
+        share = f"{virtual / max(1, virtual + native):.1%} virtual, {show_bytes(native)} copied"
+        lines[name] = f"{way['kind']}, {share}: {way['why']}"
+    needs = sorted({way["readers"] for way in ways.values() if way.get("readers")})
+    told = [f"readers need {need}" for need in needs]
+    return [*reasons("one array of chunks that differ", lines), *told]

@@ -34,7 +34,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
-    from vzarr.cli.output import print_result, progress_printer, reasons
+    from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
     from vzarr.commands.verify import verify_named, verify_repository
 
     if not options.source:
@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         f"{'passed' if report.passed else 'failed'}: compared {report.values} values of "
         f"{report.compared} of {report.sources} files; virtual: {', '.join(report.virtual)}",
         *reasons("stored natively", report.native),
+        *way_lines(report.ways),
         *reasons("dropped", report.dropped),
     ]
     print_result(report.as_json(), lines, options.json)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
 from vzarr.combine.order import order_problem
+from vzarr.combine.plan import NO_CHOICE, Layout, Policy, fit, like_stored, make_plan, question
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import InputError, Refused
@@ -54,6 +56,22 @@ class Boundary:
     last: ParsedFile
 
 
+@dataclass(frozen=True)
+class Continued:
+    """How files may be made fit for each other, and the arrays that they continue, by path."""
+
+    policy: Policy = NO_CHOICE
+    held: Mapping[str, Layout] = field(default_factory=dict)
+
+    def of_group(self, group: str) -> dict[str, Layout]:
+        """``held`` of one group, by name."""
+        pairs = ((path.rpartition("/"), layout) for path, layout in self.held.items())
+        return {name: layout for (room, _, name), layout in pairs if room == group}
+
+
+NOTHING_HELD = Continued()
+
+
 def combine_files(
     files: list[ParsedFile],
     dimension: str | None,
@@ -61,28 +79,33 @@ def combine_files(
     skip_bad: bool = False,
     before: Boundary | None = None,
     more_follow: bool = False,
+    continued: Continued = NOTHING_HELD,
 ) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
     """One dataset, the files in it in their order, and why others were left out.
 
     They continue what was there ``before``; ``more_follow`` says that others will continue them.
+    ``continued`` says what may be done with files whose chunks fill no regular grid.
 
     Raises
     ------
     Refused
-        With the first difference between the files, unless ``skip_bad``.
+        With the first difference between the files, unless ``skip_bad``; for a choice that the
+        user has to make.
     """
-    if dimension is None or (len(files) == 1 and before is None):
+    is_first = before is None and not continued.held
+    if dimension is None or (len(files) == 1 and is_first and not more_follow):
         if dimension is not None:
             files = [with_record_dimension(files[0], dimension)]
         dataset = files[0].dataset
         set_time_encoding(dataset, dimension)
         return dataset, files, []
-    files = _in_order([with_record_dimension(file, dimension) for file in files], dimension)
+    files = in_order([with_record_dimension(file, dimension) for file in files], dimension)
     if before is not None:
         before = Boundary(
             with_record_dimension(before.first, dimension),
             with_record_dimension(before.last, dimension),
         )
+    files, before = _made_fit(files, dimension, access, before, more_follow, continued)
     kept: list[ParsedFile] = []
     left_out: list[Difference] = []
     for number, file in enumerate(files):
@@ -113,6 +136,25 @@ def combine_files(
     return dataset, kept, left_out
 
 
+def _made_fit(
+    files: list[ParsedFile],
+    dimension: str,
+    access: Access,
+    before: Boundary | None,
+    more_follow: bool,
+    continued: Continued,
+) -> tuple[list[ParsedFile], Boundary | None]:
+    """The files in the form that the plan gives them, and beside it what was there before."""
+    held = continued.of_group(files[0].group)
+    plan = make_plan(files, held, dimension, continued.policy, more_follow)
+    if plan.choices:
+        raise Refused(question(files[0].source.url, plan.choices))
+    if before is not None:
+        first = like_stored(before.first, held, plan)
+        before = replace(before, first=first, last=like_stored(before.last, held, plan))
+    return fit(files, plan, held, dimension, access, more_follow), before
+
+
 def _problems(
     kept: list[ParsedFile],
     file: ParsedFile,
@@ -136,7 +178,7 @@ def _sentence(problems: list[Difference]) -> str:
     return f"{problems[0]}{more}"
 
 
-def _in_order(files: list[ParsedFile], dimension: str) -> list[ParsedFile]:
+def in_order(files: list[ParsedFile], dimension: str) -> list[ParsedFile]:
     """By the first value of the record coordinate; as given where there is none."""
     if any(len(file.dataset.indexes.get(dimension, ())) == 0 for file in files):
         return files

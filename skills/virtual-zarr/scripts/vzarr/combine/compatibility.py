@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from virtualizarr.manifests.utils import manifest_chunk_shape
 
+from vzarr.combine.mixed_array import MixedArray, chunk_shape
 from vzarr.formats.open import open_native
 from vzarr.sources.content import fetch
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import chunk_urls, manifest_chunk_shape
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same
 from vzarr.virtualize.model import MEANING, ParsedFile, is_virtual
@@ -109,11 +110,12 @@ def _compare_variable(
     mine, theirs = other.data.metadata, first.data.metadata
     if mine.codecs != theirs.codecs:
         differ(name, "the list of codecs", list(mine.codecs), list(theirs.codecs))
-    chunks, expected_chunks = manifest_chunk_shape(mine), manifest_chunk_shape(theirs)
+    chunks, expected_chunks = chunk_shape(other.data), chunk_shape(first.data)
     if chunks != expected_chunks:
         differ(name, "the chunk shape", chunks, expected_chunks)
     # Chunks that were never written read as the array's fill value, the first file's.
-    if (other.data.manifest._paths == "").any() and not same(mine.fill_value, theirs.fill_value):
+    is_whole = (chunk_urls(other.data.manifest) != "").all()
+    if not is_whole and not same(mine.fill_value, theirs.fill_value):
         differ(name, "the fill value", as_python(mine.fill_value), as_python(theirs.fill_value))
 
 
@@ -158,7 +160,7 @@ def partial_chunks(parsed: ParsedFile, dimension: str) -> list[Difference]:
     found = []
     for name in parsed.virtual:
         variable = parsed.dataset[name].variable
-        if dimension not in variable.dims:
+        if dimension not in variable.dims or isinstance(variable.data, MixedArray):
             continue
         axis = variable.dims.index(dimension)
         length, chunk = variable.shape[axis], manifest_chunk_shape(variable.data.metadata)[axis]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import xarray as xr
 
+from vzarr.combine.mixed_array import copied_bytes
 from vzarr.virtualize.model import is_virtual
 
 HARMLESS = 10 * 10**6
@@ -45,12 +46,14 @@ def show_bytes(count: int) -> str:
 class Share:
     """Decoded bytes that references stand for, and that are copied because references cannot.
 
-    Coordinates that are kept as numbers by design are neither.
+    Coordinates that are kept as numbers by design are neither. ``chosen`` of the ``native`` were
+    asked for.
     """
 
     virtual: int = 0
     native: int = 0
     names: dict[str, int] = field(default_factory=dict)
+    chosen: int = 0
 
     @property
     def is_mostly_copy(self) -> bool:
@@ -59,32 +62,40 @@ class Share:
     @property
     def needs_a_word(self) -> bool:
         """Whether somebody has to allow the copy: it is most of the store, and not small."""
-        return self.is_mostly_copy and self.native > HARMLESS
+        return self.is_mostly_copy and self.native - self.chosen > HARMLESS
 
     def __add__(self, other: Share) -> Share:
         paths = {*self.names, *other.names}
         names = {path: self.names.get(path, 0) + other.names.get(path, 0) for path in paths}
-        return Share(self.virtual + other.virtual, self.native + other.native, names)
+        virtual, native = self.virtual + other.virtual, self.native + other.native
+        return Share(virtual, native, names, self.chosen + other.chosen)
 
     def as_json(self) -> dict[str, int]:
-        return {"virtual": self.virtual, "native": self.native}
+        chosen = {"chosen": self.chosen} if self.chosen else {}
+        return {"virtual": self.virtual, "native": self.native, **chosen}
 
 
 def weigh(
-    datasets: dict[str, xr.Dataset], native: dict[str, dict[str, str]], dimension: str | None
+    datasets: dict[str, xr.Dataset],
+    native: dict[str, dict[str, str]],
+    dimension: str | None,
+    chosen: bool = False,
 ) -> Share:
     """The share of a copy in what is written. ``native`` names copied variables by group.
 
-    ``dimension``: count only what grows along it, if it is not None.
+    ``dimension``: count only what grows along it, if it is not None. ``chosen``: what is copied of
+    virtual variables was asked for.
     """
     names: dict[str, int] = {}
-    virtual = 0
+    virtual = mixed = 0
     for group, dataset in datasets.items():
         for name, variable in dataset.variables.items():
             if dimension is not None and dimension not in variable.dims:
                 continue
             if is_virtual(variable):
-                virtual += variable.nbytes
+                copied = copied_bytes(variable.data)
+                virtual += variable.nbytes - copied
+                mixed += copied
             elif name in native.get(group, {}):
                 names[f"{group}/{name}".lstrip("/")] = variable.nbytes
-    return Share(virtual, sum(names.values()), names)
+    return Share(virtual, sum(names.values()) + mixed, names, mixed if chosen else 0)

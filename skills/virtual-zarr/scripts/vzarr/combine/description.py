@@ -69,8 +69,11 @@ class Descriptions:
         for name in found.coordinates:
             self.coordinates[name] = self.coordinates.get(name, 0) + 1
 
-    def failures(self, of_all: bool) -> Iterator[str]:
-        """Sentences for what the store says otherwise. ``of_all``: no file was left out."""
+    def failures(self, of_all: bool) -> Iterator[tuple[str, str]]:
+        """What the store says otherwise, and the file that shows it (empty: all of them do).
+
+        ``of_all``: no file was left out.
+        """
         for (name, key), seen in self.attributes.items():
             stored = self.stored.attributes.get(name)
             if stored is None:
@@ -78,20 +81,21 @@ class Descriptions:
             owner = f"{name} has the attribute" if name else "the group has the attribute"
             if key in stored and not seen.is_held:
                 yield (
-                    f"{seen.url}: {owner} {key} {as_python(stored[key])!r} in the store, in the "
-                    f"file {as_python(seen.first)!r}"
+                    seen.url,
+                    f"{owner} {key} {as_python(stored[key])!r} in the store, in the file "
+                    f"{as_python(seen.first)!r}",
                 )
             elif key not in stored and of_all and seen.is_shared and seen.files == self.files:
-                yield f"{seen.url}: {owner} {key} {as_python(seen.first)!r}, the store has lost it"
+                yield seen.url, f"{owner} {key} {as_python(seen.first)!r}, the store has lost it"
         for name in sorted(
             self.stored.attributes.keys() & self.names.keys() - {OWNER, self.dimension}
         ):
             count = self.coordinates.get(name, 0)
             is_one = name in self.stored.coordinates
             if count == self.names[name] and not is_one:
-                yield f"{name} is a coordinate in the files, but no longer in the store"
+                yield "", f"{name} is a coordinate in the files, but no longer in the store"
             elif not count and is_one:
-                yield f"{name} is a coordinate in the store, but not in the files"
+                yield "", f"{name} is a coordinate in the store, but not in the files"
 
 
 def describe_dataset(dataset: xr.Dataset) -> Description:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
+from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import Description, Variable, digest, plain
+from vzarr.virtualize.describe import RUN, Description, Variable, digest, plain
 from vzarr.virtualize.equality import same
 
 
@@ -25,7 +27,10 @@ class FileSet:
     usually by ``step``;
     ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
     set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
-    ``build`` and ``combine`` are what to run.
+    ``ways`` in which variables whose chunks fill no regular grid become one array, several where
+    the user has to choose; ``build`` and ``combine`` are what to run.
+
+    ``build_along`` is the dimension of the command that builds it, where that is not ``along``.
     """
 
     file_format: str
@@ -40,16 +45,20 @@ class FileSet:
     step: str | None = None
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
+    build_along: str | None = None
     partial_chunks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     placeholders: list[str] = field(default_factory=list)
+    ways: dict[str, list[Way]] = field(default_factory=dict)
     build: str = ""
     combine: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
-        return {**vars(self), "variables": variables}
+        ways = {name: [way.as_json() for way in each] for name, each in self.ways.items()}
+        told = {key: value for key, value in vars(self).items() if key != "build_along"}
+        return {**told, "variables": variables, "ways": ways}
 
 
 def record_dimension(found: Description) -> str | None:
@@ -110,7 +119,8 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
     }
     if variable.storage == "virtual":
         traits["the dtype"] = variable.dtype
-        traits["the chunk shape"] = variable.chunks
+        chunks = zip(variable.dims, variable.chunks or (), strict=True)
+        traits["the chunk shape"] = tuple(size for dim, size in chunks if dim != along)
         traits["the list of codecs"] = variable.codecs
     is_clock = variable.storage == "loaded" and " since " in str(variable.encoding.get("units"))
     for key, value in variable.encoding.items():
@@ -200,13 +210,51 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
             "file is one step"
         )
+    if found.overlaps and _are_runs(group):
+        found.notes.append("forecasts that overlap: the command combines them along reference_time")
+        found.build_along = RUN
     if along:
         _note_partial_chunks(found, group, along)
+        found.ways = _find_ways(group, along)
     elif len(group) > 1:
         found.notes.append(
             "no single dimension along which these files continue: name it with --concat-dim"
         )
     return found
+
+
+def _find_ways(group: list[Description], along: str) -> dict[str, list[Way]]:
+    """By variable: the way that build would go, or those of which the user has to choose."""
+    forms = {
+        path: [_form_of(item.variables[path], along) for item in group]
+        for path, variable in group[0].variables.items()
+        if variable.storage == "virtual" and along in variable.dims
+    }
+    choices = [
+        find_choice(path, each, None, along, more_follow=False)
+        for path, each in forms.items()
+        if not is_regular(each, more_follow=False)
+    ]
+    total = sum(form.bytes for each in forms.values() for form in each)
+    row_bytes = {path: each[0].row_bytes for path, each in forms.items()}
+    ways, left = choose(choices, total, NO_CHOICE, {}, row_bytes)
+    asked = {choice.variable: [choice.rectilinear, choice.copy] for choice in left}
+    return {**{path: [way] for path, way in ways.items()}, **asked}
+
+
+def _form_of(variable: Variable, along: str) -> Form:
+    axis = variable.dims.index(along)
+    row = math.prod(size for at, size in enumerate(variable.shape) if at != axis)
+    chunks = variable.chunks or variable.shape
+    is_plain = not variable.codecs and math.prod(chunks[:axis]) == 1
+    width = np.dtype(variable.dtype).itemsize
+    return Form(variable.shape[axis], max(1, chunks[axis]), row * width, is_plain)
+
+
+def _are_runs(group: list[Description]) -> bool:
+    """Whether each file is of one forecast, and of another one than all others."""
+    runs = set.union(*(item.runs for item in group))
+    return len(runs) == len(group) and all(len(item.runs) == 1 for item in group)
 
 
 def _is_held(found: Description, name: str) -> bool:

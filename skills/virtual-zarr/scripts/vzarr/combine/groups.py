@@ -6,11 +6,13 @@ from typing import Any
 
 import xarray as xr
 
-from vzarr.combine.combine import Boundary, combine_files
+from vzarr.combine.combine import NOTHING_HELD, Boundary, Continued, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
 from vzarr.combine.shared_attributes import share_attributes
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
+from vzarr.formats.reasons import Code
 from vzarr.sources.schemes import Access
 from vzarr.virtualize.model import ParsedFile
 
@@ -32,17 +34,19 @@ def combine_groups(
     skip_bad: bool = False,
     before: Boundary | None = None,
     more_follow: bool = False,
+    continued: Continued = NOTHING_HELD,
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
     """One dataset for each group, the files in them in their order, and why others were left out.
 
-    ``before`` and ``more_follow`` as in ``combine_files``.
+    ``before``, ``more_follow`` and ``continued`` as in ``combine_files``.
 
     Raises
     ------
     Refused
         With the first difference between the files, unless ``skip_bad``.
     """
-    options: dict[str, Any] = {"skip_bad": skip_bad, "before": before, "more_follow": more_follow}
+    options: dict[str, Any] = {"skip_bad": skip_bad, "before": before}
+    options |= {"more_follow": more_follow, "continued": continued}
     if not any(file.children for file in [*files, *([before.first] if before else [])]):
         dataset, kept, left_out = combine_files(files, dimension, access, **options)
         _note_order({"": dataset}, kept, dimension)
@@ -68,6 +72,7 @@ def _combine_all(
     skip_bad: bool,
     before: Boundary | None,
     more_follow: bool,
+    continued: Continued,
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
     first = before.first if before else files[0]
     paths = group_paths(first)
@@ -91,7 +96,7 @@ def _combine_all(
         here = before and Boundary(part_of(before.first, path), part_of(before.last, path))
         if dimension is None or path in growing or not growing:
             datasets[path], kept, problems = combine_files(
-                parts, dimension, access, skip_bad, here, more_follow
+                parts, dimension, access, skip_bad, here, more_follow, continued
             )
         else:
             datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad, here)
@@ -159,28 +164,38 @@ def _check_order(path: str, urls: list[str], expected: list[str]) -> None:
         )
 
 
-def describe(files: list[ParsedFile], group: str, dimension: str | None) -> dict[str, Any]:
-    """What a commit keeps of one group: its variables, and each file's length in it."""
+def describe(files: list[ParsedFile], group: str, dimension: str | None) -> GroupRecord:
+    """What a store keeps of one group: its variables, and each file's length in it.
+
+    ``ways`` of ``vzarr.combine.plan``, where a variable needed one.
+    """
     parts = [part_of(file, group) for file in files]
     native: dict[str, str] = {}
     dropped: dict[str, str] = {}
+    ways = {name: way.as_json() for name, way in parts[0].ways.items()}
+    by_option: set[str] = set()
     for part in parts:
-        native |= part.native
-        dropped |= part.dropped
+        native |= {name: str(reason) for name, reason in part.native.items()}
+        dropped |= {name: str(reason) for name, reason in part.dropped.items()}
+        by_option |= {n for n, reason in part.dropped.items() if reason.code is Code.BY_OPTION}
     virtual = sorted(parts[0].virtual)
     names = {str(name) for name in parts[0].dataset.variables}
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
-    return {
+    described: GroupRecord = {
         "concat_dim": dimension if grows else None,
         "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
         "virtual": virtual,
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,
         "dropped": dropped,
+        "by_option": sorted(by_option),
     }
+    if ways:
+        described["ways"] = ways
+    return described
 
 
-def stored_groups(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:
     """What a store holds by group; in ``sources`` each record with its ``length`` in the group.
 
     In the order of paths: Icechunk returns the keys of what it keeps in an order of chance.

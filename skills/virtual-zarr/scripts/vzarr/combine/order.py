@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vzarr.combine.compatibility import Difference
+from vzarr.text import option
+from vzarr.virtualize.describe import RUN
 from vzarr.virtualize.model import ParsedFile
 
 
@@ -32,6 +34,13 @@ def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -
             str(index[0]),
             f"has to be later than {before[-1]}, the last",
             previous.source.url,
-            "Files must not overlap: leave one of them out",
+            f"Files must not overlap: leave one of them out{_of_runs(following, dimension)}",
         )
     return None
+
+
+def _of_runs(parsed: ParsedFile, dimension: str) -> str:
+    """What else is to be done with forecasts, whose valid times are those of later ones, too."""
+    if dimension == "time" and "reference_time" in parsed.dataset.variables:
+        return f", or combine them along another dimension ({option('--concat-dim', RUN)})"
+    return ""

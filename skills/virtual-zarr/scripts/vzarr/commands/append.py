@@ -13,6 +13,7 @@ import xarray as xr
 import zarr
 
 from vzarr.changes.replacements import (
+    NO_DIMENSION,
     expected_in_store,
     follow_files,
     other_groups,
@@ -23,10 +24,13 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.order import order_problem
+from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.open import open_native
@@ -41,16 +45,17 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
+from vzarr.repository.layouts import all_layouts, stored_layouts
 from vzarr.repository.ledger import read_ledger, write_ledger
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.references import array_paths
 from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source, find_sources, last_updated, look_up
+from vzarr.sources.discover import Source, SourceRecord, find_sources, last_updated, look_up
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, naming, reaching
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.foreign import complete_named, describe_named
 from vzarr.verification.open import open_store, spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
@@ -87,6 +92,7 @@ class Appended:
     the sentence for each file that does not fit; ``containers`` the prefixes that are new, which
     readers have to authorize. ``lengths`` are the steps that were appended, by group (the root is
     "/"), of groups that grow; ``length`` is their number where all have the same, else None.
+    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended.
     """
 
     repository: str
@@ -101,6 +107,7 @@ class Appended:
     lengths: dict[str, int] = field(default_factory=dict)
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,6 +124,7 @@ def append(
     message: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
+    irregular: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -127,7 +135,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. ``made_of`` names the files of a repository
     that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
-    ``build``. Safe to run twice, also at the same time.
+    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the
+    same time.
 
     Raises
     ------
@@ -144,7 +153,7 @@ def append(
     options = _Options(
         location, access, replace_known, skip_bad, made_of, message, workers, dask, progress
     )
-    options = replace(options, patterns=tuple(patterns), prefixes=prefixes)
+    options = replace(options, patterns=tuple(patterns), prefixes=prefixes, irregular=irregular)
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
@@ -171,6 +180,7 @@ class _Options:
     progress: Progress
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    irregular: str | None = None
 
 
 @dataclass
@@ -237,7 +247,9 @@ class _Run:
         if found.containers:
             repository.save_config()
         # What the build counted is of the build.
-        metadata = {key: metadata[key] for key in metadata if key not in ("references", "bytes")}
+        metadata = metadata.copy()
+        metadata.pop("references", None)
+        metadata.pop("bytes", None)
         write_ledger(session.store, metadata)
         counts = {
             "added": len(found.appended),
@@ -266,7 +278,9 @@ class _Run:
                 "build it anew with --concat-dim NAME."
             )
         if metadata.get("moved"):
-            self.access = replace(self.access, moved=tuple(metadata["moved"]))
+            old, new = metadata["moved"]
+            self.access = replace(self.access, moved=(old, new))
+        self.access = replace(self.access, select=tuple(metadata.get("select", ())))
         return held
 
     def _taken_over(self, session: icechunk.Session) -> Held:
@@ -297,8 +311,8 @@ class _Run:
                 f"{report.failures[0]}. Nothing was committed."
             )
         metadata = complete_named(session.store, metadata, self.access)
-        known = read_ledger(session.store) or {"replaced": []}
-        return Held({**metadata, "replaced": known["replaced"]}, None)
+        known = read_ledger(session.store)
+        return Held({**metadata, "replaced": known["replaced"] if known else []}, None)
 
     def _with_containers(
         self, repository: icechunk.Repository, files: list[ParsedFile], found: Appended
@@ -319,7 +333,7 @@ class _Run:
         found.left_out.append(sentence)
 
     def _parse(
-        self, sources: list[Source], metadata: dict[str, Any], found: Appended
+        self, sources: list[Source], metadata: StoreMetadata, found: Appended
     ) -> list[ParsedFile]:
         if not sources:
             return []
@@ -347,7 +361,7 @@ class _Run:
         self,
         parsed: list[ParsedFile],
         session: icechunk.Session,
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         found: Appended,
     ) -> _Sorted:
         """Which files take an old one's place, and which are new."""
@@ -404,7 +418,7 @@ class _Run:
         self,
         file: ParsedFile,
         number: int,
-        records: list[dict[str, Any]],
+        records: list[SourceRecord],
         todo: _Sorted,
         found: Appended,
     ) -> None:
@@ -423,7 +437,7 @@ class _Run:
             )
 
     def _fitting(
-        self, files: list[ParsedFile], store: icechunk.IcechunkStore, metadata: dict[str, Any]
+        self, files: list[ParsedFile], store: icechunk.IcechunkStore, metadata: StoreMetadata
     ) -> _Fitting:
         """Those that agree with the store in all that arrays share; raise for the first other."""
         fitting = _Fitting([], [])
@@ -436,11 +450,12 @@ class _Run:
             group: _static_values(store, group, kept)
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
+        parts = self._made_fit(files, stored, store, metadata)
         for file in files:
             problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
-                part = stored_part(file, group, kept)
-                dimension = kept["concat_dim"] or metadata["concat_dim"]
+                part = parts[group][file.source.url]
+                dimension = kept["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
                 beside_it = expected_in_store(stored[group], part, kept)
                 problems += compare_files(beside_it, part, dimension, self.access)
                 problems += _order_problems(stored[group], part, kept, store)
@@ -454,39 +469,84 @@ class _Run:
             if not self.options.skip_bad:
                 raise Refused(sentence)
             fitting.left_out.append(sentence)
-        if fitting.files:
+        if fitting.files and self._policy(metadata).irregular == "refuse":
             for group, kept in stored_groups(metadata).items():
                 _check_last_chunk(stored[group], kept, fitting.files[0].source.url)
         return fitting
+
+    def _policy(self, metadata: StoreMetadata) -> Policy:
+        """What this run was told, or the build."""
+        return Policy(self.options.irregular or metadata.get("irregular"))
+
+    def _made_fit(
+        self,
+        files: list[ParsedFile],
+        stored: dict[str, ParsedFile],
+        store: icechunk.IcechunkStore,
+        metadata: StoreMetadata,
+    ) -> dict[str, dict[str, ParsedFile]]:
+        """By group and URL: new files in the form in which they can follow what is ``stored``.
+
+        This gets the form that it will have then.
+        """
+        found = {}
+        for group, kept in stored_groups(metadata).items():
+            parts = [stored_part(file, group, kept) for file in files]
+            dimension = kept["concat_dim"]
+            if dimension is not None and parts:
+                parts = in_order(parts, dimension)
+                held = stored_layouts(store, group, kept)
+                plan = make_plan(parts, held, dimension, self._policy(metadata), False)
+                if plan.choices:
+                    raise Refused(question(parts[0].source.url, plan.choices))
+                parts = fit(parts, plan, held, dimension, self.access, False)
+                stored[group] = like_stored(stored[group], held, plan)
+            found[group] = {part.source.url: part for part in parts}
+        return found
 
     def _write(
         self,
         store: icechunk.IcechunkStore,
         files: list[ParsedFile],
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         checksum: datetime,
         found: Appended,
-    ) -> dict[str, Any]:
+    ) -> StoreMetadata:
         """Write new files behind the others; returns the metadata with them."""
         dimension = metadata["concat_dim"]
         datasets, order, differing = combine_groups(
-            files, dimension, self.access, self.options.skip_bad
+            files,
+            dimension,
+            self.access,
+            self.options.skip_bad,
+            continued=Continued(
+                self._policy(metadata), all_layouts(store, stored_groups(metadata))
+            ),
         )
         found.left_out += map(str, differing)
         kept = stored_groups(metadata)
         growing = [group for group in kept if kept[group]["concat_dim"] is not None]
-        lengths = {group: describe(order, group, dimension)["lengths"] for group in kept}
-        found.references += append_datasets(store, datasets, growing, dimension, checksum, order)
+        described = {group: describe(order, group, dimension) for group in kept}
+        lengths = {group: each["lengths"] for group, each in described.items()}
+        assert dimension is not None  # or nothing could follow
+        found.references += append_datasets(
+            store, datasets, growing, dimension, checksum, order, metadata["sources"]
+        )
+        found.ways = {
+            f"{group}/{name}".lstrip("/"): way
+            for group, each in described.items()
+            for name, way in each.get("ways", {}).items()
+        }
         found.appended = [file.source.url for file in order]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
         steps = sorted({*found.lengths.values()})
         found.length = steps[0] if len(steps) == 1 else None
-        return with_more(metadata, [file.as_record() for file in order], lengths)
+        return with_more(metadata, [file.as_record() for file in order], described)
 
     def _compare(
         self,
         store: icechunk.IcechunkStore,
-        metadata: dict[str, Any],
+        metadata: StoreMetadata,
         again: list[int],
         old: int,
         held: Held,
@@ -517,7 +577,7 @@ class _Run:
             )
 
     def _last_there(
-        self, numbers: list[int], records: list[dict[str, Any]], found: Appended
+        self, numbers: list[int], records: list[SourceRecord], found: Appended
     ) -> list[int]:
         """The last source that is as it was when it was committed; a note for those after it."""
         for number in numbers[: -LOOK_BACK - 1 : -1]:
@@ -551,7 +611,7 @@ def _describe(found: Appended) -> str:
     return ", ".join(part for part in parts if part) or "taken over"
 
 
-def _wanted(sources: list[Source], metadata: dict[str, Any], found: Appended) -> list[Source]:
+def _wanted(sources: list[Source], metadata: StoreMetadata, found: Appended) -> list[Source]:
     """The files that have to be looked into: new ones, and those that changed since."""
     wanted = []
     held = {record["url"]: record for record in metadata["sources"]}
@@ -563,11 +623,11 @@ def _wanted(sources: list[Source], metadata: dict[str, Any], found: Appended) ->
         elif source.url in held:
             found.known[source.url] = source.url
         else:
-            found.known[source.url] = f"{REPLACED} {record['by']}"
+            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
     return wanted
 
 
-def _grown_last(todo: _Sorted, metadata: dict[str, Any]) -> list[ParsedFile] | None:
+def _grown_last(todo: _Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None:
     """The last file, where it has other records now: it is taken out of ``todo.again``.
 
     Nothing follows it, so it can leave the store and come back as a new one.
@@ -585,8 +645,8 @@ def _grown_last(todo: _Sorted, metadata: dict[str, Any]) -> list[ParsedFile] | N
 
 
 def _without_last(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], file: ParsedFile, checksum: datetime
-) -> dict[str, Any]:
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, file: ParsedFile, checksum: datetime
+) -> StoreMetadata:
     """Take the records of the last source out of a store; returns the metadata without it.
 
     What is stored once and lies in it gets the places that it has in the ``file`` of today.
@@ -602,7 +662,7 @@ def _without_last(
             if kept["concat_dim"] in names:
                 at = names.index(kept["concat_dim"])
                 array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
-    groups = {
+    groups: dict[str, GroupRecord] = {
         path: {**kept, "lengths": kept["lengths"][:-1]} for path, kept in metadata["groups"].items()
     }
     return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
@@ -612,7 +672,7 @@ Records = dict[str, tuple[object, np.ndarray]]
 """By group: the units, where they are not decoded, and the values of a record coordinate."""
 
 
-def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int, Records]:
+def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, Records]:
     """The records of each source, by its number, in groups that have a coordinate for them."""
     found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
     for group, kept in stored_groups(metadata).items():
@@ -625,7 +685,7 @@ def _spans(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> dict[int,
     return found
 
 
-def _records(file: ParsedFile, metadata: dict[str, Any]) -> Records:
+def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     found: Records = {}
     for group, kept in stored_groups(metadata).items():
@@ -647,7 +707,7 @@ def _equal(mine: Records, held: Records | None) -> bool:
 
 
 def _same_records(
-    file: ParsedFile, spans: dict[int, Records], metadata: dict[str, Any]
+    file: ParsedFile, spans: dict[int, Records], metadata: StoreMetadata
 ) -> int | None:
     """The number of the source that has just this file's records."""
     mine = _records(file, metadata)
@@ -657,7 +717,7 @@ def _same_records(
 
 
 def _order_problems(
-    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
     dimension = kept["concat_dim"]
     if dimension is None or dimension not in part.dataset.indexes:
@@ -676,7 +736,7 @@ def _order_problems(
 
 
 def _static_values(
-    store: icechunk.IcechunkStore, group: str, kept: dict[str, Any]
+    store: icechunk.IcechunkStore, group: str, kept: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
     found = {}
@@ -712,7 +772,7 @@ def _other_values(
 
 
 def _finer_times(
-    stored: ParsedFile, part: ParsedFile, kept: dict[str, Any], store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
     """Times that the store's whole seconds, or other units, cannot hold."""
     found = []
@@ -725,7 +785,7 @@ def _finer_times(
     return found
 
 
-def _check_last_chunk(stored: ParsedFile, kept: dict[str, Any], url: str) -> None:
+def _check_last_chunk(stored: ParsedFile, kept: GroupInStore, url: str) -> None:
     """Nothing can follow a partial chunk: Zarr's chunks are regular, later data would shift."""
     dimension = kept["concat_dim"]
     for name in kept["virtual"]:

@@ -127,9 +127,11 @@ def _build_command(
         listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
         parts.insert(0, f"{listed} | xargs -0")
     if found.along and (len(found.files) > 1 or concat_dim):
-        parts.append(option("--concat-dim", found.along))
+        parts.append(option("--concat-dim", found.build_along or found.along))
     drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
     parts += [drop_options(drops)] if drops else []
+    if any(len(ways) > 1 for ways in found.ways.values()):
+        parts.append("--irregular rectilinear")
     share = _share(found)
     if share.needs_a_word:
         parts.append(f"--allow-copy {show_bytes(share.native)}")
@@ -177,7 +179,7 @@ def _combine_call(found: FileSet) -> str | None:
     repeated = any(len(set(v.dims)) < len(v.dims) for v in found.variables.values())
     if found.file_format not in PARSERS or grouped or renamed or repeated:
         return None
-    if found.along not in dims:
+    if found.along not in dims or found.ways:
         return None
     _, parser, option = PARSERS[found.file_format]
     # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.

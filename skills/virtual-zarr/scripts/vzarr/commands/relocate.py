@@ -20,7 +20,7 @@ from vzarr.progress import Progress, silent
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
 from vzarr.repository.references import ends, rewrite_urls
-from vzarr.sources.discover import Source, last_updated, look_up_all
+from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up_all
 from vzarr.sources.prefixes import container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, check_sources, naming, reaching
@@ -87,7 +87,7 @@ def repoint(
         more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
         raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
     present = {url: state for url, state in now.items() if isinstance(state, Source)}
-    there = {
+    there: dict[int, SourceRecord] = {
         number: {**record, **present[moved(record["url"])].as_record()}
         for number, record in enumerate(records)
         if record["url"].startswith(old)

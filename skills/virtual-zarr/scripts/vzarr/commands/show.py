@@ -9,6 +9,7 @@ from typing import Any
 import icechunk
 
 from vzarr.combine.coverage import Coverage, find_coverage
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, is_failure
 from vzarr.formats.registry import register_codecs
 from vzarr.repository.claim import BUILDING
@@ -179,7 +180,7 @@ def _coverage(
                 raise
 
 
-def _sources(arrays: list[ArrayContents], ledger: dict[str, Any] | None, listed: bool) -> Sources:
+def _sources(arrays: list[ArrayContents], ledger: StoreMetadata | None, listed: bool) -> Sources:
     if ledger is not None:
         urls = [record["url"] for record in ledger["sources"]]
     else:
@@ -212,7 +213,7 @@ def _readers(arrays: list[ArrayContents]) -> list[str]:
 def _notes(
     branches: dict[str, str],
     history: list[icechunk.SnapshotInfo],
-    ledger: dict[str, Any] | None,
+    ledger: StoreMetadata | None,
 ) -> list[str]:
     notes = []
     if ledger is None:

@@ -13,7 +13,7 @@ from vzarr.repository.history import Held
 from vzarr.repository.open import open_any_repository, open_repository
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import naming, reaching
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.foreign import describe_named
 from vzarr.verification.open import spread
 from vzarr.verification.report import Report
@@ -73,7 +73,8 @@ def _touched(repository: icechunk.Repository, session: icechunk.Session, held: H
             continue  # of all files, so the comparison of any shows it
         axis = names.index(kept["concat_dim"])
         ends = np.cumsum([record["length"] for record in kept["sources"]])
-        steps = np.array(sorted({index[axis] for index in chunks})) * array.chunks[axis]
+        begins = np.cumsum([0, *array.write_chunk_sizes[axis][:-1]])
+        steps = begins[sorted({index[axis] for index in chunks})]
         touched |= set(np.searchsorted(ends, steps, "right").tolist())
     return touched & everything
 

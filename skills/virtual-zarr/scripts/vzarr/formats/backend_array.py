@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
-from xarray.core import indexing
+
+from vzarr.upstream.xarray import indexing
 
 Read = Callable[[tuple], Any]
 """Returns the values at a tuple of integers and slices."""

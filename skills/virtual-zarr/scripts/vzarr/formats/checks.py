@@ -20,5 +20,5 @@ def check_arrays(
     """
     left_out = {f"{group}/{name}".lstrip("/") for name in drop}
     wanted = (array for array in arrays if array.path not in left_out)
-    size = content.cache.get("size", content.size)  # of the files behind references, too
-    check(content.url, size, wanted, content.cache.setdefault("checked", {}))
+    size = content.size + content.findings.referred_bytes
+    check(content.url, size, wanted, content.findings.declared)

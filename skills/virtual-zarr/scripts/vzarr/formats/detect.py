@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 
 from vzarr.errors import InputError
 from vzarr.formats.registry import FORMATS
@@ -17,25 +17,10 @@ def detect_format(content: Content) -> str:
     InputError
         For what cannot be virtualized: it names what it is, and what to do.
     """
-    if "format" not in content.cache:
-        content.cache["format"] = sniff(content)
-    return content.cache["format"]
+    return "grib" if content.access.select else content.once(sniff)
 
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-_SIGNATURES = [
-    (b"CDF\x01", "netcdf3"),
-    (b"CDF\x02", "netcdf3"),
-    (b"CDF\x05", "netcdf3"),
-    (b"SIMPLE  =", "fits"),
-    (b"II*\x00", "tiff"),
-    (b"MM\x00*", "tiff"),
-    (b"II+\x00", "tiff"),
-    (b"MM\x00+", "tiff"),
-    (b"\x0e\x03\x13\x01", "hdf4"),
-]
 
 
 _WHOLE = "a chunk must be a byte range of the file, so {} and build from the result"
@@ -93,14 +78,8 @@ def sniff(content: Content) -> str:
     head = content.head(65536 + len(HDF5_SIGNATURE))
     if not head:
         raise InputError(f"{content.url}: the file is empty; fetch it again.")
-    # HDF5 allows a user block of 512, 1024, 2048... bytes before the signature.
-    if any(head.startswith(HDF5_SIGNATURE, at) for at in (0, *(512 << n for n in range(8)))):
-        return "hdf5"
-    for magic, name in _SIGNATURES:
-        if head.startswith(magic):
-            return name
-    if (at := head.find(b"GRIB")) in range(0, 512) and head[at + 7 : at + 8] in (b"\x01", b"\x02"):
-        return "grib"
+    if name := _by_signature(head):
+        return name
     if head.startswith(b"PK\x03\x04") and _is_zipped_zarr(content):
         return "zarr-zip"
     if not _is_text(head) and importlib.import_module("vzarr.formats.envi").find_header(content):
@@ -110,13 +89,31 @@ def sniff(content: Content) -> str:
         return _sniff_markup(content.url, text)
     if text.startswith(b"{"):
         return _sniff_json(content.url, head)
+    raise _unknown(content.url, head)
+
+
+def _by_signature(head: bytes) -> str:
+    """The format that a file's first bytes alone tell, or an empty string."""
+    # HDF5 allows a user block of 512, 1024, 2048... bytes before the signature.
+    if any(head.startswith(HDF5_SIGNATURE, at) for at in (0, *(512 << n for n in range(8)))):
+        return "hdf5"
+    for name, form in FORMATS.items():
+        if form.magic and head.startswith(form.magic):
+            return name
+    if (at := head.find(b"GRIB")) in range(0, 512) and head[at + 7 : at + 8] in (b"\x01", b"\x02"):
+        return "grib"
+    return ""
+
+
+def _unknown(url: str, head: bytes) -> InputError:
+    """The error for a file of no format in ``FORMATS``: what it is, and what to do."""
     for magic, what, advice in _REFUSED:
         if head.startswith(magic):
-            raise InputError(f"{content.url}: {what}: {advice}.")
+            return InputError(f"{url}: {what}: {advice}.")
     if head[257:262] == b"ustar":
-        raise InputError(f"{content.url}: a tar archive: unpack it and build from what is in it.")
-    raise InputError(
-        f"{content.url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}: "
+        return InputError(f"{url}: a tar archive: unpack it and build from what is in it.")
+    return InputError(
+        f"{url}: {_describe(head)}, not NetCDF or HDF5 or any {_known()}: "
         "fetch it again, or convert it to one of these."
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 
 import xarray as xr
 
+from vzarr.upstream.xarray import unread_data
+
 
 def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Dataset:
     """Rename the second of two equal dimensions of a variable: ``layer, layer`` to ``layer_2``.
@@ -18,7 +20,8 @@ def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Datase
     for name, variable in dataset.variables.items():
         if len(set(variable.dims)) < len(variable.dims):
             dims = distinct(variable.dims)
-            renamed[name] = xr.Variable(dims, variable._data, variable.attrs, variable.encoding)
+            data = unread_data(variable)
+            renamed[name] = xr.Variable(dims, data, variable.attrs, variable.encoding)
             notes.append(f"{name} has the dimensions {', '.join(dims)}: one name stood there twice")
     if not renamed:
         return dataset

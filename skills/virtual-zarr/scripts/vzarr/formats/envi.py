@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from virtualizarr.parsers import ENVIParser
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.limits import Declared, check_number, limit
 from vzarr.sources.content import Content
 from vzarr.sources.schemes import object_store
+from vzarr.upstream.virtualizarr import group_of
 
 NAME = "image"
 
@@ -63,12 +66,14 @@ class Header:
 
 def find_header(content: Content) -> Header | None:
     """The header beside a raw file (``scene.img.hdr`` or ``scene.hdr``), if there is one."""
-    if "envi" not in content.cache:
-        folder, _, name = content.url.rpartition("/")
-        names = dict.fromkeys([f"{name}.hdr", f"{Path(name).stem}.hdr"])
-        found = (_read_header(f"{folder}/{name}", content) for name in names)
-        content.cache["envi"] = next((header for header in found if header), None)
-    return content.cache["envi"]
+    return content.once(_find_header)
+
+
+def _find_header(content: Content) -> Header | None:
+    folder, _, name = content.url.rpartition("/")
+    names = dict.fromkeys([f"{name}.hdr", f"{Path(name).stem}.hdr"])
+    found = (_read_header(f"{folder}/{name}", content) for name in names)
+    return next((header for header in found if header), None)
 
 
 def _read_header(url: str, content: Content) -> Header | None:
@@ -117,10 +122,18 @@ def _behind_space(text: str, at: int) -> int:
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root: there are no others."""
     return [""]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The image, and coordinates of a map that is not rotated.
+
+    Raises
+    ------
+    InputError
+        For a file that is shorter than its header says, or of a kind that cannot be virtual.
+    """
     header = find_header(content)
     assert header is not None, "sniff found it"
     fields = header.fields
@@ -155,17 +168,18 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     if "data ignore value" in fields and dtype.kind in "iuf":
         attributes["_FillValue"] = np.asarray(float(fields["data ignore value"])).astype(dtype)[()]
     image = lazy_variable(dims, shape, dtype.newbyteorder("="), read, attributes)
-    reasons = content.cache.setdefault("reasons", {})
-    reasons["wavelength"] = "from the header"
+    content.findings.reasons["wavelength"] = "from the header"
     coordinates = _coordinates(fields, dict(zip(dims, shape, strict=True)))
-    return xr.Dataset({NAME: image}, {k: v for k, v in coordinates.items() if k not in drop})
+    raw = xr.Dataset({NAME: image}, {k: v for k, v in coordinates.items() if k not in drop})
+    return decode(raw, drop, decode_times)
 
 
 def _unpack(content: Content, start: int, needed: int) -> bytes:
     """As many bytes of a compressed file as its header declares, however many it would give."""
     with gzip.open(io.BytesIO(memoryview(content.read())[start:])) as file:
         data = file.read(needed)
-        content.cache["more packed"] = bool(file.read(1))
+        if file.read(1):  # a reader through the reference would have to unpack all of it
+            content.findings.no_references = "the file unpacks to more bytes than its header says"
     return data
 
 
@@ -185,20 +199,20 @@ def _read_outer(
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """As VirtualiZarr's parser makes it of the header."""
     if NAME in drop:
         return ManifestGroup()
     header = find_header(content)
     assert header is not None, "sniff found it"
-    if content.cache.get("more packed"):
-        # A reader through the reference would have to unpack all of it.
-        raise ValueError("the file unpacks to more bytes than its header says")
+    if content.findings.no_references:
+        raise ValueError(content.findings.no_references)
     store, path = registry.resolve(header.url)
     if isinstance(store, MemoryStore):  # holds the data file only
         origin, _ = object_store(header.url, content.access)
         obstore.put(store, path, bytes(obstore.get(origin, path).bytes()))
-    parsed = ENVIParser(header_url=header.url)(url=url, registry=registry)._group
+    parsed = group_of(ENVIParser(header_url=header.url)(url=url, registry=registry))
     return ManifestGroup({NAME: next(iter(parsed.arrays.values()))})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from virtualizarr.parsers import FITSParser
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.limits import Declared, check_number
 from vzarr.sources.content import Content
+from vzarr.upstream.astropy import packing_of
+from vzarr.upstream.virtualizarr import group_of
 
 BLOCK, CARD = 2880, 80
 """Bytes."""
@@ -30,6 +34,13 @@ COMMENTS = ("COMMENT", "HISTORY", "")
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root, which has the images, and a group for each table.
+
+    Raises
+    ------
+    InputError
+        For a file that ends too early.
+    """
     with _open(content) as hdus:
         named = _named(hdus)
         for name, hdu in named:
@@ -37,19 +48,18 @@ def list_groups(content: Content) -> list[str]:
         return ["", *(name for name, hdu in named if _is_table(hdu) and _size(hdu))]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The images, or the columns of one table."""
     hdus = _open(content)
     named = {name: hdu for name, hdu in _named(hdus) if group or name not in drop}
-    reasons = content.cache.setdefault("reasons", {})
+    reasons, unfit = content.findings.reasons, content.findings.unfit
     if group:
         variables, ragged = _columns(group, named[group], drop)
-        unfit = content.cache.setdefault("unfit", {})
         for name in ragged:
             unfit[f"{group}/{name}"] = "is a FITS column of arrays of varying length"
         for name in variables:
             reasons[f"{group}/{name}"] = "a column of a FITS table"
     else:
-        unfit = content.cache.setdefault("unfit", {})
         for name, hdu in named.items():
             if _is_random(hdu):
                 unfit[name] = "holds FITS random groups, which no parser reads"
@@ -61,29 +71,30 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
         for name, hdu in images.items():
             if _is_compressed(hdu):
                 reasons[name] = "a tile-compressed FITS image"
-    dataset = xr.Dataset(variables)
+    dataset = decode(xr.Dataset(variables), drop, decode_times)
     dataset.set_close(hdus.close)
     return dataset
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """The images that are stored pixel by pixel; nothing of tables."""
     if group:
         return ManifestGroup()
     with _open(content) as hdus:
         # The parser takes the bytes of compressed images for pixels.
         no_image = [name for name, hdu in _named(hdus) if not _is_image(hdu) or _is_compressed(hdu)]
     parser = FITSParser(skip_variables=[*drop, *no_image])
-    return parser(url=url, registry=registry)._group
+    return group_of(parser(url=url, registry=registry))
 
 
 def _open(content: Content) -> fits.HDUList:
-    _check_header(content)
+    content.once(_check_headers)
     return fits.open(content.open(), memmap=True, do_not_scale_image_data=True)
 
 
-def _check_header(content: Content) -> None:
+def _check_headers(content: Content) -> None:
     """astropy reads a header until it ends, which may be never: the first, or that of an extension.
 
     Raises
@@ -91,8 +102,6 @@ def _check_header(content: Content) -> None:
     InputError
         If one is longer than ``vzarr.limits`` allow, or the file ends in it.
     """
-    if content.cache.get("headers end"):
-        return
     with content.opened() as file:
         size = file.seek(0, 2)
         at = 0
@@ -102,7 +111,6 @@ def _check_header(content: Content) -> None:
                 at += _data_length(cards)
             except ValueError:
                 break  # astropy says what is wrong with it
-    content.cache["headers end"] = True
 
 
 def _read_cards(
@@ -186,12 +194,12 @@ def _image(name: str, hdu: Any) -> xr.Variable:
         if key not in COMMENTS
     }
     kind = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}[hdu.header["BITPIX"]]
-    if hdu._orig_bscale != 1 or hdu._orig_bzero != 0:
-        attributes["scale_factor"] = float(hdu._orig_bscale)
-        attributes["add_offset"] = float(hdu._orig_bzero)
-    blank = hdu._orig_blank
-    if blank is not None and kind[0] in "iu":
-        attributes["_FillValue"] = np.dtype(kind).type(blank)
+    packing = packing_of(hdu)
+    if packing.scale != 1 or packing.zero != 0:
+        attributes["scale_factor"] = packing.scale
+        attributes["add_offset"] = packing.zero
+    if packing.blank is not None and kind[0] in "iu":
+        attributes["_FillValue"] = np.dtype(kind).type(packing.blank)
     axes = tuple(f"{name}_{axis}" for axis in _axes(hdu.header["NAXIS"]))
     shape = tuple(hdu.header[f"NAXIS{n}"] for n in range(hdu.header["NAXIS"], 0, -1))
 
@@ -224,7 +232,7 @@ def _check_length(content: Content, name: str, hdu: Any) -> None:
         )
 
 
-def _columns(group: str, hdu: Any, drop: list[str]) -> tuple[dict[str, xr.Variable], list[str]]:
+def _columns(group: str, hdu: Any, drop: Sequence[str]) -> tuple[dict[str, xr.Variable], list[str]]:
     """The columns that are arrays, and the names of those that are not."""
     variables = {}
     ragged = []

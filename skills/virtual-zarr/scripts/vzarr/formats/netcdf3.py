@@ -1,18 +1,51 @@
-"""NetCDF3: what a file says of the size of its arrays, and how it is opened."""
+"""NetCDF3, by netCDF-C and by VirtualiZarr's parser."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
+import xarray as xr
+from obspec_utils.registry import ObjectStoreRegistry
+from virtualizarr.manifests import ManifestGroup
+from virtualizarr.parsers import NetCDF3Parser
 
 from vzarr.errors import InputError
+from vzarr.formats.checks import check_arrays
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
+from vzarr.upstream.virtualizarr import group_of
 
 
-def netcdf3_declared(content: Content, group: str) -> list[Declared]:
+def list_groups(content: Content) -> list[str]:
+    """The root: NetCDF3 has no others."""
+    return [""]
+
+
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """By netCDF-C, from memory where the file is remote."""
+    check_arrays(content, group, content.once(_declared), drop)
+    options: dict[str, Any] = {
+        "decode_times": decode_times,
+        "drop_variables": list(drop),
+        "cache": False,
+    }
+    if isinstance(content.handle, Path):
+        return xr.open_dataset(content.handle, engine="netcdf4", **options)
+    return xr.open_dataset(xr.backends.NetCDF4DataStore(_open(content)), **options)
+
+
+def manifest_group(
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
+) -> ManifestGroup:
+    """As the parser makes it."""
+    return group_of(NetCDF3Parser(skip_variables=list(drop))(url=url, registry=registry))
+
+
+def _declared(content: Content) -> list[Declared]:
     """What a NetCDF3 file says of its variables, which are stored as they are.
 
     Raises
@@ -20,10 +53,8 @@ def netcdf3_declared(content: Content, group: str) -> list[Declared]:
     InputError
         If it is shorter than they are.
     """
-    if "netcdf3 declared" in content.cache:
-        return content.cache["netcdf3 declared"]
     arrays = []
-    with open_netcdf3(content) as file:
+    with _open(content) as file:
         for name, variable in file.variables.items():
             grows = any(file.dimensions[dim].isunlimited() for dim in variable.dimensions)
             shape = tuple(variable.shape)
@@ -31,17 +62,16 @@ def netcdf3_declared(content: Content, group: str) -> list[Declared]:
             is_loaded = variable.dimensions == (name,)
             itemsize = np.dtype(variable.dtype).itemsize
             arrays.append(Declared(name, shape, itemsize, chunk, is_loaded=is_loaded))
-    if content.size and sum(array.nbytes for array in arrays) > content.size:
-        needed = sum(array.nbytes for array in arrays)
+    needed = sum(array.nbytes for array in arrays)
+    if content.size and needed > content.size:
         raise InputError(
             f"{content.url}: its variables take {needed} bytes, the file at {content.size}: it is "
             "incomplete; fetch it again."
         )
-    content.cache["netcdf3 declared"] = arrays
     return arrays
 
 
-def open_netcdf3(content: Content) -> netCDF4.Dataset:
+def _open(content: Content) -> netCDF4.Dataset:
     if isinstance(content.handle, Path):
         return netCDF4.Dataset(content.handle)
     return netCDF4.Dataset(content.url, memory=content.read())

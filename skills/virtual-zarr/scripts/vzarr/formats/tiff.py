@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 import tifffile
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
-from virtual_tiff import VirtualTIFF
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
-from virtualizarr.manifests.utils import create_v3_array_metadata
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
+from vzarr.upstream.virtual_tiff import parse_image
+from vzarr.upstream.virtualizarr import create_v3_array_metadata
 
 REDUCED, MASK = 1, 4
 
@@ -46,10 +48,18 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root: there are no others."""
     return [""]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The full images; coordinates where all have one shape and the map is not rotated.
+
+    Raises
+    ------
+    InputError
+        For a damaged file.
+    """
     _check_directories(content)
     tiff = tifffile.TiffFile(content.open())
     pages = _images(tiff)
@@ -61,7 +71,7 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     declared += [Declared(dim, (n,), 8, is_loaded=True) for dim, n in (("x", width), ("y", length))]
     check_arrays(content, group, declared, drop)
     shapes = {_shape(page)[-2:] for page in pages.values()}
-    notes = content.cache.setdefault("notes", [])
+    notes = content.findings.notes
     variables = {}
     for number, page in pages.items():
         suffix = "" if len(shapes) == 1 else f"_{number}"
@@ -79,13 +89,15 @@ def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
     if len(shapes) == 1 and (coordinates := _coordinates(first)):
         kept = {name: values for name, values in coordinates.items() if name not in drop}
         dataset = dataset.assign_coords(kept)
-    dataset.set_close(tiff.close)
-    return dataset
+    decoded = decode(dataset, drop, decode_times)
+    decoded.set_close(tiff.close)
+    return decoded
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """The full images, as virtual-tiff makes them; contiguous strips as one chunk."""
     arrays = {}
     with tifffile.TiffFile(content.open()) as tiff:
         pages = _images(tiff)
@@ -93,21 +105,8 @@ def manifest_group(
             if name in drop:
                 continue
             whole = _one_chunk(url, pages[number], tiff.byteorder)
-            arrays[name] = whole or _parse(url, registry, number)
+            arrays[name] = whole or parse_image(url, registry, number)
     return ManifestGroup(arrays)
-
-
-def _parse(url: str, registry: ObjectStoreRegistry, number: int) -> ManifestArray:
-    try:
-        return VirtualTIFF(ifd=number)(url, registry)._group.arrays[str(number)]
-    except BaseException as error:
-        if "Endian()" in str(error):
-            raise ValueError(
-                "virtual-tiff 0.5 cannot read interleaved bands with zarr 3.3 or later"
-            ) from error
-        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
-            raise
-        raise ValueError(f"virtual-tiff fails: {error}") from None  # a panic of its Rust part
 
 
 def _images(tiff: tifffile.TiffFile) -> dict[int, tifffile.TiffPage]:

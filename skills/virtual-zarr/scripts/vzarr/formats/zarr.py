@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,35 @@ import zarr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 from virtualizarr.parsers import ZarrParser, ZippedZarrParser
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import BytesCodec, ShardingCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-from zarr.core.sync import sync
 from zarr.errors import ContainsArrayError
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.formats.detect import detect_format
 from vzarr.limits import Declared
 from vzarr.sources.content import Content, RemoteFolder
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.virtualizarr import group_of
+from vzarr.upstream.zarr import ArrayV2Metadata, ArrayV3Metadata, dimension_names, sync
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root, and the groups that hold arrays.
+
+    Raises
+    ------
+    InputError
+        For a single array, and for metadata that cannot be read.
+    """
+    paths = [array.path for array in content.once(_declared_arrays)]
+    return sorted({"", *(path.rpartition("/")[0] for path in paths)})
+
+
+def _declared_arrays(content: Content) -> list[Declared]:
+    """What is declared of all arrays of a store."""
     store, root = _store(content)
     try:
         group = zarr.open_group(store, path=root, mode="r")
@@ -47,27 +60,26 @@ def list_groups(content: Content) -> list[str]:
         ) from error
     _check_members(content, group, members)
     arrays = {name: item for name, item in members.items() if isinstance(item, zarr.Array)}
-    content.cache["arrays"] = [
-        declared(name, array.metadata, array.attrs.asdict()) for name, array in arrays.items()
-    ]
-    return sorted({"", *(name.rpartition("/")[0] for name in arrays)})
+    return [declared(name, array.metadata, array.attrs.asdict()) for name, array in arrays.items()]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """By zarr; dimensions without a name are named for their length."""
     store, root = _store(content)
     path = "/".join(part for part in (root, group) if part)
     check_arrays(content, group, _arrays_in(content, group), drop)
     try:
-        return xr.open_zarr(
+        raw = xr.open_zarr(
             store,
             group=path or None,
             consolidated=False,
             chunks=None,
             decode_cf=False,
-            drop_variables=drop,
+            drop_variables=list(drop),
         )
     except (KeyError, ValueError):  # dimensions without names
-        return _unnamed(zarr.open_group(store, path=path, mode="r"), drop)
+        raw = _unnamed(zarr.open_group(store, path=path, mode="r"), drop)
+    return decode(raw, drop, decode_times)
 
 
 def declared(
@@ -98,9 +110,8 @@ def declared(
 
 def _arrays_in(content: Content, group: str) -> list[Declared]:
     """What is declared of the arrays of one group."""
-    if "arrays" not in content.cache:
-        list_groups(content)
-    return [array for array in content.cache["arrays"] if array.path.rpartition("/")[0] == group]
+    arrays = content.once(_declared_arrays)
+    return [array for array in arrays if array.path.rpartition("/")[0] == group]
 
 
 def _unreadable(root: zarr.Group) -> str:
@@ -146,7 +157,7 @@ def _listed(group: zarr.Group) -> list[str]:
     return [name for name in sync(names()) if name != "zarr.json"]
 
 
-def _unnamed(group: zarr.Group, drop: list[str]) -> xr.Dataset:
+def _unnamed(group: zarr.Group, drop: Sequence[str]) -> xr.Dataset:
     """Dimensions without a name are named for their length."""
     variables = {}
     for name, array in group.arrays():
@@ -168,15 +179,16 @@ def _unnamed(group: zarr.Group, drop: list[str]) -> xr.Dataset:
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """As VirtualiZarr's parsers make it, of folders or of zip files."""
     zipped = detect_format(content) == "zarr-zip"
     own = {array.path.rpartition("/")[2] for array in _arrays_in(content, group)}
     # The parser makes manifests of all groups below, and leaves out names in each of them alike.
     prefix = f"{group}/" if group else ""
     below = [
         array
-        for array in content.cache["arrays"]
+        for array in content.once(_declared_arrays)
         if array.path.startswith(prefix) and "/" in array.path.removeprefix(prefix)
     ]
     names = {array.path.rpartition("/")[2] for array in below} - own
@@ -185,7 +197,7 @@ def manifest_group(
     parser = (ZippedZarrParser if zipped else ZarrParser)(
         group=group or None, skip_variables=[*drop, *names]
     )
-    return parser(url=url, registry=registry)._group
+    return group_of(parser(url=url, registry=registry))
 
 
 def _is_array(item: Any) -> bool:

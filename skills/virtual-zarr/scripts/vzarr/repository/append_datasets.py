@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import icechunk
 import xarray as xr
 import zarr
 
 from vzarr.combine.groups import part_of
+from vzarr.combine.mixed_array import count_references
 from vzarr.combine.shared_attributes import drop_contradicted, shared_with
+from vzarr.repository.mixed_arrays import grow, needs_care
+from vzarr.sources.discover import changed_after
+from vzarr.upstream.zarr import array_at
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
@@ -22,12 +27,15 @@ def append_datasets(
     dimension: str,
     last_updated_at: datetime,
     files: list[ParsedFile],
+    records: Iterable[Mapping[str, Any]] = (),
 ) -> int:
     """Write what grows along ``dimension`` behind what is there; returns the number of references.
 
     ``datasets`` by group, of ``files``; ``growing`` names the groups with something to write.
+    ``records`` of the files that are there.
     """
     references = 0
+    written = {record["url"]: changed_after(record["last_modified"]) for record in records}
     for group in datasets:
         drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
     for group in growing:
@@ -41,7 +49,19 @@ def append_datasets(
             if not is_virtual(variable):
                 variable.encoding = {}  # the store's own holds for all of an array
             variable.attrs = shared_with(room[str(name)], variable.attrs)
-        references += int(more.vz.nrefs())
+        virtual = [variable for variable in more.variables.values() if is_virtual(variable)]
+        references += sum(count_references(variable.data) for variable in virtual)
+        with_care = [
+            str(name)
+            for name, variable in more.variables.items()
+            if is_virtual(variable) and needs_care(array_at(room, str(name)), variable.data)
+        ]
+        for name in with_care:
+            path = f"{group}/{name}".lstrip("/")
+            grow(store, path, more[name].data, dimension, last_updated_at, written)
+        more = more.drop_vars(with_care)
+        if not any(dimension in variable.dims for variable in more.variables.values()):
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             more.vz.to_icechunk(

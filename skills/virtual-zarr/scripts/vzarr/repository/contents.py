@@ -11,10 +11,10 @@ from typing import Any
 import icechunk
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 
 from vzarr.repository.ledger import GROUP
 from vzarr.repository.references import BATCH, VIRTUAL
+from vzarr.upstream.zarr import sync
 
 ZARR_OWN = (
     *("bytes", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed", "transpose"),

@@ -14,13 +14,16 @@ import icechunk
 import obstore
 import xarray as xr
 
+from vzarr.combine.mixed_array import MixedArray, count_references, empty_array
 from vzarr.errors import InputError
 from vzarr.repository.claim import BUILDING, MARKER, Claim
 from vzarr.repository.lock import exclusive_lock
+from vzarr.repository.mixed_arrays import place
 from vzarr.repository.open import ONE_REQUEST_A_CHUNK, find_config, open_any_repository
 from vzarr.sources.schemes import Access, as_url, repository_storage, repository_store, scheme_of
 from vzarr.sources.trust import authorization
 from vzarr.text import option
+from vzarr.virtualize.model import is_virtual
 
 LAYOUT = re.compile(
     r"(repo|config\.yaml|(snapshots|transactions|manifests|chunks|attributes|overwritten)/.+)(#\d+)?"
@@ -223,10 +226,26 @@ def write_datasets(
         # Said better elsewhere: what is native, and why; how strings and times are stored.
         warnings.simplefilter("ignore")
         for group, dataset in datasets.items():
-            dataset.vz.to_icechunk(
+            mixed = {
+                str(name): variable.data
+                for name, variable in dataset.variables.items()
+                if is_virtual(variable) and isinstance(variable.data, MixedArray)
+            }
+            regular = dataset.assign(
+                {
+                    name: xr.Variable(
+                        dataset[name].dims, empty_array(array.metadata), dataset[name].attrs
+                    )
+                    for name, array in mixed.items()
+                }
+            )
+            regular.vz.to_icechunk(
                 store, group=group or None, mode="a", last_updated_at=last_updated_at
             )
-    return sum(int(dataset.vz.nrefs()) for dataset in datasets.values())
+            for name, array in mixed.items():
+                place(store, f"{group}/{name}".lstrip("/"), array, last_updated_at)
+    every = (variable for dataset in datasets.values() for variable in dataset.variables.values())
+    return sum(count_references(variable.data) for variable in every if is_virtual(variable))
 
 
 def finish(repository: icechunk.Repository, tip: str, claim: Claim) -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import icechunk
 import zarr
 
 import vzarr
+from vzarr.combine.plan import together
+from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
-from vzarr.repository.ledger import SCHEMA, read_ledger
-from vzarr.sources.discover import Source, find_sources
+from vzarr.repository.ledger import SCHEMA, read_ledger, told_by_option
+from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import check_sources
-from vzarr.upstream.zarr_arrays import dimension_names
+from vzarr.upstream.zarr import dimension_names
 
 if TYPE_CHECKING:
     from vzarr.virtualize.model import ParsedFile
@@ -39,7 +41,7 @@ class Held:
     history tells; ``others`` the commits after it, the newest first.
     """
 
-    metadata: dict[str, Any]
+    metadata: StoreMetadata
     own: str | None
     others: list[icechunk.SnapshotInfo] = field(default_factory=list)
 
@@ -79,8 +81,8 @@ def read_held(
     metadata = ledger
     if metadata is None:
         snapshots = repository.ancestry(snapshot_id=session.snapshot_id)
-        metadata = _from_commits(snapshots, location)
-        metadata = metadata and _in_today_s_form(metadata, session.store)
+        older = _from_commits(snapshots, location)
+        metadata = None if older is None else _in_today_s_form(older, session.store)
     if metadata is None:
         return None
     check_sources((record["url"] for record in metadata["sources"]), location, access)
@@ -108,7 +110,7 @@ def _in_order(value: Any) -> Any:
     )
 
 
-def what_changed(record: dict[str, Any], now: Source) -> str:
+def what_changed(record: SourceRecord, now: Source) -> str:
     """How a source differs from its record, or an empty string."""
     if now.size != record["size"]:
         return f"has {now.size} bytes, had {record['size']}"
@@ -140,13 +142,17 @@ def check_unchanged(sources: Iterable[Source], patterns: Sequence[str], access: 
 
 
 def with_more(
-    metadata: dict[str, Any], sources: list[dict[str, Any]], lengths: dict[str, list[int]]
-) -> dict[str, Any]:
-    """The metadata with more sources behind the others. ``lengths`` of the new ones, by group."""
-    groups = {
-        path: {**kept, "lengths": [*kept["lengths"], *lengths[path]]}
-        for path, kept in metadata["groups"].items()
-    }
+    metadata: StoreMetadata,
+    sources: list[SourceRecord],
+    described: Mapping[str, GroupRecord],
+) -> StoreMetadata:
+    """The metadata with more sources behind the others, which ``described`` are, by group."""
+    groups: dict[str, GroupRecord] = {}
+    for path, kept in metadata["groups"].items():
+        more = described[path]
+        groups[path] = {**kept, "lengths": [*kept["lengths"], *more["lengths"]]}
+        if ways := together(kept.get("ways", {}), more.get("ways", {})):
+            groups[path]["ways"] = ways
     return {**metadata, "sources": [*metadata["sources"], *sources], "groups": groups}
 
 
@@ -181,7 +187,7 @@ def _continued(metadata: dict[str, Any], appended: dict[str, Any]) -> dict[str, 
     return {**joined, "groups": groups} if groups else joined
 
 
-def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) -> dict[str, Any]:
+def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) -> StoreMetadata:
     about_root = ("virtual", "loaded", "native", "dropped", "without_source")
     groups = dict(metadata.get("groups", {}))
     if metadata.get("root", True):
@@ -195,9 +201,13 @@ def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) ->
         {key: value for key, value in record.items() if key != "length"}
         for record in metadata["sources"]
     ]
+    groups = {
+        path: {"by_option": told_by_option(kept["dropped"]), **kept}
+        for path, kept in groups.items()
+    }
     dropped = {*about_root, "appended", "root", "replaced"}
     rest = {key: value for key, value in metadata.items() if key not in dropped}
-    return {**rest, "sources": sources, "replaced": [], "groups": groups}
+    return cast(StoreMetadata, {**rest, "sources": sources, "replaced": [], "groups": groups})
 
 
 def is_same_content(record: Mapping[str, Any], now: ParsedFile) -> bool:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import icechunk
 import numpy as np
 import zarr
 
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError
-from vzarr.upstream.zarr_arrays import array_at
+from vzarr.formats.reasons import BY_DROP
+from vzarr.upstream.zarr import array_at
 
 GROUP = "_virtual_zarr"
 
@@ -33,7 +36,7 @@ LISTS = ("sources", "replaced")
 """Keys of the metadata that are kept in arrays."""
 
 
-def read_ledger(store: icechunk.IcechunkStore) -> dict[str, Any] | None:
+def read_ledger(store: icechunk.IcechunkStore) -> StoreMetadata | None:
     """What a store's ledger says; None where it has none.
 
     ``sources``: a record for each file, in the order of the store; ``replaced``: those that others
@@ -61,10 +64,16 @@ def read_ledger(store: icechunk.IcechunkStore) -> dict[str, Any] | None:
     lengths = [record.pop("lengths") for record in metadata["sources"]]
     for path, kept in metadata["groups"].items():
         kept["lengths"] = [each[path] for each in lengths]
+        kept.setdefault("by_option", told_by_option(kept["dropped"]))
     return metadata
 
 
-def write_ledger(store: icechunk.IcechunkStore, metadata: dict[str, Any]) -> None:
+def told_by_option(dropped: dict[str, str]) -> list[str]:
+    """What ``--drop`` named, where a repository does not list it: by the words that it keeps."""
+    return sorted(name for name, why in dropped.items() if why == str(BY_DROP))
+
+
+def write_ledger(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> None:
     """Write what ``read_ledger`` returns; of the lists only the chunks that changed."""
     groups = metadata["groups"]
     lengths = zip(*(kept["lengths"] for kept in groups.values()), strict=True)
@@ -90,7 +99,7 @@ def _texts(room: zarr.Group, name: str) -> list[str]:
         return np.asarray(array_at(room, name)[:]).tolist() if name in room else []
 
 
-def _write_texts(room: zarr.Group, name: str, records: list[dict[str, Any]]) -> None:
+def _write_texts(room: zarr.Group, name: str, records: Sequence[Mapping[str, Any]]) -> None:
     texts = [json.dumps(record) for record in records]
     held = _texts(room, name)
     with warnings.catch_warnings():

@@ -9,9 +9,9 @@ from datetime import datetime
 import icechunk
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 
 from vzarr.repository.ledger import GROUP
+from vzarr.upstream.zarr import sync
 
 VIRTUAL = 2
 """Icechunk's code for a chunk that is a reference."""
@@ -73,7 +73,7 @@ def count_native(store: icechunk.IcechunkStore, path: str) -> int:
 def rewrite_urls(
     session: icechunk.Session,
     new_url: Callable[[str], str],
-    checksum: datetime,
+    checksum: datetime | None,
 ) -> int:
     """Let references lead elsewhere; returns how many. ``new_url`` returns others unchanged."""
     count = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import IO, Any, cast
 import obstore
 
 from vzarr.errors import InputError
+from vzarr.limits import Declared
 from vzarr.sources.discover import look_up
 from vzarr.sources.elsewhere import check_folder
-from vzarr.sources.remote_file import RemoteFile, read_remote
+from vzarr.sources.remote_file import RangedFile, RemoteFile, read_remote
 from vzarr.sources.schemes import Access, object_store
 
 
@@ -28,19 +29,65 @@ class RemoteFolder:
     path: str
 
 
+@dataclass
+class Findings:
+    """What readers have told of a file beside its values. Variables are named by their paths.
+
+    ``notes`` are sentences for the user; ``reasons`` say why a variable cannot be virtual,
+    ``unfit`` what is wrong with one that can neither be virtual nor be copied, ``without_values``
+    why one has none. ``instead``: what is in a file that holds no variables; ``no_references``: why
+    its parser may not be asked. ``closed_links``: links and datasets of HDF5 that are not followed,
+    None while nobody has looked. ``referred``: URLs of the files that references lead to, and
+    ``referred_bytes`` the size of all of them. ``declared``: arrays that were checked, by path;
+    ``contents_checked``: group and name of HDF5 datasets whose chunks were. ``variables``: all
+    names of a group, also of those that were left out. ``combined_along``: the dimension along
+    which the file is combined with others: it decides how GRIB messages are laid out.
+    ``fingerprint``: of the part of a file that is used, where that is not all of it;
+    ``is_as_others``: all but its time is as in a file that was compared before.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+    without_values: dict[str, str] = field(default_factory=dict)
+    instead: str = ""
+    no_references: str = ""
+    closed_links: dict[str, str] | None = None
+    referred: frozenset[str] = frozenset()
+    referred_bytes: int = 0
+    declared: dict[str, Declared] = field(default_factory=dict)
+    contents_checked: set[tuple[str, str]] = field(default_factory=set)
+    variables: dict[str, set[str]] = field(default_factory=dict)
+    combined_along: str | None = None
+    fingerprint: str = ""
+    is_as_others: bool = False
+
+
 @dataclass(frozen=True)
 class Content:
     """A file's bytes: a local path, the whole content of a small object, or a remote reader.
 
     A folder (of Zarr) is a local path or a ``RemoteFolder``. ``size`` is that of the file or of all
-    in the folder, in bytes. ``cache`` is for what readers want to find out once.
+    in the folder, in bytes.
     """
 
     url: str
-    handle: Path | bytes | RemoteFile | RemoteFolder
+    handle: Path | bytes | RemoteFile | RangedFile | RemoteFolder
     access: Access = field(default_factory=Access)
     size: int = 0
-    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    findings: Findings = field(default_factory=Findings, repr=False, compare=False)
+    _known: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once[T, *Parts](self, find: Callable[[Content, *Parts], T], *arguments: *Parts) -> T:
+        """What ``find`` returns for this file and these arguments, found out once."""
+        key = (find, arguments)
+        if key not in self._known:
+            self._known[key] = find(self, *arguments)
+        return self._known[key]
+
+    def knows(self, find: Callable[..., Any], *arguments: Any) -> bool:
+        """Whether ``once`` has been asked for this already."""
+        return (find, arguments) in self._known
 
     @property
     def is_folder(self) -> bool:
@@ -73,7 +120,7 @@ class Content:
 
         HDF5 follows links to other files from a path only; some may not be followed.
         """
-        if self.cache.get("closed") and isinstance(self.handle, Path):
+        if self.findings.closed_links and isinstance(self.handle, Path):
             return self.handle.open("rb")
         if isinstance(self.handle, bytes):
             return io.BytesIO(self.handle)
@@ -93,8 +140,8 @@ class Content:
         else:
             yield opened
 
-    def _remote_file(self) -> RemoteFile:
-        assert isinstance(self.handle, RemoteFile), f"{self.url} is a folder"
+    def _remote_file(self) -> RemoteFile | RangedFile:
+        assert isinstance(self.handle, RemoteFile | RangedFile), f"{self.url} is a folder"
         return self.handle
 
     def head(self, length: int = 4096) -> bytes:
@@ -140,6 +187,8 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
+    if access.select:  # of messages: no more of it is read than these
+        return content
     if content.is_folder:
         if isinstance(content.handle, Path):
             check_folder(content.handle, content)
@@ -166,6 +215,8 @@ def _fetch(url: str, access: Access, size: int) -> Content:
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
         return Content(url, path, access, size)
     store, key = object_store(url, access)
+    if access.select:
+        return Content(url, RangedFile(store, key, size), access, size)
     try:
         return Content(url, read_remote(store, key, size), access, size)
     except FileNotFoundError:
@@ -173,3 +224,15 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access, size)
+
+
+def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file, each by its start and its length, and nothing else of a remote one."""
+    if isinstance(content.handle, RangedFile):
+        return content.handle.ranges(places)
+    found = []
+    with content.opened() as file:
+        for start, length in places:
+            file.seek(start)
+            found.append(file.read(length))
+    return found

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import obstore
 
@@ -27,6 +27,18 @@ LOOK_UPS = 32
 """Sources that are looked up at a time."""
 
 
+class SourceRecord(TypedDict):
+    """A source as a store keeps it. ``last_modified`` in ISO form; ``fingerprint`` of its content,
+    None for folders.
+    """
+
+    url: str
+    size: int
+    last_modified: str
+    etag: str | None
+    fingerprint: NotRequired[str | None]
+
+
 @dataclass(frozen=True)
 class Source:
     """One file or one folder of Zarr. ``size`` in bytes; ``etag`` None where the store has none."""
@@ -40,7 +52,7 @@ class Source:
     def name(self) -> str:
         return self.url.rpartition("/")[2]
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> SourceRecord:
         """JSON form, as kept in the commit's metadata."""
         return {
             "url": self.url,
@@ -155,6 +167,11 @@ def look_up_all(
             found[url] = source
             progress(len(found), len(urls))
     return found
+
+
+def changed_after(recorded: str) -> datetime:
+    """The time after which a source counts as changed, of the time of change in its record."""
+    return datetime.fromisoformat(recorded).replace(microsecond=0) + timedelta(seconds=1)
 
 
 def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:

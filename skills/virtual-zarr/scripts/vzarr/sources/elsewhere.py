@@ -38,10 +38,10 @@ def closed(content: Content) -> dict[str, str]:
 
     The reason goes on after the path: it "lies in FILE, which …".
     """
-    if "closed" not in content.cache:
+    if content.findings.closed_links is None:
         with h5py.File(content.open(), "r") as file:
-            content.cache["closed"] = _Search(content).through(file)
-    return content.cache["closed"]
+            content.findings.closed_links = _Search(content).through(file)
+    return content.findings.closed_links
 
 
 def followed(room: h5py.Group, group: str, content: Content) -> list[str]:

@@ -29,6 +29,7 @@ from vzarr.paths import local_path
 from vzarr.sources.prefixes import container_prefixes
 from vzarr.sources.schemes import Access, Place, as_url, root_of, scheme_of, without_secrets
 from vzarr.text import option
+from vzarr.upstream.icechunk import s3_options, text_options
 
 STORES = {
     "file": ("LocalFileSystem",),
@@ -224,11 +225,10 @@ def containers_of(config: icechunk.RepositoryConfig | None, location: str) -> li
 
 
 def _place(container: icechunk.VirtualChunkContainer, location: str) -> Place:
-    prefix = container.url_prefix
-    store: Any = container.store  # the stubs of icechunk 2.3 do not say what its kinds hold
+    prefix, kind = container.url_prefix, type(container.store).__name__
     shown = without_secrets(prefix)
     scheme = prefix.partition("://")[0]
-    if type(store).__name__ not in STORES.get(scheme, ()) or _plain(prefix, False) is None:
+    if kind not in STORES.get(scheme, ()) or _plain(prefix, False) is None:
         raise InputError(
             f"{location}: its container {shown} is of a kind that this tool does not read. Open it "
             "by hand, as in references/storage.md, if you trust it."
@@ -237,13 +237,13 @@ def _place(container: icechunk.VirtualChunkContainer, location: str) -> Place:
     if scheme == "file":
         return Place(prefix)
     if scheme == "s3":
-        options = store._0
+        options = s3_options(container)
         region = options.region
         if region is None or re.fullmatch("[a-z0-9-]+", region):
             return Place(prefix, options.endpoint_url, region, None, options.anonymous)
         strange = ["region"]
     else:
-        given = {**(store._0 or {}), **((store._1 or {}) if scheme == "https" else {})}
+        given = text_options(container)
         account = given.pop("account", None) if scheme == "az" else None
         unsigned = "true" in [given.pop(name, "").lower() for name in UNSIGNED]
         if not given and (account is None or re.fullmatch("[a-z0-9]{3,24}", account)):

@@ -1,21 +1,21 @@
-"""HDF5 files of thousands of variables, which the libraries read in minutes instead of seconds.
+"""Files of thousands of variables, which h5netcdf reads in minutes instead of seconds.
 
-h5netcdf 1.8.2 opens a dataset anew whenever it is asked for anything of it, and looks through all
-variables of an unlimited dimension for its size. That, and VirtualiZarr 2.8.0, let HDF5 search the
-file for the name of each dimension of each variable.
+h5netcdf 1.8.2 opens a dataset anew whenever it is asked for anything of it, looks through all
+variables of an unlimited dimension for its size, and lets HDF5 search the file for the name of each
+dimension of each variable: https://github.com/h5netcdf/h5netcdf/issues/195.
+
+Remove when: h5netcdf keeps what it has found of files that are only read, as in
+https://github.com/h5netcdf/h5netcdf/pull/221.
 """
 
 from __future__ import annotations
 
 import h5py
-import virtualizarr.parsers.hdf.hdf as virtualizarr_hdf
 from h5netcdf.core import BaseObject, BaseVariable, _unlabeled_dimension_mix
 from h5netcdf.dimensions import Dimension
-from h5py import h5d, h5i, h5o, h5r
+from h5py import h5r
 
-NAMES_LIMIT = 10_000
-"""Names of dimension scales that are remembered."""
-
+from vzarr.upstream.hdf5_names import name_once
 
 _open = BaseObject._h5ds.fget
 
@@ -26,32 +26,11 @@ _look_for_size = Dimension.size.fget
 _look_for_names = BaseVariable._lookup_dimensions
 
 
-_look_for_scales = virtualizarr_hdf._dataset_dims
-
-
-_names: dict[tuple[int, int], str] = {}
-
-
-def patch_readers() -> None:
+def patch_h5netcdf() -> None:
     """Remember datasets, sizes and names of the dimensions of files that are only read."""
     BaseObject._h5ds = property(_open_once)
     Dimension.size = property(_size_once)
     BaseVariable._lookup_dimensions = _dimensions_once
-    virtualizarr_hdf._dataset_dims = _scales_once
-
-
-def name_once(identifier: h5d.DatasetID) -> str:
-    """The name that HDF5 finds for an open dataset, which it searches the file for.
-
-    HDF5 gives a file another number each time that it is opened.
-    """
-    found = h5o.get_info(identifier)
-    key = (found.fileno, found.addr)
-    if key not in _names:
-        if len(_names) >= NAMES_LIMIT:
-            _names.clear()
-        _names[key] = h5i.get_name(identifier).decode()
-    return _names[key]
 
 
 def _open_once(item: BaseObject) -> h5py.Dataset:
@@ -87,11 +66,3 @@ def _dimensions_once(variable: BaseVariable) -> tuple[str, ...]:
         for references in dataset.attrs["DIMENSION_LIST"]
     ]
     return tuple(name_once(scale).rpartition("/")[2] for scale in scales)
-
-
-def _scales_once(dataset: h5py.Dataset, group: str = "/") -> list[str]:
-    """As the original, for datasets with one scale on each dimension."""
-    axes = [dataset.dims[axis] for axis in range(len(dataset.shape))]
-    if any(len(axis) != 1 for axis in axes):
-        return _look_for_scales(dataset, group)
-    return [name_once(axis[0].id).removeprefix(group).removeprefix("/") for axis in axes]

@@ -8,19 +8,20 @@ import icechunk
 import zarr
 
 import vzarr
+from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.formats.detect import detect_format
 from vzarr.formats.open import list_groups, open_native
+from vzarr.formats.reasons import BY_DROP
 from vzarr.repository.references import array_paths, read_references
 from vzarr.sources.content import Content, fetch
-from vzarr.sources.discover import Source, find_sources
+from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
-from vzarr.virtualize.model import NAMED
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.names import names_path, unknown
 
-BY_HAND = "named by --skip"
+BY_SKIP = "named by --skip"
 
 
 def describe_named(
@@ -31,7 +32,7 @@ def describe_named(
     concat_dim: str | None = None,
     source_group: str | None = None,
     skip: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> StoreMetadata:
     """What ``build`` would have kept, as far as ``verify`` needs it.
 
     ``source_group`` of the files lies at the store's root; ``skip`` names variables to leave alone,
@@ -59,28 +60,31 @@ def describe_named(
     virtual = [
         path for path in array_paths(store) if any(True for _ in read_references(store, path))
     ]
-    described = {
+    described: dict[str, GroupRecord] = {
         path: {
             "concat_dim": concat_dim if _grows(contents, held, path, concat_dim) else None,
             "lengths": [_length(contents[source.url].get(path), concat_dim) for source in order],
             "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
             "loaded": [] if path in held else _names(contents, path),
             "native": {},
-            "dropped": dict.fromkeys(_names_in(skip, path), BY_HAND),
+            "dropped": dict.fromkeys(_names_in(skip, path), BY_SKIP),
+            "by_option": _names_in(skip, path),
             "without_source": _names_in(skip, path),
-            **({} if read_from is None else {"source_group": read_from}),
         }
         for path in below
     }
+    if read_from is not None:
+        for group in described.values():
+            group["source_group"] = read_from
     records = [source.as_record() for source in order]
     return {"concat_dim": concat_dim, "sources": records, "replaced": [], "groups": described}
 
 
 def complete_named(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], access: Access
-) -> dict[str, Any]:
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, access: Access
+) -> StoreMetadata:
     """What ``describe_named`` found, with all that the ledger keeps for appends to come."""
-    groups = {
+    groups: dict[str, GroupRecord] = {
         path: {
             **kept,
             "loaded": [
@@ -88,11 +92,11 @@ def complete_named(
                 for name in array_paths(store)
                 if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
             ],
-            "dropped": dict.fromkeys(kept["dropped"], NAMED),
+            "dropped": dict.fromkeys(kept["dropped"], str(BY_DROP)),
         }
         for path, kept in metadata["groups"].items()
     }
-    sources = [
+    sources: list[SourceRecord] = [
         {
             **record,
             "fingerprint": fingerprint(

@@ -13,28 +13,37 @@ import xarray as xr
 import zarr
 
 from vzarr.combine.description import Descriptions, describe_dataset
-from vzarr.errors import raise_fault
-from vzarr.upstream.zarr_arrays import dimension_names
-from vzarr.verification.report import Report
+from vzarr.combine.store_metadata import GroupInStore
+from vzarr.errors import first_line, raise_fault
+from vzarr.repository.layouts import open_arrays, told_ways
+from vzarr.upstream.zarr import dimension_names
+from vzarr.verification.report import Failure, Report
 
 
 @dataclass(frozen=True)
-class StoredGroup:
+class OpenedGroup:
     """One group of the store beside what its commit says of it. ``starts``: of files along it."""
 
     group: str
     dataset: xr.Dataset
-    metadata: dict[str, Any]
+    metadata: GroupInStore
     starts: np.ndarray
     described: Descriptions
 
 
 def open_group(
-    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], report: Report
-) -> StoredGroup | None:
+    store: icechunk.IcechunkStore, group: str, metadata: GroupInStore, report: Report
+) -> OpenedGroup | None:
+    """A group to be compared with its files; None, and a failure in ``report``, if it cannot be.
+
+    Adds its variables to ``report``.
+    """
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
+    if metadata.get("ways"):
+        ways = told_ways(metadata, open_arrays(store, group))
+        report.ways |= {prefix + name: way for name, way in ways.items()}
     report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}
     starts = np.cumsum([0, *(record["length"] for record in metadata["sources"])])
     try:
@@ -44,12 +53,12 @@ def open_group(
         names = [*metadata["virtual"], *metadata["loaded"]]
         what = f"group {group} with {', '.join(names)}" if group else "the store"
         url = metadata["sources"][0]["url"]
-        report.failures.append(f"{url}: {what} cannot be opened: {first_line_of(error)}")
+        report.failures.append(Failure(url, f"{what} cannot be opened: {first_line(error)}"))
         report.failures += uneven_lengths(store, group, metadata, starts)
         return None
     dimension = metadata["concat_dim"]
     described = Descriptions(describe_dataset(dataset), dimension)
-    stored = StoredGroup(group, dataset, metadata, starts, described)
+    stored = OpenedGroup(group, dataset, metadata, starts, described)
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:
         report.failures += uneven_lengths(store, group, metadata, starts)
@@ -60,11 +69,11 @@ def open_group(
 
 
 def uneven_lengths(
-    store: icechunk.IcechunkStore, group: str, metadata: dict[str, Any], starts: np.ndarray
-) -> list[str]:
+    store: icechunk.IcechunkStore, group: str, metadata: GroupInStore, starts: np.ndarray
+) -> list[Failure]:
     """Variables that have more or fewer steps than the files together."""
     dimension, total = metadata["concat_dim"], int(starts[-1])
-    found: list[str] = []
+    found: list[Failure] = []
     try:
         arrays = dict(zarr.open_group(store, path=group, mode="r").arrays())
     except (KeyError, FileNotFoundError):
@@ -80,24 +89,23 @@ def uneven_lengths(
         url = metadata["sources"][last]["url"]
         where = "its files end with" if steps > total else "it ends in"
         path = f"{group}/{name}".lstrip("/")
-        found.append(
-            f"{url}: {path} has {steps} steps along {dimension}, all files together {total}; "
-            f"{where} this one"
-        )
+        text = f"{path} has {steps} steps along {dimension}, all files together {total}; {where}"
+        found.append(Failure(url, f"{text} this one"))
     return found
 
 
-def find_disorder(stored: StoredGroup) -> str:
-    """Where the record coordinate repeats or goes back, or an empty string."""
+def find_disorder(stored: OpenedGroup) -> Failure | None:
+    """Where the record coordinate repeats or goes back."""
     dimension = stored.metadata["concat_dim"]
     index = stored.dataset.indexes.get(dimension)
     if index is None or (index.is_monotonic_increasing and index.is_unique):
-        return ""
+        return None
     later = [after > before for before, after in itertools.pairwise(index)]
     at = later.index(False) + 1
     owner = int(np.searchsorted(stored.starts, at, "right")) - 1
     url = stored.metadata["sources"][owner]["url"]
-    return f"{url}: {dimension}[{at}] is {index[at]}, not later than {index[at - 1]} before it"
+    text = f"{dimension}[{at}] is {index[at]}, not later than {index[at - 1]} before it"
+    return Failure(url, text)
 
 
 def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
@@ -126,8 +134,3 @@ def same_dims(stored: tuple, truth: tuple) -> bool:
         left == right or str(right).startswith("phony_dim_")
         for left, right in zip(stored, truth, strict=True)
     )
-
-
-def first_line_of(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"

@@ -13,16 +13,17 @@ import xarray as xr
 import zarr
 
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.formats.detect import detect_format
 from vzarr.formats.open import open_native
 from vzarr.repository.references import array_paths, read_references
 from vzarr.sources.content import fetch
-from vzarr.sources.discover import look_up
+from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
-from vzarr.upstream.zarr_arrays import array_at, dimension_names
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.verification.open import open_store, spread
-from vzarr.verification.report import Report
+from vzarr.verification.report import Place, Report
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store, compare_variable
 
 READABLE = ("hdf5", "netcdf3")
@@ -31,9 +32,9 @@ READABLE = ("hdf5", "netcdf3")
 
 @dataclass
 class Followed:
-    """What became of references to files. ``metadata``: what to change in the commit's."""
+    """What became of references to files. ``metadata``: what to change in the store's."""
 
-    metadata: dict[str, Any]
+    metadata: StoreMetadata
     compared: int = 0
     values: int = 0
     notes: list[str] = field(default_factory=list)
@@ -43,14 +44,14 @@ class Followed:
 class _Target:
     """A file that references lead to. ``starts``: where it begins along each dimension."""
 
-    record: dict[str, Any]
+    record: SourceRecord
     starts: dict[str, int]
     groups: dict[str, dict[str, Any]]
 
 
 def follow(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
     *,
     everything: bool = False,
@@ -66,7 +67,9 @@ def follow(
     Refused
         If the store does not read as the files do.
     """
-    kept = {"moved": list(access.moved)} if access.moved else {}
+    kept = metadata
+    if access.moved:
+        kept = {**metadata, "moved": access.moved}
     try:
         targets = _targets(store, access)
     except InputError as error:
@@ -79,7 +82,7 @@ def follow(
         found = Followed(kept, notes=["verify needs the references: not files along one dimension"])
     else:
         report = compare_store(store, described, access, numbers=picked, progress=progress)
-        found = Followed(described)
+        found = Followed({**metadata, **described})
     if not report.passed:
         raise Refused(f"The references do not read as the files do: {report.failures[0]}.")
     found.compared, found.values = report.compared, report.values
@@ -135,20 +138,20 @@ def _places(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
 
 
 def _describe(
-    store: icechunk.IcechunkStore, metadata: dict[str, Any], targets: list[_Target]
-) -> dict[str, Any] | None:
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, targets: list[_Target]
+) -> StoreMetadata | None:
     """Metadata as of a build from the files themselves; None if they lie otherwise."""
     sizes = _sizes(store)
     growing = sorted({name for target in targets for name, at in target.starts.items() if at})
     if len(growing) > 1 or not targets or (len(targets) > 1 and not growing):
         return None
     dimension = growing[0] if growing else metadata["concat_dim"]
-    groups = {}
+    groups: dict[str, GroupRecord] = {}
     for path, kept in stored_groups(metadata).items():
-        lengths = [int(target.groups[path]["sizes"].get(dimension, 1)) for target in targets]
-        total = sizes.get(path, {}).get(dimension)
+        lengths = [int(target.groups[path]["sizes"].get(dimension or "", 1)) for target in targets]
+        total = sizes.get(path, {}).get(dimension or "")
         begins = np.cumsum([0, *lengths[:-1]]).tolist()
-        held = [target.starts.get(dimension, 0) for target in targets]
+        held = [target.starts.get(dimension or "", 0) for target in targets]
         if total is not None and (total != sum(lengths) or begins != held):
             return None
         own = targets[0].groups[path]["sizes"]
@@ -163,12 +166,13 @@ def _describe(
             "loaded": kept["loaded"],
             "native": kept["native"],
             "dropped": {name: "not in the references" for name in sorted(in_files - stored)},
+            "by_option": [],
             "without_source": sorted(stored - in_files),
             "concat_dim": dimension if total is not None else None,
             "lengths": lengths,
         }
     records = [target.record for target in targets]
-    return {"concat_dim": dimension, "sources": records, "groups": groups}
+    return {"concat_dim": dimension, "sources": records, "replaced": [], "groups": groups}
 
 
 def _sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
@@ -188,7 +192,7 @@ def _parent(path: str) -> str:
 def _compare_boxes(
     store: icechunk.IcechunkStore,
     targets: list[_Target],
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
 ) -> Report:
     """Compare files that lie in several dimensions, each with its part of the store.
@@ -221,4 +225,4 @@ def _compare_box(
     if added:
         part = part.isel(dict.fromkeys(added, 0))
     if math.prod(truth.shape):
-        compare_variable(name, part, truth, target.record["url"], None, slice(None), report)
+        compare_variable(name, part, truth, Place(target.record["url"]), report)

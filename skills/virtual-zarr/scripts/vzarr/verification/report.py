@@ -6,17 +6,46 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True)
+class Place:
+    """A group of a source; the root is an empty string."""
+
+    url: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing in a store that is not as in its sources. ``str()`` gives the whole sentence.
+
+    ``url``: the source that shows it, empty where it is of all of them; ``group``: where it lies.
+    """
+
+    url: str
+    text: str
+    group: str = ""
+
+    def __str__(self) -> str:
+        place = f"/{self.group}" if self.group else ""
+        return ": ".join(filter(None, [self.url, place, self.text]))
+
+
 @dataclass
 class Report:
-    """What verification found. ``failures`` are whole sentences; without any the store is right."""
+    """What verification found; without ``failures`` the store is right.
+
+    ``sources``: files in the store, ``compared`` of them and ``values`` in these. ``native`` and
+    ``dropped`` give the reason for each variable that is copied, or left out, by path.
+    """
 
     sources: int = 0
     compared: int = 0
     values: int = 0
     virtual: list[str] = field(default_factory=list)
     native: dict[str, str] = field(default_factory=dict)
+    ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -24,4 +53,5 @@ class Report:
         return not self.failures
 
     def as_json(self) -> dict[str, Any]:
-        return {"passed": self.passed, **asdict(self)}
+        """For a program; failures as sentences."""
+        return {"passed": self.passed, **asdict(self), "failures": [*map(str, self.failures)]}

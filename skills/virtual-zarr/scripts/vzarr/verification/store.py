@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import icechunk
 import numpy as np
@@ -15,17 +14,21 @@ import zarr
 
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
-from vzarr.errors import is_failure, raise_fault
+from vzarr.combine.mixed_array import longest_edges
+from vzarr.combine.store_metadata import StoreMetadata
+from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
+from vzarr.formats.hdf5.open import is_by_netcdf
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
-from vzarr.formats.open import is_by_netcdf, list_groups, open_native
+from vzarr.formats.open import list_groups, open_native
+from vzarr.formats.registry import load_format
 from vzarr.limits import box_shape, boxes
 from vzarr.repository.references import count_native
 from vzarr.sources.content import Content, fetch
-from vzarr.sources.discover import look_up
+from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
-from vzarr.verification.open import StoredGroup, first_line_of, open_group, same_dims, spread
-from vzarr.verification.report import Report
+from vzarr.verification.open import OpenedGroup, open_group, same_dims, spread
+from vzarr.verification.report import Failure, Place, Report
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same, tolerance
 from vzarr.virtualize.model import MEANING
@@ -43,7 +46,7 @@ CHUNKS = 200_000
 
 def compare_store(
     store: icechunk.IcechunkStore,
-    metadata: dict[str, Any],
+    metadata: StoreMetadata,
     access: Access,
     *,
     sample: int | None = None,
@@ -56,7 +59,9 @@ def compare_store(
     """
     records = metadata["sources"]
     if metadata.get("moved"):
-        access = replace(access, moved=tuple(metadata["moved"]))
+        old, new = metadata["moved"]
+        access = replace(access, moved=(old, new))
+    access = replace(access, select=tuple(metadata.get("select", ())))
     report = Report(sources=len(records))
     pairs = [
         pair
@@ -70,21 +75,22 @@ def compare_store(
         url = records[number]["url"]
         try:
             content = fetch(url, access, records[number]["size"])
+            content.findings.combined_along = metadata.get("concat_dim")
             for pair in pairs:
                 _compare_file(content, pair, number, report)
+            _compare_labels(content, pairs, number, report)
         except Exception as error:
             raise_fault(url, error)
-            report.failures.append(f"{url}: cannot be compared: {first_line_of(error)}")
+            report.failures.append(Failure(url, f"cannot be compared: {first_line(error)}"))
         report.compared += 1
         progress(done, len(picked))
     for pair in pairs:
-        place = f"/{pair.group}: " if pair.group else ""
         found = pair.described.failures(of_all=len(picked) == len(records))
-        report.failures += [f"{place}{sentence}" for sentence in found]
+        report.failures += [Failure(url, text, pair.group) for url, text in found]
     return report
 
 
-def _compare_file(content: Content, pair: StoredGroup, number: int, report: Report) -> None:
+def _compare_file(content: Content, pair: OpenedGroup, number: int, report: Report) -> None:
     """By netCDF-C where that is quicker and agrees; what counts as a failure is h5netcdf's to say.
 
     netCDF-C fails where a dimension is longer than the variable, and gives memory as it finds it
@@ -104,15 +110,33 @@ def _compare_file(content: Content, pair: StoredGroup, number: int, report: Repo
         pair.described.add(described, url)
 
 
+def _compare_labels(
+    content: Content, pairs: Sequence[OpenedGroup], number: int, report: Report
+) -> None:
+    """What tells one message of a file from others, where a format has such."""
+    check = getattr(load_format(detect_format(content)), "label_failures", None)
+    if check is None:
+        return
+    stored = {
+        pair.metadata.get("source_group", pair.group): pair.dataset.isel(
+            {pair.metadata["concat_dim"]: slice(*pair.starts[number : number + 2].tolist())}
+            if pair.metadata["concat_dim"] in pair.dataset.dims
+            else {}
+        )
+        for pair in pairs
+    }
+    url = pairs[0].metadata["sources"][number]["url"]
+    report.failures += [Failure(url, sentence) for sentence in check(content, stored)]
+
+
 def _compare_group(
-    content: Content, pair: StoredGroup, number: int, report: Report, quick: bool
+    content: Content, pair: OpenedGroup, number: int, report: Report, quick: bool
 ) -> Description | None:
     """Compare one group of one file; returns what the file says beside values, if it has it."""
     group, dataset = pair.group, pair.dataset
     dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
     span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
     url = pair.metadata["sources"][number]["url"]
-    url = f"{url}: /{group}" if group else url
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
     if missing and not dataset.variables:
@@ -124,15 +148,19 @@ def _compare_group(
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
         for name in sorted(expected - stored):
-            report.failures.append(f"{url}: {name} is in the file, but not in the store")
+            text = f"{name} is in the file, but not in the store"
+            report.failures.append(Failure(url, text, pair.group))
         for name in sorted(stored - expected):
-            report.failures.append(f"{url}: {name} is in the store, but not in the file")
+            text = f"{name} is in the store, but not in the file"
+            report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
             mine, truth = dataset.variables[name], native.variables[name]
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
-            compare_variable(name, mine, truth, url, dimension, span, report, name in empty)
+            if dimension in mine.dims:
+                mine = mine.isel({dimension: span})
+            compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 
 
@@ -140,39 +168,39 @@ def compare_variable(
     name: str,
     stored: xr.Variable,
     truth: xr.Variable,
-    url: str,
-    dimension: str | None,
-    span: slice,
+    place: Place,
     report: Report,
-    ends: bool = False,
+    only_ends: bool = False,
 ) -> None:
-    """Compare all values, a block at a time; only the ends of what was never written."""
+    """Compare a file's variable with its part of the store, a block at a time.
+
+    Adds to the values, and to the failures, of ``report``. ``only_ends``: of what was never written
+    the first block and the last one.
+    """
+
+    def fail(text: str) -> None:
+        report.failures.append(Failure(place.url, f"{name}{text}", place.group))
+
     if not same_dims(stored.dims, truth.dims):
-        report.failures.append(
-            f"{url}: {name} has the dimensions {stored.dims}, in the file {truth.dims}"
-        )
+        fail(f" has the dimensions {stored.dims}, in the file {truth.dims}")
         return
-    if dimension in stored.dims:
-        stored = stored.isel({dimension: span})
     if stored.shape != truth.shape:
-        report.failures.append(f"{url}: {name} has shape {stored.shape}, in the file {truth.shape}")
+        fail(f" has shape {stored.shape}, in the file {truth.shape}")
         return
     rounded = tolerance(truth)
     for key in MEANING:
         means, meant = stored.attrs.get(key), truth.attrs.get(key)
         # A store may lack flags; other ones than the file's would be wrong.
         if not same(means, meant) and (key == "units" or means is not None):
-            report.failures.append(
-                f"{url}: {name} has {key} {as_python(means)!r}, in the file {as_python(meant)!r}"
-            )
-    for box in _parts(stored, ends):
+            fail(f" has {key} {as_python(means)!r}, in the file {as_python(meant)!r}")
+    for box in _blocks(stored, only_ends):
         try:
             left = np.asarray(stored[box].values)
         except BaseException as error:
             if not is_failure(error):
                 raise
-            raise_fault(url, error)
-            report.failures.append(f"{url}: {name} cannot be read: {first_line_of(error)}")
+            raise_fault(place.url, error)
+            fail(f" cannot be read: {first_line(error)}")
             return
         right = np.asarray(truth[box].values)
         if left.dtype.kind != right.dtype.kind and "M" in (left.dtype.kind, right.dtype.kind):
@@ -181,21 +209,21 @@ def compare_variable(
         differ = np.atleast_1d(mismatch(left, right, rounded)).reshape(right.shape or (1,))
         if differ.any():
             index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
-            place = [at + part.start for at, part in zip(index, box, strict=True)]
-            report.failures.append(
-                f"{url}: {name}{place} reads {left[index]}, in the file {right[index]} "
+            at = [n + part.start for n, part in zip(index, box, strict=True)]
+            fail(
+                f"{at} reads {left[index]}, in the file {right[index]} "
                 f"({int(differ.sum())} of {right.size} values differ)"
             )
             return
 
 
-def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
-    """What is compared at a time, in whole chunks; ``ends``: the first and the last part only."""
-    chunk = stored.encoding.get("chunks")
+def _blocks(stored: xr.Variable, only_ends: bool) -> list[tuple[slice, ...]]:
+    """What is compared at a time, in whole chunks; or the first and the last of these."""
+    chunk = longest_edges(stored.encoding.get("chunks"))
     if chunk is not None and len(chunk) != stored.ndim:  # of a step along a dimension that is gone
         chunk = None
     step = box_shape(stored.shape, stored.dtype.itemsize, BLOCK, chunk, CHUNKS)
-    if not ends:
+    if not only_ends:
         return list(boxes(stored.shape, step))
     starts = [
         [0, max(0, (size - 1) // part * part)]
@@ -209,49 +237,47 @@ def _parts(stored: xr.Variable, ends: bool) -> list[tuple[slice, ...]]:
 
 
 def check_virtual(
-    session: icechunk.Session, metadata: dict[str, Any], report: Report, everything: bool
+    session: icechunk.Session, metadata: StoreMetadata, report: Report, everything: bool
 ) -> None:
     """Every variable that was written virtual must consist of references still.
 
     Looks at the first and the last chunk of each, or at ``everything``.
     """
     group = zarr.open_group(session.store, mode="r")
-    names = [
-        f"{path}/{name}".lstrip("/")
+    ways = {
+        f"{path}/{name}".lstrip("/"): kept.get("ways", {}).get(name, {})
         for path, kept in stored_groups(metadata).items()
         for name in kept["virtual"]
-    ]
-    for name in names:
+    }
+    for name, way in ways.items():
         array = group.get(name)
-        if not isinstance(array, zarr.Array) or array.size == 0:
-            continue
+        if not isinstance(array, zarr.Array) or array.size == 0 or way.get("native"):
+            continue  # some of its chunks are copies by design
         if everything:
             count = count_native(session.store, name)
         else:
-            chunks = zip(array.shape, array.chunks, strict=True)
-            last = tuple(-(-size // chunk) - 1 for size, chunk in chunks)
+            last = tuple(count - 1 for count in array.cdata_shape)
             native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
-            ends = {(0,) * array.ndim, last}
-            count = sum(session.chunk_type(f"/{name}", at) in native for at in ends)
+            corners = {(0,) * array.ndim, last}
+            count = sum(session.chunk_type(f"/{name}", at) in native for at in corners)
         if count:
-            report.failures.append(
-                f"{name} is no longer virtual: it has chunks of its own ({count} found)"
-            )
+            text = f"{name} is no longer virtual: it has chunks of its own ({count} found)"
+            report.failures.append(Failure("", text))
 
 
-def check_sources(records: list[dict[str, Any]], access: Access, report: Report) -> None:
+def check_sources(records: list[SourceRecord], access: Access, report: Report) -> None:
+    """Every source must be there still, as it was when it was taken in."""
     for record in records:
+        url = record["url"]
         try:
-            now = look_up(record["url"], access)
+            now = look_up(url, access)
         except Exception as error:
-            report.failures.append(f"{record['url']}: is gone: {first_line_of(error)}")
+            report.failures.append(Failure(url, f"is gone: {first_line(error)}"))
             continue
         then = datetime.fromisoformat(record["last_modified"])
         if now.size != record["size"]:
-            report.failures.append(
-                f"{record['url']}: has {now.size} bytes, had {record['size']} when it was built"
-            )
+            text = f"has {now.size} bytes, had {record['size']} when it was built"
+            report.failures.append(Failure(url, text))
         elif now.last_modified != then or now.etag != record["etag"]:
-            report.failures.append(
-                f"{record['url']}: changed at {now.last_modified}, was of {then} when it was built"
-            )
+            text = f"changed at {now.last_modified}, was of {then} when it was built"
+            report.failures.append(Failure(url, text))

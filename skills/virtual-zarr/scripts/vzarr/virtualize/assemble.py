@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cftime
 import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestGroup
-from zarr.core.dtype import get_data_type_from_native_dtype
 
 from vzarr.errors import InputError, first_line, raise_fault
 from vzarr.formats.checks import check_arrays
-from vzarr.formats.hdf5.hazards import VLEN_STRINGS, hdf5_check, hdf5_hazards, hdf5_placeholders
+from vzarr.formats.hdf5.hazards import hdf5_check, hdf5_hazards, hdf5_placeholders
 from vzarr.formats.hdf5.unwritten import Unwritten
+from vzarr.formats.reasons import INLINED, TEXT, Code, Reason
 from vzarr.limits import Declared, limit, raising
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
+from vzarr.upstream.virtualizarr import chunk_ends, count_references
+from vzarr.upstream.zarr import get_data_type_from_native_dtype
 from vzarr.virtualize.attributes import complete, without_padding
 from vzarr.virtualize.model import CF_ENCODING, holds_values
 from vzarr.virtualize.probe import misread, open_references
@@ -32,6 +35,15 @@ NATIVE_LIMIT = 64 * 1024**2
 """A variable that cannot be virtual is copied up to this many bytes; a larger one is refused."""
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """One group; ``native`` and ``dropped``: why a variable was copied, or left out, by name."""
+
+    dataset: xr.Dataset
+    native: dict[str, Reason]
+    dropped: dict[str, Reason]
+
+
 def assemble(
     source: Source,
     content: Content,
@@ -41,10 +53,10 @@ def assemble(
     drop: tuple[str, ...],
     empty: dict[str, Unwritten],
     record_dimension: str | None,
-) -> xr.Dataset:
+) -> Assembled:
     """One group's dataset: virtual where that reads right, loaded or copied where it has to be."""
     registry = make_registry(content, file_format)
-    copied: dict[str, str] = {}
+    copied: dict[str, Reason] = {}
     placeholders: list[str] = []
     if file_format == "hdf5":
         copied = hdf5_hazards(content, group)
@@ -65,15 +77,17 @@ def assemble(
     for name in sorted(variables.keys() - empty.keys() - loaded):
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
-            copied[name] = VLEN_STRINGS if text else "kept in the references"
+            copied[name] = TEXT if text else INLINED
+        elif content.findings.is_as_others:
+            continue  # all but its time is as in a file that was read before
         elif problem := misread(probe, native, name, content.url):
-            copied[name] = problem
+            copied[name] = Reason(Code.MISREAD, problem)
     for name in map(str, native.variables):
         if name not in variables and name not in loaded:
-            reasons = content.cache.get("reasons", {})
-            reason = reasons.get(f"{group}/{name}".lstrip("/"), "the parser does not return it")
-            copied.setdefault(name, reason)
-    unfit = content.cache.setdefault("unfit", {})
+            known = content.findings.reasons.get(f"{group}/{name}".lstrip("/"))
+            missing = Reason(Code.NOT_PARSED, "the parser does not return it")
+            copied.setdefault(name, Reason(Code.FORMAT, known) if known else missing)
+    unfit = content.findings.unfit
     for name in [name for name in map(str, native.variables) if name in loaded or name in copied]:
         path = f"{group}/{name}".lstrip("/")
         variables.pop(name, None)
@@ -91,9 +105,7 @@ def assemble(
     virtual = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=attributes)
     virtual = virtual.assign(variables)
     virtual = virtual.set_coords([name for name in native.coords if name in variables])
-    virtual.attrs["__native__"] = copied
-    virtual.attrs["__dropped__"] = dropped
-    return virtual
+    return Assembled(virtual, copied, dropped)
 
 
 def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:
@@ -107,9 +119,7 @@ def _check_end(source: Source, content: Content, group: str, manifests: Manifest
     if content.is_folder or content.url != source.url:
         return
     for name, array in manifests.arrays.items():
-        manifest = array.manifest
-        here = manifest._paths == content.url
-        ends = (manifest._offsets + manifest._lengths)[here]
+        ends = chunk_ends(array.manifest, content.url)
         if ends.size and int(ends.max()) > source.size:
             path = f"{group}/{without_padding(name)}".lstrip("/")
             raise InputError(
@@ -129,13 +139,13 @@ def _check_empty(content: Content, group: str, manifests: ManifestGroup) -> None
     arrays = []
     for name, array in manifests.arrays.items():
         grid = array.manifest.shape_chunk_grid
-        held = int((array.manifest._paths != "").sum())
+        held = count_references(array.manifest)
         path = f"{group}/{without_padding(name)}".lstrip("/")
         arrays.append(Declared(path, grid, 0, (1,) * len(grid), held))
     check_arrays(content, group, arrays)
 
 
-def _copy(native: xr.Dataset, name: str, reason: str | None, url: str) -> xr.Variable | str:
+def _copy(native: xr.Dataset, name: str, reason: Reason | None, url: str) -> xr.Variable | str:
     """A variable's values as they are stored in Zarr, or why they cannot be."""
     if reason is None and native[name].nbytes > limit("load"):
         return (
@@ -203,6 +213,7 @@ def _loaded_names(native: xr.Dataset, record_dimension: str | None) -> set[str]:
         for name, variable in native.variables.items()
         if variable.dims == (record_dimension,) and variable.dtype.kind == "M"
     }
+    names |= {str(name) for name, v in native.variables.items() if v.encoding.get("loaded")}
     if record_dimension is not None and _is_scalar(native, record_dimension):
         names.add(record_dimension)
     names &= {str(name) for name in native.variables}

@@ -15,22 +15,22 @@ import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
-from virtualizarr.manifests.utils import manifest_chunk_shape
-from virtualizarr.parsers.hdf.filters import codecs_from_dataset
 from zarr.registry import get_codec_class
 
 from vzarr.errors import InputError, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.declared import hdf5_declared
-from vzarr.formats.hdf5.hazards import VLEN_STRINGS, hdf5_hazard, hdf5_is_tree
-from vzarr.formats.hdf5.reader import TOO_LONG, check_contents
+from vzarr.formats.hdf5.hazards import hdf5_hazard, hdf5_is_tree
+from vzarr.formats.hdf5.open import child_groups
+from vzarr.formats.hdf5.reader import check_contents
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
-from vzarr.formats.open import child_groups
+from vzarr.formats.reasons import TEXT, Code
 from vzarr.limits import excesses
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
 from vzarr.sources.elsewhere import closed
 from vzarr.sources.schemes import Access
+from vzarr.upstream.virtualizarr import codecs_from_dataset, count_references, manifest_chunk_shape
 from vzarr.virtualize.assemble import NATIVE_LIMIT
 from vzarr.virtualize.model import CF_ENCODING, ParsedFile, is_virtual
 from vzarr.virtualize.parse import parse_file
@@ -38,6 +38,10 @@ from vzarr.virtualize.selection import nothing_in
 
 COORDINATE_LIMIT = 1_000_000
 """Elements up to which a coordinate is read, to compare it and to find gaps."""
+
+
+RUN = "reference_time"
+"""The coordinate of the time at which a forecast began."""
 
 
 UNNAMED = "phony_dim_"
@@ -70,14 +74,15 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``unlimited`` the names of unlimited dimensions; ``placeholders`` the root's datasets
-    that are no variables, but that VirtualiZarr returns.
+    times; ``runs`` all reference times; ``unlimited`` the names of unlimited dimensions;
+    ``placeholders`` the root's datasets that are no variables, but that VirtualiZarr returns.
     """
 
     source: Source
     file_format: str
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
     unlimited: tuple[str, ...] = ()
     placeholders: tuple[str, ...] = ()
 
@@ -207,11 +212,12 @@ def _describe_dataset(
         encoding={key: attributes[key] for key in CF_ENCODING if key in attributes},
         storage="virtual",
     )
-    reason = hdf5_hazard(dataset) or ""
+    hazard = hdf5_hazard(dataset)
+    reason = str(hazard or "")
     if not reason and described.shape != dataset.shape:
         reason = "it is shorter than its unlimited dimension"
     if not reason and dataset.dtype.kind == "O":
-        reason = VLEN_STRINGS
+        reason = str(TEXT)
     try:
         described.codecs = tuple(codec.codec_id for codec in codecs_from_dataset(dataset))
         for codec in described.codecs:
@@ -223,7 +229,7 @@ def _describe_dataset(
         described.storage = "loaded"
     elif reason and not unwritten:
         too_large = dataset.nbytes > NATIVE_LIMIT
-        is_out = too_large or reason == TOO_LONG
+        is_out = too_large or (hazard is not None and hazard.code is Code.TOO_LONG)
         described.storage, described.reason = "dropped" if is_out else "native", reason
         if too_large:
             described.reason += f"; too large to copy ({dataset.nbytes // 1024**2} MB)"
@@ -289,9 +295,11 @@ def _describe_parsed(parsed: ParsedFile) -> Description:
             is_number = variable.dtype.kind != "O" or name in part.dataset.indexes
             if not is_virtual(variable) and variable.dims in ((name,), ()) and is_number:
                 found.coordinates[path] = variable.values
+            if name == RUN:
+                found.runs |= {str(moment) for moment in variable.values.ravel()}
         for name, reason in part.dropped.items():
             path = f"{group}/{name}".lstrip("/")
-            found.variables[path] = Variable((), (), "", None, (), {}, "dropped", reason)
+            found.variables[path] = Variable((), (), "", None, (), {}, "dropped", str(reason))
     return found
 
 
@@ -304,7 +312,7 @@ def _describe_variable(part: ParsedFile, name: str, variable: xr.Variable) -> Va
         codecs=(),
         encoding=part.packing.get(name, {}),
         storage="native" if name in part.native else "loaded",
-        reason=part.native.get(name, ""),
+        reason=str(part.native.get(name, "")),
     )
     if is_virtual(variable):
         metadata = variable.data.metadata
@@ -312,7 +320,7 @@ def _describe_variable(part: ParsedFile, name: str, variable: xr.Variable) -> Va
         described.codecs = tuple(n.removeprefix("numcodecs.") for n in names if n != "bytes")
         described.chunks = manifest_chunk_shape(metadata)
         described.storage = "virtual"
-        described.references = int((variable.data.manifest._paths != "").sum())
+        described.references = count_references(variable.data.manifest)
     return described
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
-from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
+from vzarr.formats.reasons import Reason
 from vzarr.limits import box_shape, boxes
-from vzarr.sources.discover import Source
-
-NAMED = "named by --drop"
-
+from vzarr.sources.discover import Source, SourceRecord
+from vzarr.upstream.virtualizarr import holds_inlined
+from vzarr.upstream.xarray import unread_data
 
 DIGESTED = 32 * 1024**2
 """Bytes of a variable that are hashed at a time."""
@@ -31,15 +30,16 @@ class ParsedFile:
     CF encoding of every variable; ``digests`` the hash of the decoded values of each variable
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
     ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
-    whether two files hold the same; None for folders.
+    whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
+    variables were made fit for those of other files.
     """
 
     source: Source
     file_format: str
     dataset: xr.Dataset
     unlimited: tuple[str, ...] = ()
-    native: dict[str, str] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    native: dict[str, Reason] = field(default_factory=dict)
+    dropped: dict[str, Reason] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     packing: dict[str, dict[str, Any]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -47,8 +47,9 @@ class ParsedFile:
     children: dict[str, ParsedFile] = field(default_factory=dict)
     data_url: str = ""
     fingerprint: str | None = None
+    ways: dict[str, Any] = field(default_factory=dict)
 
-    def as_record(self) -> dict[str, object]:
+    def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
         return {**self.source.as_record(), "fingerprint": self.fingerprint}
 
@@ -93,12 +94,12 @@ CF_ENCODING = (
 
 
 def is_virtual(variable: xr.Variable) -> bool:
-    return isinstance(variable._data, ManifestArray)
+    return isinstance(unread_data(variable), ManifestArray)
 
 
 def holds_values(variable: xr.Variable) -> bool:
     """Whether a virtual variable's values, or some, are kept beside the references."""
-    return bool((variable.data.manifest._paths == INLINED_CHUNK_PATH).any())
+    return holds_inlined(variable.data.manifest)
 
 
 def cf_encoding(variable: xr.Variable) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def held_names(content: Content) -> dict[str, list[str]]:
         else:
             with open_native(content, file_format, group) as native:
                 found[group] = [str(name) for name in native.variables]
-    for path in [*content.cache.get("unfit", {}), *content.cache.get("without values", {})]:
+    for path in [*content.findings.unfit, *content.findings.without_values]:
         group, _, name = path.rpartition("/")
         found.setdefault(group, []).append(name)
     return found

@@ -14,6 +14,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.unwritten import hdf5_unwritten
 from vzarr.formats.open import list_groups, open_native
+from vzarr.formats.reasons import BY_DROP, Code, Reason
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
 from vzarr.sources.fingerprint import fingerprint
@@ -21,7 +22,7 @@ from vzarr.sources.schemes import Access
 from vzarr.text import drop_options
 from vzarr.virtualize.assemble import assemble
 from vzarr.virtualize.attributes import as_python, check_nesting, clean_attributes
-from vzarr.virtualize.model import NAMED, ParsedFile, cf_encoding, digest
+from vzarr.virtualize.model import ParsedFile, cf_encoding, digest
 from vzarr.virtualize.selection import choose_groups, nothing_in, refusal, without_dropped
 
 
@@ -47,6 +48,7 @@ def parse_file(
         If a variable can neither be virtual nor be copied.
     """
     content = content or fetch(source.url, access, source.size)
+    content.findings.combined_along = record_dimension
     file_format = detect_format(content)
     chosen = choose_groups(source.url, list_groups(content), groups, drop)
     parsed = ParsedFile(source, file_format, xr.Dataset())
@@ -59,18 +61,18 @@ def parse_file(
         elif not part.is_empty:
             part.unlimited += parsed.unlimited  # dimensions are declared above the group
             parsed.children[group] = part
-    if unfit := without_dropped(content.cache.get("unfit", {}), drop):
+    if unfit := without_dropped(content.findings.unfit, drop):
         raise refusal(source.url, unfit)
     if parsed.is_empty and not parsed.children:
         raise InputError(nothing_in(content, drop))
-    for path, reason in content.cache.get("without values", {}).items():
+    for path, reason in content.findings.without_values.items():
         room, _, name = path.rpartition("/")
         owner = parsed.children.get(room) if room else parsed
         if owner is not None:
-            owner.dropped.setdefault(name, reason)
+            owner.dropped.setdefault(name, Reason(Code.NO_VALUES, reason))
     parsed.data_url = content.url
     parsed.fingerprint = fingerprint(content, source.size)
-    parsed.notes = list(dict.fromkeys([*parsed.notes, *content.cache.get("notes", ())]))
+    parsed.notes = list(dict.fromkeys([*parsed.notes, *content.findings.notes]))
     return parsed
 
 
@@ -103,17 +105,21 @@ def _parse_group(
             unlimited = tuple(native.encoding.get("unlimited_dims", ()))
             return ParsedFile(source, file_format, nothing, unlimited, notes=notes, group=group)
         packing = {str(name): cf_encoding(v) for name, v in native.variables.items()}
+        assembled = assemble(
+            source, content, file_format, group, native, drop, empty, record_dimension
+        )
         parsed = ParsedFile(
             source,
             file_format,
-            assemble(source, content, file_format, group, native, drop, empty, record_dimension),
+            assembled.dataset,
             tuple(native.encoding.get("unlimited_dims", ())),
+            native=assembled.native,
+            dropped=assembled.dropped,
             packing=packing,
             group=group,
         )
-        parsed.native = parsed.dataset.attrs.pop("__native__")
-        parsed.dropped = parsed.dataset.attrs.pop("__dropped__")
-        parsed.dropped.update(dict.fromkeys(drop, NAMED))
+        known = content.findings.variables.get(group, drop)
+        parsed.dropped.update(dict.fromkeys((name for name in drop if name in known), BY_DROP))
         check_nesting(source.url, parsed.dataset)
         parsed.notes = clean_attributes(parsed.dataset)
         if record_dimension is not None:

@@ -32,6 +32,7 @@ from vzarr.process import end_with_parent
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import Source
 from vzarr.sources.schemes import Access
+from vzarr.upstream.processes import terminate_workers
 from vzarr.virtualize.model import ParsedFile, Unreadable
 from vzarr.virtualize.parse import parse_file
 from vzarr.virtualize.same_layout import Layouts
@@ -94,10 +95,8 @@ class Parsing:
         trace: TracebackType | None,
     ) -> None:
         if self._pool is not None:
-            workers = list((self._pool._processes or {}).values())
             if kind is not None:  # nobody waits for what they are at
-                for worker in workers:
-                    worker.terminate()
+                terminate_workers(self._pool)
             self._pool.shutdown(cancel_futures=True)
         if self._client is not None:
             self._client.close()

@@ -9,24 +9,17 @@ import numpy as np
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.exceptions import BaseError
-from virtualizarr.manifests import ManifestArray, ManifestGroup, ManifestStore
-from virtualizarr.manifests.utils import copy_and_replace_metadata
+from virtualizarr.manifests import ManifestArray, ManifestGroup
 
 from vzarr.errors import InputError, first_line, is_failure, raise_fault
 from vzarr.limits import box_shape
 from vzarr.upstream.decoders import TooLong
+from vzarr.upstream.virtualizarr import NamedStore, copy_and_replace_metadata
 from vzarr.virtualize.equality import mismatch, tolerance
 
 PROBE_LIMIT, PROBE_CHUNKS = 4 * 1024**2, 1000
 """Bytes and chunks up to which a variable is compared whole with the native reader, else in part.
 """
-
-
-class _References(ManifestStore):
-    """Zarr asks for the name of its store at every variable; the parent's lists all variables."""
-
-    def __str__(self) -> str:
-        return "references"
 
 
 def open_references(variables: dict[str, xr.Variable], registry: ObjectStoreRegistry) -> xr.Dataset:
@@ -39,7 +32,7 @@ def open_references(variables: dict[str, xr.Variable], registry: ObjectStoreRegi
             new_attributes={k: v for k, v in variable.attrs.items() if _is_json(v)},
         )
         arrays[name] = ManifestArray(metadata, variable.data.manifest)
-    store = _References(ManifestGroup(arrays), registry=registry)
+    store = NamedStore(ManifestGroup(arrays), registry=registry)
     return xr.open_zarr(
         store,
         consolidated=False,

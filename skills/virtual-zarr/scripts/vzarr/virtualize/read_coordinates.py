@@ -58,7 +58,7 @@ def read_coordinates(
             raise
         raise_fault(source.url, error)
         raise InputError(unreadable(source.url, error)) from error
-    unfit = without_dropped(content.cache.get("unfit", {}), drop)
+    unfit = without_dropped(content.findings.unfit, drop)
     if unfit and not parts:
         raise refusal(source.url, unfit)
     if not parts:

@@ -10,22 +10,26 @@ import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import MemoryStore
 from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
-from virtualizarr.manifests.utils import copy_and_replace_metadata, create_v3_array_metadata
-from virtualizarr.parsers.utils import encode_cf_fill_value
-from zarr.core.buffer import default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 
 from vzarr.errors import EnvironmentFault, Refused, first_line, raise_fault
 from vzarr.formats.hdf5.unwritten import Unwritten, empty_chunk
+from vzarr.formats.reasons import PLACEHOLDER, Code, Reason
 from vzarr.formats.registry import FORMATS, load_format
 from vzarr.sources.content import Content
 from vzarr.sources.remote_file import FileStore, RemoteFile
 from vzarr.sources.schemes import object_store, root_of
+from vzarr.upstream.virtualizarr import (
+    copy_and_replace_metadata,
+    create_v3_array_metadata,
+    encode_cf_fill_value,
+)
 from vzarr.virtualize.attributes import as_python, complete, without_padding
 from vzarr.virtualize.model import CF_ENCODING
 
 
 def make_registry(content: Content, file_format: str) -> ObjectStoreRegistry:
-    roots = [root_of(url) for url in content.cache.get("targets", ())]
+    roots = [root_of(url) for url in content.findings.referred]
     stores = {root: object_store(root + "/", content.access)[0] for root in roots}
     store, path = object_store(content.url, content.access)
     if isinstance(content.handle, bytes) and not FORMATS[file_format].references:
@@ -59,17 +63,25 @@ def parse_references(
     group: str,
     native: xr.Dataset,
     drop: list[str],
-) -> tuple[ManifestGroup, dict[str, str]]:
-    """The parser's references, without the variables that it cannot parse, and why it cannot."""
+) -> tuple[ManifestGroup, dict[str, Reason]]:
+    """The parser's references, without the variables that it cannot parse, and why it cannot.
+
+    Raises
+    ------
+    Refused
+        If more is declared than is allowed.
+    EnvironmentFault
+        If parsing fails for a reason that does not lie in the file.
+    """
     module = load_format(file_format)
 
     def parse(unwanted: list[str]) -> ManifestGroup:
         return module.manifest_group(content.url, registry, content, group, unwanted)
 
-    def find_failures(suspects: list[str], error: Exception) -> dict[str, str]:
+    def find_failures(suspects: list[str], error: Exception) -> dict[str, Reason]:
         if len(suspects) == 1:
-            return {suspects[0]: f"the parser fails on it: {first_line(error)}"}
-        found: dict[str, str] = {}
+            return {suspects[0]: _not_parsed(f"the parser fails on it: {first_line(error)}")}
+        found: dict[str, Reason] = {}
         half = len(suspects) // 2
         for part in (suspects[:half], suspects[half:]):
             try:
@@ -96,7 +108,12 @@ def parse_references(
     except Exception as error:
         raise_fault(content.url, error)
         # The file as a whole defeats the parser: everything is copied, or refused as too large.
-        return ManifestGroup(), dict.fromkeys(names, f"the parser fails: {first_line(first)}")
+        reason = _not_parsed(f"the parser fails: {first_line(first)}")
+        return ManifestGroup(), dict.fromkeys(names, reason)
+
+
+def _not_parsed(text: str) -> Reason:
+    return Reason(Code.NOT_PARSED, text)
 
 
 def array_without_references(dataset: Unwritten) -> ManifestArray:
@@ -116,19 +133,22 @@ def array_without_references(dataset: Unwritten) -> ManifestArray:
 
 
 def match_arrays(
-    arrays: dict[str, ManifestArray], native: xr.Dataset, copied: dict[str, str]
-) -> tuple[dict[str, xr.Variable], dict[str, str]]:
-    """The parsed arrays that the native reader knows too, with its dimensions and its mask."""
+    arrays: dict[str, ManifestArray], native: xr.Dataset, copied: dict[str, Reason]
+) -> tuple[dict[str, xr.Variable], dict[str, Reason]]:
+    """The parsed arrays that the native reader knows too, with its dimensions and its mask.
+
+    Returns them, and why others are left out; adds to ``copied`` those that have to be copied.
+    """
     variables: dict[str, xr.Variable] = {}
-    dropped: dict[str, str] = {}
+    dropped: dict[str, Reason] = {}
     for name, array in arrays.items():
         name = name if name in native.variables else without_padding(name)
         if name not in native.variables:
-            dropped[name] = "not a variable of the file, but a placeholder of the format"
+            dropped[name] = PLACEHOLDER
             continue
         truth = native.variables[name]
         if array.shape != truth.shape:
-            copied[name] = "the parser returns another shape"
+            copied[name] = _not_parsed("the parser returns another shape")
             continue
         metadata = copy_and_replace_metadata(
             array.metadata, new_dimension_names=None, new_attributes={}
@@ -136,7 +156,7 @@ def match_arrays(
         try:
             metadata.to_buffer_dict(default_buffer_prototype())
         except (TypeError, ValueError) as error:
-            copied[name] = f"Zarr cannot describe it: {first_line(error)}"
+            copied[name] = _not_parsed(f"Zarr cannot describe it: {first_line(error)}")
             continue
         coded = {key: truth.encoding.get(key) for key in CF_ENCODING if key != "_FillValue"}
         coded = {key: value for key, value in coded.items() if value is not None}
@@ -154,7 +174,7 @@ def match_arrays(
             # Kerchunk and Zarr 2 keep it as the array's fill value only, and xarray then masks
             # none; or as a number, which xarray cannot read from a float array of Zarr 3.
             if np.size(fill) != 1:
-                copied[name] = "its _FillValue has several values"
+                copied[name] = _not_parsed("its _FillValue has several values")
                 continue
             if fits(fill, array.dtype):
                 fill = np.asarray(fill).astype(array.dtype)

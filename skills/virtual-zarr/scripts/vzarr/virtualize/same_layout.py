@@ -18,19 +18,18 @@ import numpy as np
 import xarray as xr
 from h5py import h5d
 from virtualizarr.manifests import ChunkManifest, ManifestArray
-from virtualizarr.manifests.utils import manifest_chunk_shape
 
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.reader import check_contents
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
 from vzarr.sources.fingerprint import fingerprint
+from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.virtualize.assemble import as_stored
 from vzarr.virtualize.attributes import clean_attributes
 from vzarr.virtualize.model import ParsedFile, cf_encoding, holds_values, is_virtual
 from vzarr.virtualize.structure import (
     DECODING,
-    STRUCTURAL,
     Attributes,
     Item,
     decoded_attribute,
@@ -78,9 +77,8 @@ class Layouts:
                         return
                     if not self._differs(part, str(name), variable):
                         known.values[path] = hash_of(found[path].item)
-            if any(
-                why not in STRUCTURAL for part in _parts(parsed) for why in part.native.values()
-            ):
+            reasons = [reason for part in _parts(parsed) for reason in part.native.values()]
+            if not all(reason.is_of_layout for reason in reasons):
                 return
             self._known.setdefault(structure_of(found), []).append(known)
         while len(self._known) > KNOWN_LIMIT:

@@ -20,7 +20,7 @@ def nothing_in(content: Content, drop: tuple[str, ...] = ()) -> str:
     """The sentence for a file without a variable, and what is in it instead."""
     if drop:
         return f"{content.url}: holds no variables any more: drop less."
-    found = content.cache.get("instead") or "nothing in it is an array with values"
+    found = content.findings.instead or "nothing in it is an array with values"
     return f"{content.url}: holds no variables: {found}; leave it out."
 
 

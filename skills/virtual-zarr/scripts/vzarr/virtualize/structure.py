@@ -10,11 +10,10 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5o, h5r, h5t
 
-from vzarr.formats.hdf5.hazards import COMPACT, TWICE, VLEN_STRINGS
 from vzarr.limits import box_shape, boxes
 from vzarr.sources.elsewhere import leads_elsewhere
-from vzarr.upstream.h5netcdf import name_once
-from vzarr.virtualize.model import CF_ENCODING, DIGESTED, NAMED
+from vzarr.upstream.hdf5_names import name_once
+from vzarr.virtualize.model import CF_ENCODING, DIGESTED
 
 DECODING = frozenset({*CF_ENCODING, "coordinates", "bounds", "dtype", "_Encoding"})
 """Attributes that decide what stored numbers mean, or which variables are coordinates."""
@@ -27,10 +26,6 @@ HIDDEN = frozenset(
     }
 )
 """Attributes by which HDF5 and netCDF-4 keep dimensions; not a variable's own."""
-
-
-STRUCTURAL = (COMPACT, TWICE, VLEN_STRINGS, NAMED)
-"""Reasons for a native copy that hold for all files of a layout."""
 
 
 Attributes = dict[str, tuple[Any, ...]]

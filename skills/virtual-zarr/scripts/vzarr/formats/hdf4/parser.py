@@ -9,25 +9,25 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import kerchunk.hdf4
 import numpy as np
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
-from virtualizarr.parsers import hdf4 as virtualizarr_hdf4
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import decode
 from vzarr.formats.hdf4.isolated import Reader
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
 from vzarr.sources.elsewhere import check_hdf4
+from vzarr.upstream import kerchunk_hdf4
 
 TABLES = "vdata"
 
@@ -59,38 +59,46 @@ _pyhdf = Reader("vzarr.formats.hdf4.reader", "HDF4")
 
 
 def list_groups(content: Content) -> list[str]:
+    """The root, which has the scientific datasets, and a group for each table.
+
+    Raises
+    ------
+    InputError
+        For a damaged file, and for one with data in other files that may not be read.
+    """
     with _local(content) as path:
-        tags = [tag for tag, *_ in _check_structure(content, path)]
+        tags = [tag for tag, *_ in content.once(_structure, path)]
         tables = _tables(path)
     images = tags.count(306) or sum(tag in RASTER for tag in tags)
     if images:
         note = f"{images} raster images that no reader here knows (hdp dumpgr, gdal_translate)"
-        content.cache.setdefault("notes", []).append(f"left out: {note}")
-        content.cache["instead"] = note
+        content.findings.notes.append(f"left out: {note}")
+        content.findings.instead = note
     return ["", *tables]
 
 
-def open_raw(content: Content, group: str, drop: list[str]) -> xr.Dataset:
+def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The scientific datasets, or the columns of one table."""
     with ExitStack() as stack:
         path = stack.enter_context(_local(content))
-        _check_structure(content, path)
+        content.once(_structure, path)
         if group:
-            dataset = xr.Dataset(_columns(content, path, group, drop))
+            raw = xr.Dataset(_columns(content, path, group, drop))
         else:
-            dataset = _open_datasets(content, path, drop)
-        dataset.set_close(stack.pop_all().close)
-    return dataset
+            raw = _open_datasets(content, path, drop)
+        decoded = decode(raw, drop, decode_times)
+        decoded.set_close(stack.pop_all().close)
+    return decoded
 
 
-def _open_datasets(content: Content, path: Path, drop: list[str]) -> xr.Dataset:
+def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Dataset:
     found, attributes = _pyhdf.call("datasets", path)
     named: dict[str, tuple[int, dict[str, Any]]] = {}
     for index, item in enumerate(found):
         name = item["name"]
         if name in named:  # a name that comes again gets the index behind it
             name = f"{name}_{index}"
-            reason = "another dataset has the same name"
-            content.cache.setdefault("reasons", {})[name] = reason
+            content.findings.reasons[name] = "another dataset has the same name"
         named[name] = index, item
     declared = [
         Declared(
@@ -111,18 +119,17 @@ def _open_datasets(content: Content, path: Path, drop: list[str]) -> xr.Dataset:
 
 
 def manifest_group(
-    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: list[str]
+    url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
     """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
     if group:
         return ManifestGroup()
-    kerchunk.hdf4.dtypes.update({5: ">f4", 6: ">f8"})  # kerchunk 0.2.10 swaps their bytes
-    found, attributes = virtualizarr_hdf4._decode(url, {})
+    found, attributes = kerchunk_hdf4.decode(url)
     for name, value in list(found.items()):
         if isinstance(value, dict):
             continue
         del found[name]
-        if not name.startswith(virtualizarr_hdf4._ODL_METADATA_PREFIXES):
+        if not name.startswith(kerchunk_hdf4.METADATA_PREFIXES):
             attributes[name] = value.tolist() if isinstance(value, np.generic) else value
     wanted = {name: variable for name, variable in found.items() if name not in drop}
     for name, variable in wanted.items():
@@ -131,7 +138,7 @@ def manifest_group(
     check_arrays(content, "", [_chunks_of(name, found) for name, found in wanted.items()])
     place = Path.cwd().as_uri()
     arrays = {
-        name: virtualizarr_hdf4._manifestarray(name, variable, url, place)
+        name: kerchunk_hdf4.array_of(name, variable, url, place)
         for name, variable in wanted.items()
     }
     return ManifestGroup(arrays=arrays, attributes=attributes)
@@ -190,17 +197,19 @@ def _tables(path: Path) -> dict[str, int]:
     return found
 
 
-def _columns(content: Content, path: Path, group: str, drop: list[str]) -> dict[str, xr.Variable]:
+def _columns(
+    content: Content, path: Path, group: str, drop: Sequence[str]
+) -> dict[str, xr.Variable]:
     variables = {}
     for name, order, values in _pyhdf.call("columns", path, _tables(path)[group]):
         dims = ("row",) if values.ndim == 1 else ("row", f"{name}_{order}")
         variables[name.replace("/", "_")] = xr.Variable(dims, values)
     for name in variables:
-        content.cache.setdefault("reasons", {})[f"{group}/{name}"] = "a column of an HDF4 table"
+        content.findings.reasons[f"{group}/{name}"] = "a column of an HDF4 table"
     return {name: variable for name, variable in variables.items() if name not in drop}
 
 
-def _check_structure(content: Content, path: Path) -> list[tuple[int, int, int, int]]:
+def _structure(content: Content, path: Path) -> list[tuple[int, int, int, int]]:
     """Tag, number, place and length of each element.
 
     Raises
@@ -208,19 +217,18 @@ def _check_structure(content: Content, path: Path) -> list[tuple[int, int, int, 
     InputError
         If a list of the file leads back to itself, or has no end: the parser would follow it.
     """
-    if "hdf4" not in content.cache:
-        try:
-            with path.open("rb") as file:
-                content.cache["hdf4"] = _elements(file)
-                problem = _endless(file, content.cache["hdf4"])
-        except _Endless as error:
-            problem = str(error)
-        except struct.error:
-            problem = "a list of its elements goes beyond its end"
-        if problem:
-            content.cache.pop("hdf4", None)
-            raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
-    return content.cache["hdf4"]
+    found: list[tuple[int, int, int, int]] = []
+    try:
+        with path.open("rb") as file:
+            found = _elements(file)
+            problem = _endless(file, found)
+    except _Endless as error:
+        problem = str(error)
+    except struct.error:
+        problem = "a list of its elements goes beyond its end"
+    if problem:
+        raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
+    return found
 
 
 class _Endless(Exception):

@@ -12,25 +12,29 @@ from vzarr.formats.hdf5 import reader
 from vzarr.formats.hdf5.unwritten import empty_chunk, hdf5_unwritten
 from vzarr.limits import Declared, limit
 from vzarr.sources.content import Content
+from vzarr.sources.elsewhere import followed
 
 
 def hdf5_declared(content: Content, group: str) -> list[Declared]:
     """What an HDF5 file says of the datasets of one group, before any of them is read."""
-    known = content.cache.setdefault("hdf5 declared", {})
-    if group not in known:
-        unwritten = hdf5_unwritten(content, group)
-        with h5py.File(content.open(), "r") as file:
-            room = file[group or "/"]
-            datasets = {
-                name: room[name] for name in room if reader.kind_of(room, name) is h5py.Dataset
-            }
-            lengths: dict[int, int] = {}
-            known[group] = [
-                _declared(f"{group}/{name}".lstrip("/"), dataset, name in unwritten, lengths)
-                for name, dataset in datasets.items()
-                if dataset.shape is not None and not reader.is_placeholder(dataset)
-            ]
-    return known[group]
+    return content.once(_declared_in, group)
+
+
+def _declared_in(content: Content, group: str) -> list[Declared]:
+    unwritten = hdf5_unwritten(content, group)
+    with h5py.File(content.open(), "r") as file:
+        h5group = file[group or "/"]
+        # What is not followed has no shape here: HDF5 would look for it in other files.
+        names = followed(h5group, group, content)
+        datasets = {
+            name: h5group[name] for name in names if reader.kind_of(h5group, name) is h5py.Dataset
+        }
+        lengths: dict[int, int] = {}
+        return [
+            _declared(f"{group}/{name}".lstrip("/"), dataset, name in unwritten, lengths)
+            for name, dataset in datasets.items()
+            if dataset.shape is not None and not reader.is_placeholder(dataset)
+        ]
 
 
 def _declared(

@@ -9,23 +9,21 @@ import xarray as xr
 
 from vzarr.errors import InputError
 from vzarr.formats.hdf5 import reader
+from vzarr.formats.reasons import (
+    COMPACT,
+    EXTERNAL_LINK,
+    EXTERNAL_STORAGE,
+    REPEATED_FILTER,
+    SKIPPED_FILTER,
+    TEXT,
+    TOO_LONG,
+    VIRTUAL_DATASET,
+    Code,
+    Reason,
+)
 from vzarr.limits import check_number
 from vzarr.sources.content import Content
 from vzarr.sources.elsewhere import followed
-
-COMPACT = "HDF5 compact layout: its values lie in the file's header"
-
-
-VIRTUAL_DATASET = "HDF5 virtual dataset: its values lie in other files"
-
-
-EXTERNAL = "HDF5 external storage: its values lie in another file"
-
-
-TWICE = "the same HDF5 filter more than once, of which the parser sees one"
-
-
-VLEN_STRINGS = "strings of varying length"
 
 
 def hdf5_is_tree(content: Content) -> bool:
@@ -36,12 +34,14 @@ def hdf5_is_tree(content: Content) -> bool:
     InputError
         If groups lie deeper within each other than is allowed.
     """
-    if "is tree" not in content.cache:
-        with h5py.File(content.open(), "r") as file:
-            is_tree, depth = reader.walk_groups(file)
-        check_number(content.url, "depth", depth, "groups within each other:")
-        content.cache["is tree"] = is_tree
-    return content.cache["is tree"]
+    return content.once(_is_tree)
+
+
+def _is_tree(content: Content) -> bool:
+    with h5py.File(content.open(), "r") as file:
+        is_tree, depth = reader.walk_groups(file)
+    check_number(content.url, "depth", depth, "groups within each other:")
+    return is_tree
 
 
 def hdf5_check(content: Content, group: str, name: str) -> None:
@@ -59,28 +59,38 @@ def hdf5_check(content: Content, group: str, name: str) -> None:
             reader.check_contents(room[stored], content.url)
 
 
-def hdf5_hazards(content: Content, group: str = "") -> dict[str, str]:
+def hdf5_hazards(content: Content, group: str = "") -> dict[str, Reason]:
     """Variables of one group whose bytes references cannot describe, each with its reason.
 
     VirtualiZarr 2.8 reads these as fill values or garbage, without an error.
+
+    Raises
+    ------
+    InputError
+        For chunks that are longer in the file than in memory: nothing can read them.
     """
-    hazards: dict[str, str] = {}
+    hazards: dict[str, Reason] = {}
     with h5py.File(content.open(), "r") as file:
         room = file[group or "/"]
         for name in followed(room, group, content):
             kind = reader.kind_of(room, name)
             if kind is not h5py.Dataset:
                 continue
-            reason = reader.foreign(room[name]) or hdf5_hazard(room[name])
-            if not reason and reader.is_text(room[name]):
-                reason = VLEN_STRINGS  # the parser would read them, too
-            if reason == reader.TOO_LONG:
+            reason = _hazard_of(room[name])
+            if reason is not None and reason.code is Code.TOO_LONG:
                 raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
             if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
-                reason = "HDF5 external link: its values lie in another file"
-            if reason:
+                reason = EXTERNAL_LINK
+            if reason is not None:
                 hazards[name] = reason
     return hazards
+
+
+def _hazard_of(dataset: h5py.Dataset) -> Reason | None:
+    if foreign := reader.foreign(dataset):
+        return Reason(Code.FOREIGN_TYPE, foreign)
+    # Of text, too: the parser would read it.
+    return hdf5_hazard(dataset) or (TEXT if reader.is_text(dataset) else None)
 
 
 def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> list[str]:
@@ -96,7 +106,7 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     return [name for name in datasets if name not in native.variables]
 
 
-def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
+def hdf5_hazard(dataset: h5py.Dataset) -> Reason | None:
     """Why references cannot describe a dataset's bytes, if they cannot."""
     if dataset.shape is None or dataset.size == 0:
         return None
@@ -107,10 +117,10 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
     if layout == h5py.h5d.VIRTUAL:
         return VIRTUAL_DATASET
     if layout == h5py.h5d.CONTIGUOUS and plan.get_external_count():
-        return EXTERNAL
+        return EXTERNAL_STORAGE
     codes = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
     if len(set(codes)) < len(codes):
-        return TWICE
+        return REPEATED_FILTER
     if layout == h5py.h5d.CHUNKED and codes:
         masks: list[int] = []
         sizes: list[int] = [0]
@@ -121,7 +131,7 @@ def hdf5_hazard(dataset: h5py.Dataset) -> str | None:
 
         dataset.id.chunk_iter(note)
         if any(masks):
-            return "HDF5 chunks that skip a filter"
+            return SKIPPED_FILTER
         if sizes[0] > reader.longest_chunk(dataset):
-            return reader.TOO_LONG
+            return TOO_LONG
     return None

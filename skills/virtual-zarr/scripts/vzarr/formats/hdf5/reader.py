@@ -18,6 +18,7 @@ from h5py import h5d, h5l, h5o, h5z
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
+from vzarr.formats.reasons import TOO_LONG
 from vzarr.limits import box_shape, boxes, check_number, limit
 from vzarr.upstream.decoders import INFLATED, TooLong, check_deflated
 
@@ -27,9 +28,6 @@ SLACK = 65536
 
 STRINGS = 256
 """Strings that are read at a time while their bytes are counted."""
-
-
-TOO_LONG = "HDF5 chunks that are longer in the file than in memory"
 
 
 PLACEHOLDER = b"This is a netCDF dimension but not a netCDF variable"

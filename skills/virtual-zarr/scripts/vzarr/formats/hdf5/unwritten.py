@@ -35,10 +35,7 @@ class Unwritten:
 
 def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
     """Datasets of one group with more than ``UNWRITTEN_FROM`` elements and no storage at all."""
-    known = content.cache.setdefault("unwritten", {})
-    if group not in known:
-        known[group] = _find_unwritten(content, group)
-    return dict(known[group])
+    return dict(content.once(_find_unwritten, group))
 
 
 def _find_unwritten(content: Content, group: str) -> dict[str, Unwritten]:

@@ -8,11 +8,12 @@ from typing import Any
 import h5py
 import numpy as np
 import obstore
-from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.abc.buffer import Buffer
+from zarr.buffer import default_buffer_prototype
 
 from vzarr.errors import InputError
 from vzarr.formats.detect import detect_format
-from vzarr.formats.kerchunk.load import as_text, load_references, references_by_array
+from vzarr.formats.kerchunk.load import as_text, divide_references, load_references
 from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import look_up
 from vzarr.sources.schemes import object_store
@@ -59,13 +60,10 @@ def declares_fill(content: Content, group: str, name: str, fill: Any) -> bool:
     path = f"{group}/{name}".lstrip("/")
     if _declares_in_attributes(content, path):
         return True
-    own = references_by_array(content).get(path, {}).values()
+    own = divide_references(content).by_array.get(path, {}).values()
     targets = [reference[0] for reference in own if isinstance(reference, list)]
-    known = content.cache.setdefault("declared", {})
-    for url in (targets or sorted(content.cache["targets"]))[:1]:
-        if url not in known:
-            known[url] = _declared(content, url)
-        declared = known[url]
+    for url in (targets or sorted(content.findings.referred))[:1]:
+        declared = content.once(_declared, url)
         if declared is not None and path in declared:
             return declared[path]
         if targets:
@@ -73,7 +71,7 @@ def declares_fill(content: Content, group: str, name: str, fill: Any) -> bool:
     if np.any(np.asarray(fill) != 0):
         return True
     note = f"{path}: the references say that 0 is missing, which Kerchunk does always; it is kept"
-    content.cache.setdefault("notes", []).append(note)
+    content.findings.notes.append(note)
     return False
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 from vzarr.errors import InputError
 from vzarr.formats.zarr import declared
@@ -19,6 +18,7 @@ from vzarr.sources.content import Content
 from vzarr.sources.discover import look_up_all
 from vzarr.sources.schemes import Access, as_url, refuse_secrets, without_secrets
 from vzarr.sources.trust import folder_of, is_below, options_for, places_of
+from vzarr.upstream.zarr import ArrayV2Metadata, ArrayV3Metadata
 
 LONGEST_URL = 16_384
 """Characters; servers take 8,000 or less."""
@@ -33,37 +33,71 @@ DAMAGED = (
 )
 
 
-def references_by_array(content: Content) -> dict[str, dict[str, Any]]:
-    """The references of each array, with its metadata, by its path."""
-    if "by array" not in content.cache:
-        references = load_references(content)
-        found: dict[str, dict[str, Any]] = {
-            key.rpartition("/")[0]: {}
-            for key in references
-            if last_part(key) == ".zarray"
-            or (last_part(key) == "zarr.json" and is_array(content, key.rpartition("/")[0]))
-        }
-        rest: dict[str, Any] = {}
-        for key, reference in references.items():
-            parts = key.split("/")
-            owners = ("/".join(parts[:length]) for length in range(1, len(parts)))
-            owner = next((path for path in owners if path in found), None)
-            (rest if owner is None else found[owner])[key] = reference
-        content.cache["by array"], content.cache["of groups"] = found, rest
-    return content.cache["by array"]
+References = dict[str, Any]
+"""Key to text, or to ``[url, offset, length]`` or ``[url]``."""
+
+
+@dataclass(frozen=True)
+class Divided:
+    """References by what they belong to: of each array by its path, with its metadata; the rest."""
+
+    by_array: dict[str, References]
+    of_groups: References
+
+
+def divide_references(content: Content) -> Divided:
+    """The references of each array, and those of groups.
+
+    Raises
+    ------
+    InputError
+        For references that are damaged, or that lead where nothing may be read.
+    """
+    return content.once(_divide)
+
+
+def _divide(content: Content) -> Divided:
+    references = load_references(content)
+    by_array: dict[str, References] = {
+        key.rpartition("/")[0]: {}
+        for key in references
+        if last_part(key) == ".zarray"
+        or (last_part(key) == "zarr.json" and is_array(content, key.rpartition("/")[0]))
+    }
+    rest: References = {}
+    for key, reference in references.items():
+        parts = key.split("/")
+        owners = ("/".join(parts[:length]) for length in range(1, len(parts)))
+        owner = next((path for path in owners if path in by_array), None)
+        (rest if owner is None else by_array[owner])[key] = reference
+    return Divided(by_array, rest)
 
 
 def arrays_in(content: Content, group: str) -> list[Declared]:
-    """What the metadata of the arrays of one group say."""
+    """What the metadata of the arrays of one group say.
+
+    Raises
+    ------
+    InputError
+        For metadata that cannot be read.
+    """
     found = []
-    for path, own in references_by_array(content).items():
+    for path, own in divide_references(content).by_array.items():
         if path.rpartition("/")[0] == group:
             held = sum(1 for key in own if last_part(key)[0] not in ".z")
             found.append(replace(read_metadata(content, path, own), held=held))
     return found
 
 
-def read_metadata(content: Content, path: str, references: dict[str, Any]) -> Declared:
+def read_metadata(content: Content, path: str, references: References) -> Declared:
+    """What the metadata of one array say.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+
     def read(name: str) -> dict[str, Any]:
         return json.loads(as_text(references.get(f"{path}/{name}", "{}")))
 
@@ -84,26 +118,36 @@ def read_metadata(content: Content, path: str, references: dict[str, Any]) -> De
 
 
 def last_part(key: str) -> str:
+    """A key without the path of its array or group."""
     return key.rpartition("/")[2]
 
 
 def is_array(content: Content, path: str) -> bool:
+    """Whether the metadata at a path are those of an array."""
     references = load_references(content)
     if f"{path}/.zarray" in references:
         return True
     return _load_json(content, as_text(references[f"{path}/zarr.json"])).get("node_type") == "array"
 
 
-def load_references(content: Content) -> dict[str, Any]:
-    """Key to text or ``[url, offset, length]``, with absolute URLs and without templates."""
-    if "refs" not in content.cache:
-        loaded = _from_parquet(content) if content.is_folder else _from_json(content)
-        # VirtualiZarr 2.8 names the one chunk of a scalar "name/", which nothing reads back.
-        found = {f"{key}0" if key.endswith("/") else key: ref for key, ref in loaded.items()}
-        _check_targets(content, found)
-        content.cache["refs"] = found
-        content.cache["targets"] = {ref[0] for ref in found.values() if isinstance(ref, list)}
-    return content.cache["refs"]
+def load_references(content: Content) -> References:
+    """All references, with absolute URLs and without templates.
+
+    Raises
+    ------
+    InputError
+        For references that are damaged, or that lead where nothing may be read.
+    """
+    return content.once(_load)
+
+
+def _load(content: Content) -> References:
+    load = _from_parquet if content.is_folder else _from_json
+    loaded, has_moved = load(content)
+    # VirtualiZarr 2.8 names the one chunk of a scalar "name/", which nothing reads back.
+    found = {f"{key}0" if key.endswith("/") else key: ref for key, ref in loaded.items()}
+    _check_targets(content, found, has_moved)
+    return found
 
 
 def _load_json(content: Content, text: bytes) -> dict[str, Any]:
@@ -116,7 +160,8 @@ def _load_json(content: Content, text: bytes) -> dict[str, Any]:
     return found
 
 
-def _from_json(content: Content) -> dict[str, Any]:
+def _from_json(content: Content) -> tuple[References, bool]:
+    """The references, and whether one of them leads to what has moved."""
     whole = _load_json(content, content.read())
     references = whole.get("refs", whole)
     if whole.get("gen"):
@@ -127,8 +172,9 @@ def _from_json(content: Content) -> dict[str, Any]:
     templates = whole.get("templates") or {}
     if not isinstance(references, dict) or not isinstance(templates, dict):
         raise InputError(f"{content.url}: refs or templates that are no objects: make it anew.")
-    expand = _expander(content, templates)
-    return {key: _absolute(content, key, ref, expand) for key, ref in references.items()}
+    resolver = _Resolver(content, _expander(content, templates))
+    found = {key: resolver.resolve(key, reference) for key, reference in references.items()}
+    return found, resolver.has_moved
 
 
 def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], str]:
@@ -169,9 +215,9 @@ def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], st
     return expand
 
 
-def _from_parquet(content: Content) -> dict[str, Any]:
-    from fsspec.implementations.local import LocalFileSystem
-    from fsspec.implementations.reference import LazyReferenceMapper
+def _from_parquet(content: Content) -> tuple[References, bool]:
+    """As ``_from_json``."""
+    from vzarr.upstream.fsspec import ParquetReferences
 
     if not isinstance(content.handle, Path):
         raise InputError(
@@ -181,23 +227,18 @@ def _from_parquet(content: Content) -> dict[str, Any]:
     metadata, rows = consolidated.get("metadata"), consolidated.get("record_size")
     if not isinstance(metadata, dict) or not isinstance(rows, int) or rows < 1:
         raise InputError(f"{content.url}: its .zmetadata is not of Kerchunk: make it anew.")
-    mapper = LazyReferenceMapper(str(content.handle), fs=LocalFileSystem())
-    expand = _expander(content, {})
-    found = {key: _absolute(content, key, value, expand) for key, value in mapper.zmetadata.items()}
+    stored = ParquetReferences(content.handle)
+    resolver = _Resolver(content, _expander(content, {}))
+    found = {key: resolver.resolve(key, value) for key, value in stored.metadata.items()}
     for path in [key.rpartition("/")[0] for key in found if last_part(key) == ".zarray"]:
         array = read_metadata(content, path, found)
         if array.chunks > limit("chunks"):
             continue  # is refused when it is wanted
         for record in range(-(-array.chunks // rows)):
             _check_rows(content, content.handle, f"{path}/refs.{record}.parq", rows)
-        for key in mapper._keys_in_field(path):
-            try:
-                reference = mapper._load_one_key(key)
-            except KeyError:  # of a chunk that is not there
-                continue
-            if not (isinstance(reference, list) and not isinstance(reference[0], str)):
-                found[key] = _absolute(content, key, reference, expand)
-    return found
+        for key, reference in stored.chunks(path):
+            found[key] = resolver.resolve(key, reference)
+    return found, resolver.has_moved
 
 
 def _check_rows(content: Content, folder: Path, name: str, most: int) -> None:
@@ -215,40 +256,51 @@ def _check_rows(content: Content, folder: Path, name: str, most: int) -> None:
         )
 
 
-def _absolute(content: Content, key: str, reference: Any, expand: Callable[[str], str]) -> Any:
-    """Text as text, and a reference with an absolute URL and whole numbers.
+class _Resolver:
+    """Makes what references say into text, or into an absolute URL with whole numbers."""
 
-    Raises
-    ------
-    InputError
-        For anything else.
-    """
-    if isinstance(reference, dict):
-        return json.dumps(reference)
-    if isinstance(reference, bytes):
-        return reference.decode("latin-1") if reference.isascii() else _base64(reference)
-    if isinstance(reference, str):
-        return reference
-    if not isinstance(reference, list | tuple) or len(reference) not in (1, 3):
-        raise InputError(f"{content.url}: {key}: {DAMAGED}")
-    url, *numbers = reference
-    span = [int(number) for number in numbers if _is_place(number)]
-    if not isinstance(url, str) or len(span) < len(numbers):
-        raise InputError(f"{content.url}: {key}: {DAMAGED}")
-    url = expand(url)
-    refuse_secrets(url)
-    place = _moved(content.access, url)
-    if place is None:
-        if "://" not in url and not url.startswith("/"):
-            url = f"{content.url.rpartition('/')[0]}/{url}"
-        places = content.cache.setdefault("places", {})
-        if url not in places:  # resolving a local path asks the file system for each folder
-            places[url] = as_url(url)
-        url = places[url]
-        place = _moved(content.access, url)
-    if place is not None:
-        content.cache["moved"] = True
-    return [place or url, *span]
+    def __init__(self, content: Content, expand: Callable[[str], str]) -> None:
+        self._content, self._expand = content, expand
+        self._urls: dict[str, str] = {}
+        self.has_moved = False
+
+    def resolve(self, key: str, reference: Any) -> str | list[Any]:
+        """One reference.
+
+        Raises
+        ------
+        InputError
+            For what is neither text nor a place.
+        """
+        if isinstance(reference, dict):
+            return json.dumps(reference)
+        if isinstance(reference, bytes):
+            return reference.decode("latin-1") if reference.isascii() else _base64(reference)
+        if isinstance(reference, str):
+            return reference
+        damaged = InputError(f"{self._content.url}: {key}: {DAMAGED}")
+        if not isinstance(reference, list | tuple) or len(reference) not in (1, 3):
+            raise damaged
+        url, *numbers = reference
+        span = [int(number) for number in numbers if _is_place(number)]
+        if not isinstance(url, str) or len(span) < len(numbers):
+            raise damaged
+        return [self._place(url), *span]
+
+    def _place(self, url: str) -> str:
+        url = self._expand(url)
+        refuse_secrets(url)
+        place = _moved(self._content.access, url)
+        if place is None:
+            if "://" not in url and not url.startswith("/"):
+                url = f"{self._content.url.rpartition('/')[0]}/{url}"
+            if url not in self._urls:  # resolving a path asks the file system for each folder
+                self._urls[url] = as_url(url)
+            url = self._urls[url]
+            place = _moved(self._content.access, url)
+        if place is not None:
+            self.has_moved = True
+        return place or url
 
 
 def _is_place(number: Any) -> bool:
@@ -273,7 +325,7 @@ def _base64(data: bytes) -> str:
     return "base64:" + base64.b64encode(data).decode()
 
 
-def _check_targets(content: Content, references: dict[str, Any]) -> None:
+def _check_targets(content: Content, references: References, has_moved: bool) -> None:
     """Every file must be named, be there, and be long enough for what is wanted of it."""
     needed: dict[str, int] = {}
     for reference in references.values():
@@ -287,7 +339,7 @@ def _check_targets(content: Content, references: dict[str, Any]) -> None:
             f"{content.url}: its references lead to {without_secrets(strange[0])}, which is below "
             f"no folder that was named: if they are right, add {options_for(places)}."
         )
-    total = content.size
+    total = 0
     for url, state in look_up_all(sorted(needed), content.access).items():
         if isinstance(state, Exception):
             raise InputError(
@@ -301,14 +353,15 @@ def _check_targets(content: Content, references: dict[str, Any]) -> None:
                 f"{state.size}: it is not the file that they were made of; make them anew."
             )
         total += state.size
-    content.cache["size"] = total
+    content.findings.referred, content.findings.referred_bytes = frozenset(needed), total
     old = (content.access.moved or ("",))[0]
-    if old and not content.cache.get("moved"):
+    if old and not has_moved:
         first = next(iter(needed), "nothing")
         raise InputError(f"{content.url}: no reference begins with {old}; one leads to {first}.")
 
 
 def as_text(value: Any) -> bytes:
+    """The bytes that a reference holds itself."""
     if isinstance(value, str) and value.startswith("base64:"):
         return base64.b64decode(value[7:])
     return value.encode() if isinstance(value, str) else bytes(value)

@@ -1,0 +1,268 @@
+"""Arrays whose chunks are of unequal length along one axis, or partly copies: what holds them
+until they are written.
+
+VirtualiZarr's array is of regular chunks, all of them references. A ``MixedArray`` is one that also
+says how many rows each of its chunks has, and which rows are copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import zarr
+from obspec_utils.registry import ObjectStoreRegistry
+from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
+
+from vzarr.sources.schemes import Access, object_store, root_of
+from vzarr.upstream.virtualizarr import (
+    chunk_lengths,
+    chunk_offsets,
+    chunk_urls,
+    copy_and_replace_metadata,
+    holds_inlined,
+    make_manifest,
+    manifest_chunk_shape,
+    referred_urls,
+)
+
+zarr.config.set({"array.rectilinear_chunks": True})
+
+FLAG = "array.rectilinear_chunks"
+READERS_NEED = (
+    f"zarr 3.2 or later with zarr.config.set({{'{FLAG}': True}}) or "
+    "ZARR_ARRAY__RECTILINEAR_CHUNKS=True"
+)
+"""What opens an array of unequal chunks: an experiment of zarr 3."""
+READ_AT_ONCE = 64 * 1024**2
+"""Bytes of copied rows that are in memory at a time, about."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an array that are copied from a file: ``count`` from ``start`` on.
+
+    ``source`` holds them from its row ``first`` on, as numbers of the array's own type.
+    """
+
+    start: int
+    count: int
+    source: ManifestArray
+    first: int
+    access: Access
+    axis: int
+
+    @property
+    def row_bytes(self) -> int:
+        lengths = (size for at, size in enumerate(self.source.shape) if at != self.axis)
+        return math.prod(lengths) * self.source.dtype.itemsize
+
+    def read(self, begin: int, count: int) -> np.ndarray:
+        """Some of the rows, raw: neither scaled nor masked."""
+        index: list[Any] = [slice(None)] * self.source.ndim
+        index[self.axis] = slice(self.first + begin, self.first + begin + count)
+        return np.asarray(open_raw(self.source, self.access)[tuple(index)])
+
+
+def open_raw(array: ManifestArray, access: Access) -> zarr.Array:
+    """What reads a file's variable through its references, as stored numbers."""
+    places = referred_urls(array.manifest)
+    roots = {root_of(place): place for place in sorted(places)}
+    stores = {root: object_store(place, access)[0] for root, place in roots.items()}
+    group = ManifestGroup({"raw": array})
+    return zarr.open_array(
+        ManifestStore(group, registry=ObjectStoreRegistry(stores)), path="raw", mode="r"
+    )
+
+
+class MixedArray(ManifestArray):
+    """References along ``axis`` in chunks of ``edges`` rows each, and rows that are copied.
+
+    ``metadata`` is that of a regular array of the same shape, whose chunks are as long as the
+    longest edge. The chunks of ``rows`` have no reference. ``is_regular``: it is written with that
+    metadata, and whatever does not begin with one of its chunks is among the ``rows``.
+    """
+
+    def __init__(
+        self,
+        metadata: Any,
+        manifest: ChunkManifest,
+        axis: int,
+        edges: Sequence[int],
+        rows: Sequence[Rows] = (),
+        is_regular: bool = False,
+    ) -> None:
+        super().__init__(metadata, manifest)
+        self.axis, self.edges, self.rows = axis, tuple(edges), tuple(rows)
+        self.is_regular = is_regular
+
+    @property
+    def row_bytes(self) -> int:
+        """Decoded bytes of one row."""
+        lengths = (size for at, size in enumerate(self.shape) if at != self.axis)
+        return math.prod(lengths) * self.dtype.itemsize
+
+    @property
+    def copied_bytes(self) -> int:
+        return sum(rows.count for rows in self.rows) * self.row_bytes
+
+    def __array_function__(self, func: Callable, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.concatenate:
+            return _concatenate(list(args[0]), kwargs.get("axis", args[1] if args[1:] else 0))
+        return super().__array_function__(func, types, args, kwargs)
+
+
+def _concatenate(arrays: list[MixedArray], axis: int) -> MixedArray:
+    """One array of several that were made fit for each other."""
+    first = arrays[0]
+    if axis != first.axis:
+        raise ValueError(f"chunks are of unequal length along axis {first.axis}, not {axis}")
+    rows: list[Rows] = []
+    edges: list[int] = []
+    length = 0
+    for array in arrays:
+        rows += [replace(each, start=each.start + length) for each in array.rows]
+        edges += array.edges
+        length += array.shape[axis]
+    shape = [*first.shape[:axis], length, *first.shape[axis + 1 :]]
+    metadata = copy_and_replace_metadata(first.metadata, new_shape=shape)
+    manifest = _joined([array.manifest for array in arrays], axis)
+    return MixedArray(metadata, manifest, axis, edges, rows, first.is_regular)
+
+
+def _joined(manifests: list[ChunkManifest], axis: int) -> ChunkManifest:
+    return make_manifest(
+        np.concatenate([chunk_urls(each) for each in manifests], axis=axis),
+        np.concatenate([chunk_offsets(each) for each in manifests], axis=axis),
+        np.concatenate([chunk_lengths(each) for each in manifests], axis=axis),
+    )
+
+
+def empty_array(metadata: Any) -> ManifestArray:
+    """An array of regular chunks without a reference."""
+    sizes = zip(metadata.shape, manifest_chunk_shape(metadata), strict=True)
+    return ManifestArray(metadata, no_references([-(-size // chunk) for size, chunk in sizes]))
+
+
+def no_references(grid: Sequence[int]) -> ChunkManifest:
+    """The manifest of chunks none of which is there."""
+    return make_manifest(
+        np.full(grid, "", np.dtypes.StringDType()),
+        np.zeros(grid, np.uint64),
+        np.zeros(grid, np.uint64),
+    )
+
+
+def chunk_shape(array: ManifestArray) -> tuple[int | None, ...]:
+    """What must agree for arrays to be joined: None along an axis of unequal chunks."""
+    found: tuple[int | None, ...] = manifest_chunk_shape(array.metadata)
+    if isinstance(array, MixedArray) and not array.is_regular:
+        found = (*found[: array.axis], None, *found[array.axis + 1 :])
+    return found
+
+
+def longest_edges(chunks: Any) -> tuple[int, ...] | None:
+    """The chunks of an array as xarray tells them, with the longest of those of unequal length."""
+    if chunks is None:
+        return None
+    return tuple(max(edge) if isinstance(edge, tuple) else edge for edge in chunks)
+
+
+def count_references(data: ManifestArray) -> int:
+    """References of a virtual variable; chunks of a regular one that are not there, too."""
+    if isinstance(data, MixedArray):
+        return int((chunk_urls(data.manifest) != "").sum())
+    return len(data.manifest)
+
+
+def copied_bytes(data: Any) -> int:
+    """Decoded bytes of a variable's data that are copied though it is virtual."""
+    return data.copied_bytes if isinstance(data, MixedArray) else 0
+
+
+def as_rectilinear(array: ManifestArray, axis: int, access: Access, is_last: bool) -> MixedArray:
+    """A file's array as part of one whose chunks have the lengths that they have here.
+
+    A last chunk that is shorter than the others is copied: HDF5 stores it as long as these.
+    Nothing follows the last file's, so a reader cuts it where the array ends.
+    """
+    chunk, length = manifest_chunk_shape(array.metadata)[axis], array.shape[axis]
+    edges, left = [chunk] * (length // chunk), length % chunk
+    manifest, rows = array.manifest, []
+    if left and is_last:
+        edges.append(chunk)
+    elif left:
+        edges.append(left)
+        rows = [Rows(length - left, left, array, length - left, access, axis)]
+        manifest = _without_last(manifest, axis)
+    return MixedArray(array.metadata, manifest, axis, edges, rows)
+
+
+def _without_last(manifest: ChunkManifest, axis: int) -> ChunkManifest:
+    """Without the references to the last chunks along an axis."""
+    at = (slice(None),) * axis + (-1,)
+    paths, offsets, lengths = (
+        part.copy()
+        for part in (chunk_urls(manifest), chunk_offsets(manifest), chunk_lengths(manifest))
+    )
+    paths[at], offsets[at], lengths[at] = "", 0, 0
+    return make_manifest(paths, offsets, lengths)
+
+
+def as_copy(array: ManifestArray, metadata: Any, axis: int, access: Access) -> MixedArray:
+    """A file's array as part of one of regular chunks, with all of its rows copied.
+
+    ``metadata`` is the array's that it becomes part of.
+    """
+    length = array.shape[axis]
+    shape = list(array.shape)
+    like = copy_and_replace_metadata(metadata, new_shape=shape)
+    inner = zip(shape, manifest_chunk_shape(like), strict=True)
+    grid = [-(-size // chunk) for size, chunk in inner]
+    grid[axis] = 1
+    manifest = no_references(grid)
+    rows = [Rows(0, length, array, 0, access, axis)]
+    return MixedArray(like, manifest, axis, [length], rows, is_regular=True)
+
+
+def is_plain(array: ManifestArray, axis: int) -> bool:
+    """Whether each chunk is its numbers, one row along ``axis`` after the other, and no more."""
+    metadata = array.metadata
+    names = [codec.to_dict()["name"] for codec in metadata.codecs]
+    chunk = manifest_chunk_shape(metadata)
+    if names != ["bytes"] or math.prod(chunk[:axis]) != 1 or holds_inlined(array.manifest):
+        return False
+    whole = math.prod(chunk) * array.dtype.itemsize
+    lengths = chunk_lengths(array.manifest)
+    return bool(((lengths == whole) | (lengths == 0)).all())
+
+
+def cut(array: ManifestArray, axis: int, rows: int) -> ManifestArray:
+    """An array of plain chunks in chunks of ``rows``, which has to divide them and what is left."""
+    metadata, manifest = array.metadata, array.manifest
+    chunk, length = manifest_chunk_shape(metadata), array.shape[axis]
+    if chunk[axis] == rows:
+        return array
+    parts = chunk[axis] // rows
+    size = math.prod(chunk[axis + 1 :]) * array.dtype.itemsize * rows
+    paths, offsets, lengths = (
+        np.repeat(part, parts, axis=axis)
+        for part in (chunk_urls(manifest), chunk_offsets(manifest), chunk_lengths(manifest))
+    )
+    shape = [1] * array.ndim
+    shape[axis] = -1
+    steps = np.tile(np.arange(parts, dtype=np.uint64), chunk_urls(manifest).shape[axis]).reshape(
+        shape
+    )
+    is_there = lengths > 0
+    offsets = np.where(is_there, offsets + steps * np.uint64(size), np.uint64(0))
+    lengths = np.where(is_there, np.uint64(size), np.uint64(0))
+    held = (slice(None),) * axis + (slice(0, -(-length // rows)),)
+    new = (*chunk[:axis], rows, *chunk[axis + 1 :])
+    return ManifestArray(
+        copy_and_replace_metadata(metadata, new_chunks=list(new)),
+        make_manifest(paths[held], offsets[held], lengths[held]),
+    )

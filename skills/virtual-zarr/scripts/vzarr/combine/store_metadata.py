@@ -1,0 +1,85 @@
+"""What a store keeps of itself, as types: its sources, and what became of their variables.
+
+``repository.ledger`` writes and reads it; ``SCHEMA`` there counts its forms. JSON is its form in
+storage, so these are types of dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from vzarr.sources.discover import SourceRecord
+
+
+class ReplacedRecord(SourceRecord):
+    """A source whose place another took: ``by`` is that one's URL."""
+
+    by: str
+
+
+class GroupRecord(TypedDict):
+    """One group: names of virtual and loaded variables; reasons, by name, of those that were copied
+    (``native``) or left out (``dropped``); ``by_option`` were named by --drop.
+
+    ``concat_dim`` is None where the group does not grow; ``lengths`` are each source's steps along
+    it. ``source_group`` of the files lies here, if not the same; ``without_source`` names variables
+    that have none. ``ways``: of ``combine.plan``, for
+    variables whose files fill no regular grid.
+    """
+
+    concat_dim: str | None
+    virtual: list[str]
+    loaded: list[str]
+    native: dict[str, str]
+    dropped: dict[str, str]
+    by_option: NotRequired[list[str]]
+    lengths: list[int]
+    source_group: NotRequired[str]
+    without_source: NotRequired[list[str]]
+    ways: NotRequired[dict[str, dict[str, Any]]]
+
+
+class StoredRecord(SourceRecord):
+    """A source with its steps in one group."""
+
+    length: int
+
+
+class GroupInStore(GroupRecord):
+    """A group with its sources, in the order of the store."""
+
+    sources: list[StoredRecord]
+
+
+class Plan(TypedDict):
+    """What a build was asked for: a run that asks for the same goes on with it."""
+
+    concat_dim: str | None
+    drop: list[str]
+    groups: list[str]
+    prefixes: list[str]
+    select: NotRequired[list[str]]
+
+
+class StoreMetadata(TypedDict):
+    """A whole store. ``groups`` by path, the root under an empty string.
+
+    ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
+    where that is now. ``select``: the messages of GRIB that it is of.
+    While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
+    what was copied, and ``references`` their number.
+    """
+
+    concat_dim: str | None
+    sources: list[SourceRecord]
+    replaced: list[ReplacedRecord]
+    groups: dict[str, GroupRecord]
+    version: NotRequired[str]
+    schema: NotRequired[int]
+    plan: NotRequired[Plan]
+    left_out: NotRequired[dict[str, str]]
+    bytes: NotRequired[dict[str, Any]]
+    references: NotRequired[int]
+    irregular: NotRequired[str | None]
+    moved: NotRequired[tuple[str, str]]
+    select: NotRequired[list[str]]

@@ -1,0 +1,111 @@
+"""The fields of one GRIB file in their groups, with its grids, found once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from vzarr.errors import InputError
+from vzarr.formats.grib.arrays import Decoder
+from vzarr.formats.grib.fields import Field, read_fields
+from vzarr.formats.grib.grids import Grid, describe_grid
+from vzarr.formats.grib.index import read_index
+from vzarr.formats.grib.indexed import fields_by_index
+from vzarr.formats.grib.layout import FORECAST, Group, lay_out
+from vzarr.formats.grib.messages import find_messages
+from vzarr.formats.grib.selection import Selection, parse_selection
+from vzarr.sources.content import Content, read_ranges
+
+_decoders: dict[tuple[str, ...], Decoder] = {}
+"""What decodes selected messages, which are not read again in each file."""
+
+
+@dataclass
+class Survey:
+    """A GRIB file's fields in their groups. ``read`` gives ranges of its bytes."""
+
+    content: Content
+    fields: list[Field]
+    groups: dict[str, Group]
+    decoder: Decoder
+    kept: dict[int, bytes] = field(default_factory=dict)
+
+    def octets(self, item: Field) -> Any:
+        """The message that a field is of."""
+        if self.content.knows(_octets):
+            data = self.content.once(_octets)
+            return data[item.offset : item.offset + item.length]
+        if item.offset not in self.kept:
+            self.kept.clear()  # several fields of one message are read one after the other
+            place = (item.offset, item.length)
+            (self.kept[item.offset],) = read_ranges(self.content, [place])
+        return self.kept[item.offset]
+
+    def grid(self, group: Group) -> Grid:
+        first = group.first
+        copies = sum(other.first.grid == first.grid for other in self.groups.values())
+        return describe_grid(first.head or bytes(self.octets(first)), first, copies)
+
+
+def survey_file(content: Content) -> Survey:
+    """The fields of a file, along reference time and step where it is combined along these."""
+    return content.once(_make_survey, content.findings.combined_along in FORECAST)
+
+
+def _octets(content: Content) -> memoryview:
+    return memoryview(content.read())
+
+
+def _make_survey(content: Content, forecast: bool) -> Survey:
+    decoder = Decoder()
+    if content.access.select:
+        fields = _selected(content, parse_selection(content.access.select))
+        decoder = _decoders.setdefault(content.access.select, decoder)
+    else:
+        fields = _all_fields(content)
+    return Survey(content, fields, lay_out(content.url, fields, forecast), decoder)
+
+
+def _all_fields(content: Content) -> list[Field]:
+    data = content.once(_octets)
+    messages = find_messages(content.url, data)
+    if not messages:
+        raise ValueError("ecCodes finds no complete GRIB message in it")
+    return read_fields(content.url, data, messages)
+
+
+def _selected(content: Content, selection: Selection) -> list[Field]:
+    """Fields that ``--select`` takes: by the index beside the file, or of all.
+
+    Raises
+    ------
+    InputError
+        If it takes none.
+    """
+    entries = read_index(content)
+    if not entries:
+        every = _all_fields(content)
+        if found := [item for item in every if selection.takes_field(item)]:
+            return found
+        names = sorted({item.name for item in every})
+        raise InputError(_takes_none(content, selection, len(every), names))
+    chosen = [entry for entry in entries if selection.takes_entry(entry)]
+    if not chosen:
+        names = sorted({entry.keys.get("param", "") for entry in entries})
+        raise InputError(_takes_none(content, selection, len(entries), names))
+    lines = "\n".join(entry.line for entry in chosen)
+    content.findings.fingerprint = hashlib.sha256(lines.encode()).hexdigest()[:32]
+    read = partial(read_ranges, content)
+    fields, is_known = fields_by_index(content.url, chosen, selection.texts, read)
+    content.findings.is_as_others = is_known
+    return fields
+
+
+def _takes_none(content: Content, selection: Selection, count: int, names: list[str]) -> str:
+    told = " ".join(f"--select {text}" for text in selection.texts)
+    return (
+        f"{content.url}: {told} takes none of its {count} messages; they are of "
+        f"{', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
+    )
