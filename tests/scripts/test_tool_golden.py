@@ -70,6 +70,9 @@ RESULTS = {
     "verify": "verify --repo repo --all",
     "show": "show repo",
     "log": "log repo",
+    "tag": "tag repo v1",
+    "rollback": "rollback repo --to v1",
+    "expire": "expire repo --older-than 2024-01-01",
     "migrate": "migrate references.json --repo migrated",
     "demo": "demo --dir demo",
 }

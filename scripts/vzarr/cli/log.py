@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vzarr.cli.options import Commands, Parser, access_of, positive
+from vzarr.cli.options import Commands, Parser, access_of, moment, positive
 
 if TYPE_CHECKING:
-    from vzarr.commands.log import Commit
+    from vzarr.repository.commits import Commit
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -26,15 +25,6 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     log.add_argument("--since", type=moment, metavar="TIME", help="none before, as 2024-05-31")
 
 
-def moment(text: str) -> datetime:
-    """A time of the ISO form; in UTC where it names no zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time, as 2024-05-31T12:00 is") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
     from vzarr.cli.output import print_result
@@ -47,12 +37,13 @@ def run(options: argparse.Namespace) -> int:
         count=options.count,
         since=options.since,
     )
-    lines = [_line(commit) for commit in commits] or ["no commits"]
+    lines = [line(commit) for commit in commits] or ["no commits"]
     print_result({"commits": [commit.as_json() for commit in commits]}, lines, options.json)
     return 0
 
 
-def _line(commit: Commit) -> str:
+def line(commit: Commit) -> str:
+    """One commit, for a person."""
     counts = ", ".join(f"{count} {name}" for name, count in commit.counts.items())
     what = f"{commit.command}{f' ({counts})' if counts else ''}" if commit.command else "of others"
     names = [*commit.branches, *(f"tag {name}" for name in commit.tags)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vzarr.errors import InputError
@@ -102,6 +103,15 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
     return number
+
+
+def moment(text: str) -> datetime:
+    """A time of the ISO form; in UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time, as 2024-05-31T12:00 is") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def number_of_bytes(text: str) -> int:

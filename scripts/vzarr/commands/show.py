@@ -11,14 +11,14 @@ import icechunk
 from vzarr.combine.coverage import Coverage, find_coverage
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, is_failure
-from vzarr.formats.registry import register_codecs
 from vzarr.repository.claim import BUILDING
+from vzarr.repository.commits import tips
 from vzarr.repository.contents import ArrayContents, describe_arrays, needed_codecs
 from vzarr.repository.history import METADATA_KEY
 from vzarr.repository.ledger import GROUP, read_ledger
-from vzarr.repository.open import find_config
+from vzarr.repository.open import find_config, open_untrusted
 from vzarr.sources.discover import natural
-from vzarr.sources.schemes import Access, as_url, repository_storage
+from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import containers_of, naming
 from vzarr.verification.open import open_store
 
@@ -102,10 +102,8 @@ def show(
     """
     access = naming(access, location=location)
     config = find_config(location, access)
-    repository = icechunk.Repository.open(repository_storage(location, access), config)
-    register_codecs()
-    branches = {name: repository.lookup_branch(name) for name in repository.list_branches()}
-    tags = {name: repository.lookup_tag(name) for name in repository.list_tags()}
+    repository = open_untrusted(location, access)
+    branches, tags = tips(repository)
     where = _chosen(location, branches, tags, branch, tag, snapshot)
     try:
         session = repository.readonly_session(snapshot_id=where)

@@ -19,6 +19,7 @@ from vzarr.errors import InputError
 from vzarr.repository.claim import BUILDING, MARKER, Claim
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.mixed_arrays import place
+from vzarr.repository.objects import stored_objects
 from vzarr.repository.open import ONE_REQUEST_A_CHUNK, find_config, open_any_repository
 from vzarr.sources.schemes import Access, as_url, repository_storage, repository_store, scheme_of
 from vzarr.sources.trust import authorization
@@ -168,16 +169,7 @@ def _is_discarded(snapshot: icechunk.SnapshotInfo) -> bool:
 
 def _objects(location: str, access: Access) -> set[str]:
     """Names below a location."""
-    url = as_url(location)
-    repository_storage(location, access)
-    store, path = repository_store(url, access)
-    if url.startswith("file://"):
-        folder = Path(url.removeprefix("file://"))
-        if folder.exists() and not folder.is_dir():
-            return {""}
-        return {str(item.relative_to(folder)) for item in folder.rglob("*") if not item.is_dir()}
-    prefix = path.rstrip("/") + "/"
-    return {meta["path"].removeprefix(prefix) for meta in obstore.list(store, prefix).collect()}
+    return set(stored_objects(location, access))
 
 
 def create_repository(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         append,
         build,
         compare,
+        expire,
         inspect,
         log,
         migrate,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
         refresh,
         relocate,
         rewrite_references,
+        rollback,
         show,
+        tag,
         verify,
     )
     from vzarr.errors import AccessDenied, EnvironmentFault, InputError, Refused
@@ -45,6 +48,7 @@ __all__ = [
     "append",
     "build",
     "compare",
+    "expire",
     "inspect",
     "log",
     "migrate",
@@ -54,7 +58,9 @@ __all__ = [
     "refresh",
     "relocate",
     "rewrite_references",
+    "rollback",
     "show",
+    "tag",
     "verify",
 ]
 _ELSEWHERE = {"Access": "vzarr.sources.schemes"} | dict.fromkeys(

@@ -37,7 +37,20 @@ exit status: 0 done; 1 verification failed; 2 bad input, or refused; 3 storage o
 or stopped (SIGINT, SIGTERM, SIGHUP; a second one ends at once).
 VZARR_DEBUG=1 shows tracebacks.
 """
-COMMANDS = ("build", "verify", "inspect", "refresh", "migrate", "append", "show", "log", "demo")
+COMMANDS = (
+    "build",
+    "verify",
+    "inspect",
+    "refresh",
+    "migrate",
+    "append",
+    "show",
+    "log",
+    "rollback",
+    "tag",
+    "expire",
+    "demo",
+)
 """Each is a module of this package with ``add_parser`` and ``run``, in the order of the help."""
 PACKAGES = (
     *("virtualizarr", "icechunk", "zarr", "xarray", "obstore", "obspec-utils", "h5netcdf"),

@@ -9,7 +9,7 @@ from vzarr.formats.registry import register_codecs
 from vzarr.repository.claim import BUILDING
 from vzarr.repository.history import Held, read_held
 from vzarr.sources.schemes import Access, repository_storage
-from vzarr.sources.trust import authorization
+from vzarr.sources.trust import authorization, naming
 
 ONE_REQUEST_A_CHUNK = icechunk.StorageConcurrencySettings(
     ideal_concurrent_request_size=12 * 1024**2
@@ -32,6 +32,20 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     storage = repository_storage(location, access)
     # With the configuration that was looked at: a server could answer otherwise the next time.
     return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=keys)
+
+
+def open_untrusted(location: str, access: Access) -> icechunk.Repository:
+    """Any repository, without access to its containers: what lies in it is read, nothing else.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    access = naming(access, location=location)
+    config = find_config(location, access)
+    register_codecs()
+    return icechunk.Repository.open(repository_storage(location, access), config)
 
 
 def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | None:
