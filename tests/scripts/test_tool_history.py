@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import virtual_zarr
 import vzarr
+import zarr
 from making import Recipe
 from vzarr.commands.expire import expire
 from vzarr.repository.claim import BUILDING
