@@ -77,8 +77,8 @@ def parse_limit(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     if name not in LIMITS:
         raise ValueError(f"{text}: no limit of that name; there are {', '.join(LIMITS)}")
-    found = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?) *(|[kMGT]|[KMGT]i)B?", value)
-    number = int(float(found[1].replace("_", "")) * UNITS[found[2]]) if found else 0
+    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?) *(|[kMGT]|[KMGT]i)B?", value)
+    number = int(float(match[1].replace("_", "")) * UNITS[match[2]]) if match else 0
     if number < 1:
         raise ValueError(f"{text}: not a number above zero, as in {name}={LIMITS[name].default}")
     return name, number
@@ -97,7 +97,7 @@ def raising(name: str, needed: int) -> str:
 class Declared:
     """What a file says of one array, before any of it is read.
 
-    ``chunk`` is the shape of its chunks, None for one piece; ``held`` how many of them the file
+    ``chunk`` is the shape of its chunks, None for one piece; ``stored`` how many of them the file
     holds, where that is known; ``unpacked`` the bytes that a reader has to unpack at once, 0 where
     they are stored as they are; ``is_loaded``: whoever opens the file loads it, as coordinates are;
     ``is_written``: it has values to be compared.
@@ -107,7 +107,7 @@ class Declared:
     shape: tuple[int, ...]
     itemsize: int
     chunk: tuple[int, ...] | None = None
-    held: int | None = None
+    stored: int | None = None
     unpacked: int = 0
     is_loaded: bool = False
     is_written: bool = True
@@ -125,19 +125,19 @@ class Declared:
 
     @property
     def empty(self) -> int:
-        return max(0, self.chunks - self.held) if self.held is not None else 0
+        return max(0, self.chunks - self.stored) if self.stored is not None else 0
 
 
 def excesses(array: Declared, file_size: int) -> Iterator[tuple[str, int, str]]:
     """The limits that an array alone exceeds: their names, its numbers, and words for that."""
-    found = [
+    measured = [
         ("load", array.nbytes * array.is_loaded, "bytes, all of which are loaded as numbers"),
         ("variable", array.nbytes * array.is_written, f"bytes in a file of {file_size:,}"),
         ("chunk", array.unpacked, "bytes to unpack at once"),
         ("chunks", array.chunks, "chunks"),
         ("empty", array.empty, "chunks that the file does not hold"),
     ]
-    for name, number, words in found:
+    for name, number, words in measured:
         allowed = limit(name)
         if name == "variable":
             allowed = max(allowed, RATIO * file_size)
@@ -186,7 +186,7 @@ def check(
         )
 
 
-def check_number(url: str, name: str, found: int, what: str) -> None:
+def check_number(url: str, name: str, number: int, what: str) -> None:
     """Refuse a number above its limit; ``what`` are the words before it.
 
     Raises
@@ -194,12 +194,12 @@ def check_number(url: str, name: str, found: int, what: str) -> None:
     InputError
         With the option that allows it.
     """
-    if found > limit(name):
+    if number > limit(name):
         from vzarr.errors import InputError
 
         raise InputError(
-            f"{url}: {what} {found:,}, more than the {limit(name):,} allowed: allow it with "
-            f"{raising(name, found)} if that is right."
+            f"{url}: {what} {number:,}, more than the {limit(name):,} allowed: allow it with "
+            f"{raising(name, number)} if that is right."
         )
 
 

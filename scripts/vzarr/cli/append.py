@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     renamed = {
-        url: held if held.startswith(REPLACED) else f"is there as {held}"
-        for url, held in done.known.items()
-        if url != held
+        url: known_as if known_as.startswith(REPLACED) else f"is there as {known_as}"
+        for url, known_as in done.known.items()
+        if url != known_as
     }
     renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"

@@ -46,17 +46,17 @@ def run(options: argparse.Namespace) -> int:
         "progress": lambda phase: progress_printer(phase, options.quiet),
     }
     if not moves:
-        found = refresh(options.repo, access, content=options.content, **common)
+        result = refresh(options.repo, access, content=options.content, **common)
     else:
-        found = repoint(
+        result = repoint(
             options.repo, access, options.old, options.new, everything=options.all, **common
         )
-    done = f"{found.references} references renewed, snapshot {found.snapshot}"
+    done = f"{result.references} references renewed, snapshot {result.snapshot}"
     lines = [
-        *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
-        *(f"note: {note}" for note in found.notes),
-        f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
-        f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
+        *(f"{url}: {what}" for url, what in [*result.changed.items(), *result.vanished.items()]),
+        *(f"note: {note}" for note in result.notes),
+        f"{result.repository}: {len(result.changed)} of {result.sources} sources changed, "
+        f"{len(result.vanished)} missing; {done if result.snapshot else 'nothing was committed'}",
     ]
-    print_result(found.as_json(), lines, options.json)
+    print_result(result.as_json(), lines, options.json)
     return 0

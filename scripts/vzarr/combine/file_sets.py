@@ -15,7 +15,7 @@ from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import RUN, Description, Variable, digest, plain
+from vzarr.virtualize.describe import RUN, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
 
 
@@ -126,7 +126,7 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
     for key, value in variable.encoding.items():
         # Times that are stored as numbers are encoded anew, so each file may have its epoch.
         if not (is_clock and key != "calendar"):
-            traits[key] = plain(value)
+            traits[key] = json_value(value)
     return traits
 
 

@@ -99,8 +99,8 @@ class RemoteFile(io.RawIOBase):
         if self._whole is not None:
             return [self._whole[start : start + length] for start in starts]
         lengths = [min(length, self.size - start) for start in starts]
-        found = obstore.get_ranges(self._store, self._path, starts=starts, lengths=lengths)
-        return [bytes(part) for part in found]
+        parts = obstore.get_ranges(self._store, self._path, starts=starts, lengths=lengths)
+        return [bytes(part) for part in parts]
 
     def _block(self, number: int) -> bytes:
         if self._whole is not None:

@@ -86,8 +86,8 @@ class Access:
     @property
     def aws_region(self) -> str:
         """``region``, else what the environment says, else us-east-1."""
-        found = _environment("AWS_REGION", "AWS_DEFAULT_REGION")
-        return self.region or (found or ["us-east-1"])[0]
+        given = _environment("AWS_REGION", "AWS_DEFAULT_REGION")
+        return self.region or (given or ["us-east-1"])[0]
 
     @property
     def known_account(self) -> str | None:

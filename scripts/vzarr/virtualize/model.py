@@ -110,14 +110,14 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
 
 def digest(variable: xr.Variable) -> str:
     """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
-    found = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
+    hashed = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
     if variable.dtype.hasobject:
-        found.update(repr(variable.values.tolist()).encode())
-        return found.hexdigest()
+        hashed.update(repr(variable.values.tolist()).encode())
+        return hashed.hexdigest()
     step = box_shape(variable.shape, variable.dtype.itemsize, DIGESTED)
     for box in boxes(variable.shape, step):
         values = variable[box].values
         if values.dtype.kind == "f":
             values = np.where(np.isnan(values), np.nan, values)
-        found.update(values.tobytes())
-    return found.hexdigest()
+        hashed.update(values.tobytes())
+    return hashed.hexdigest()

@@ -81,15 +81,15 @@ def parse_references(
     def find_failures(suspects: list[str], error: Exception) -> dict[str, Reason]:
         if len(suspects) == 1:
             return {suspects[0]: _not_parsed(f"the parser fails on it: {first_line(error)}")}
-        found: dict[str, Reason] = {}
+        failing: dict[str, Reason] = {}
         half = len(suspects) // 2
         for part in (suspects[:half], suspects[half:]):
             try:
                 parse([*drop, *(name for name in names if name not in part)])
             except Exception as problem:
                 raise_fault(content.url, problem)
-                found |= find_failures(part, problem)
-        return found
+                failing |= find_failures(part, problem)
+        return failing
 
     try:
         return parse(drop), {}

@@ -65,22 +65,22 @@ class Layouts:
         if content.url != parsed.source.url:  # DMR++, beside its data file
             return
         with h5py.File(content.open(), "r") as file:
-            found = walk_items(file)
-            if found is None:
+            items = walk_items(file)
+            if items is None:
                 return
-            attributes = {path: item.attributes for path, item in found.items()}
+            attributes = {path: item.attributes for path, item in items.items()}
             known = _Known(_own_copy(parsed), attributes)
             for group, part in {"": parsed, **parsed.children}.items():
                 for name, variable in part.dataset.variables.items():
                     path = f"{group}/{name}".lstrip("/")
-                    if not self._is_pattern(path, str(name), variable, part, found):
+                    if not self._is_pattern(path, str(name), variable, part, items):
                         return
                     if not self._differs(part, str(name), variable):
-                        known.values[path] = hash_of(found[path].item)
+                        known.values[path] = hash_of(items[path].item)
             reasons = [reason for part in _parts(parsed) for reason in part.native.values()]
             if not all(reason.is_of_layout for reason in reasons):
                 return
-            self._known.setdefault(structure_of(found), []).append(known)
+            self._known.setdefault(structure_of(items), []).append(known)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
 
@@ -95,11 +95,11 @@ class Layouts:
         if not self._known or detect_format(content) != "hdf5":
             return None
         with h5py.File(content.open(), "r") as file:
-            found = walk_items(file)
-            if found is None:
+            items = walk_items(file)
+            if items is None:
                 return None
-            for known in self._known.get(structure_of(found), ()):
-                if parsed := self._parse_like(known, source, content, found):
+            for known in self._known.get(structure_of(items), ()):
+                if parsed := self._parse_like(known, source, content, items):
                     return parsed
         return None
 
@@ -115,9 +115,9 @@ class Layouts:
         name: str,
         variable: xr.Variable,
         part: ParsedFile,
-        found: dict[str, Item],
+        items: dict[str, Item],
     ) -> bool:
-        dataset = found[path].item if path in found else None
+        dataset = items[path].item if path in items else None
         if not isinstance(dataset, h5py.Dataset) or dataset.shape != variable.shape:
             return False
         if is_virtual(variable):
@@ -126,14 +126,14 @@ class Layouts:
             return dataset.dtype.kind in "iuf" and same_chunks and not holds_values(variable)
         if not self._differs(part, name, variable):
             return True
-        return dataset.dtype.kind in "iuf" and "coordinates" not in found[path].attributes
+        return dataset.dtype.kind in "iuf" and "coordinates" not in items[path].attributes
 
     def _parse_like(
-        self, known: _Known, source: Source, content: Content, found: dict[str, Item]
+        self, known: _Known, source: Source, content: Content, items: dict[str, Item]
     ) -> ParsedFile | None:
         parts = {}
         for group, part in {"": known.parsed, **known.parsed.children}.items():
-            like = self._part_like(known, group, part, source, found)
+            like = self._part_like(known, group, part, source, items)
             if like is None:
                 return None
             parts[group] = like
@@ -150,11 +150,11 @@ class Layouts:
         group: str,
         part: ParsedFile,
         source: Source,
-        found: dict[str, Item],
+        items: dict[str, Item],
     ) -> ParsedFile | None:
         prefix = f"{group}/" if group else ""
         here = _attributes_like(
-            found[group].attributes, known.attributes[group], part.dataset.attrs, {"coordinates"}
+            items[group].attributes, known.attributes[group], part.dataset.attrs, {"coordinates"}
         )
         if here is None:
             return None
@@ -162,7 +162,7 @@ class Layouts:
         raw: dict[str, xr.Variable] = {}
         for name, pattern in part.dataset.variables.items():
             path = prefix + str(name)
-            item = found[path]
+            item = items[path]
             theirs = known.attributes[path]
             if self._differs(part, str(name), pattern) and not is_virtual(pattern):
                 attributes = _native_attributes(item.attributes)
@@ -245,19 +245,19 @@ def _attributes_like(
 
 def _native_attributes(stored: Attributes) -> dict[str, Any] | None:
     """As xarray reads them, to decode a variable by."""
-    found = {}
+    attributes = {}
     for name, (kind, shape, data) in stored.items():
         if kind == "text":
-            found[name] = data
+            attributes[name] = data
             continue
         value = np.frombuffer(data, np.dtype(kind)).reshape(shape)
         if value.dtype.kind == "S":
             if shape != ():
                 return None
-            found[name] = bytes(value[()]).decode("utf-8")
+            attributes[name] = bytes(value[()]).decode("utf-8")
         else:
-            found[name] = value.reshape(-1)[0] if value.size == 1 else value
-    return found
+            attributes[name] = value.reshape(-1)[0] if value.size == 1 else value
+    return attributes
 
 
 def _decode(raw: dict[str, xr.Variable]) -> dict[str, xr.Variable] | None:
