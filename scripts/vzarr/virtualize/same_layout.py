@@ -162,31 +162,13 @@ class Layouts:
         raw: dict[str, xr.Variable] = {}
         for name, pattern in part.dataset.variables.items():
             path = prefix + str(name)
-            item = items[path]
-            theirs = known.attributes[path]
             if self._differs(part, str(name), pattern) and not is_virtual(pattern):
-                attributes = _native_attributes(item.attributes)
-                if attributes is None:
-                    return None
-                check_contents(item.item, source.url)
-                raw[str(name)] = xr.Variable(pattern.dims, item.item[...], attributes)
-                continue
-            attributes = _attributes_like(item.attributes, theirs, pattern.attrs, DECODING)
-            if attributes is None:
+                like, into = _raw_like(items[path], pattern, source), raw
+            else:
+                like, into = _stored_like(known, path, items[path], pattern, source), variables
+            if like is None:
                 return None
-            if is_virtual(pattern):
-                manifest = _manifest(item.item, pattern.data, source)
-                if manifest is None:
-                    return None
-                data = ManifestArray(pattern.data.metadata, manifest)
-                variables[str(name)] = xr.Variable(pattern.dims, data, attributes)
-            if path in known.values:
-                check_contents(item.item, source.url)
-                if hash_of(item.item) != known.values[path]:
-                    return None
-                if not is_virtual(pattern):
-                    variables[str(name)] = pattern.copy(deep=False)
-                    variables[str(name)].attrs = attributes
+            into[str(name)] = like
         packing = dict(part.packing)
         decoded = _decode(raw)
         if decoded is None:
@@ -198,10 +180,41 @@ class Layouts:
             {name: variables[str(name)] for name in part.dataset.variables}
         )
         dataset.attrs = here
-        like = replace(_own_copy(part), source=source, dataset=dataset, packing=packing)
-        like.children = {}
-        like.notes = [*part.notes, *clean_attributes(dataset)]
-        return like
+        parsed = replace(_own_copy(part), source=source, dataset=dataset, packing=packing)
+        parsed.children = {}
+        parsed.notes = [*part.notes, *clean_attributes(dataset)]
+        return parsed
+
+
+def _raw_like(item: Item, pattern: xr.Variable, source: Source) -> xr.Variable | None:
+    """A loaded variable that differs from file to file, as it is stored."""
+    attributes = _native_attributes(item.attributes)
+    if attributes is None:
+        return None
+    check_contents(item.item, source.url)
+    return xr.Variable(pattern.dims, item.item[...], attributes)
+
+
+def _stored_like(
+    known: _Known, path: str, item: Item, pattern: xr.Variable, source: Source
+) -> xr.Variable | None:
+    """A virtual variable, or one that all files share; None if it differs in what matters."""
+    attributes = _attributes_like(item.attributes, known.attributes[path], pattern.attrs, DECODING)
+    if attributes is None:
+        return None
+    if path in known.values:
+        check_contents(item.item, source.url)
+        if hash_of(item.item) != known.values[path]:
+            return None
+    if not is_virtual(pattern):
+        shared = pattern.copy(deep=False)
+        shared.attrs = attributes
+        return shared
+    manifest = _manifest(item.item, pattern.data, source)
+    if manifest is None:
+        return None
+    data = ManifestArray(pattern.data.metadata, manifest)
+    return xr.Variable(pattern.dims, data, attributes)
 
 
 def _parts(parsed: ParsedFile) -> Iterator[ParsedFile]:
