@@ -52,11 +52,18 @@ _raised: dict[str, int] = {}
 
 
 def limit(name: str) -> int:
+    """The present value of a limit."""
     return _raised.get(name, LIMITS[name].default)
 
 
 def raised() -> tuple[tuple[str, int], ...]:
-    """What differs from the defaults, for another process."""
+    """What differs from the defaults, for another process.
+
+    Returns
+    -------
+    tuple of (str, int)
+        Name and value of each, in the order of names.
+    """
     return tuple(sorted(_raised.items()))
 
 
@@ -67,7 +74,7 @@ def set_limits(values: Iterable[tuple[str, int]]) -> None:
 
 
 def parse_limit(text: str) -> tuple[str, int]:
-    """``NAME=VALUE``, as in ``load=2GB``, ``load=2GiB`` or ``chunks=20e6``.
+    """Name and value of ``NAME=VALUE``, as in ``load=2GB``, ``load=2GiB`` or ``chunks=20e6``.
 
     Raises
     ------
@@ -90,6 +97,7 @@ def describe_limits() -> list[str]:
 
 
 def raising(name: str, needed: int) -> str:
+    """The option that allows ``needed`` of what a limit counts."""
     return option("--limit", f"{name}={needed}")
 
 
@@ -114,10 +122,12 @@ class Declared:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all values, unpacked."""
         return math.prod(self.shape) * self.itemsize
 
     @property
     def chunks(self) -> int:
+        """Chunks of the whole array, whether they exist or not."""
         if self.chunk is None:
             return 1
         pairs = zip(self.shape, self.chunk, strict=True)
@@ -125,6 +135,7 @@ class Declared:
 
     @property
     def empty(self) -> int:
+        """Chunks that the file does not hold, where that is known."""
         return max(0, self.chunks - self.stored) if self.stored is not None else 0
 
 

@@ -9,6 +9,7 @@ from vzarr.cli.options import Commands, Parser
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     demo = commands.add_parser(
         "demo",
         parents=[shared],
@@ -20,7 +21,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.changes.build import build
     from vzarr.cli.output import opening_code, print_result, progress_printer
     from vzarr.commands.demo import write_month

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help co
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     inspect = commands.add_parser(
         "inspect",
         parents=[shared, remote],
@@ -28,7 +29,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer
     from vzarr.commands.inspect import inspect_files
 

@@ -29,9 +29,11 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, not_empty)
 
     def format_help(self) -> str:
+        """The help, with the limits where it names them."""
         return super().format_help().replace("{limits}", "\n".join(describe_limits()))
 
     def error(self, message: str) -> NoReturn:
+        """End with status 2 and one sentence."""
         self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
 
 
@@ -89,12 +91,26 @@ def remote_options() -> Parser:
 
 
 def not_empty(text: str) -> str:
+    """A text, as it is.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     if not text:
         raise argparse.ArgumentTypeError("its value is empty")
     return text
 
 
 def positive(text: str) -> int:
+    """A number of at least 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         number = int(text)
     except ValueError:
@@ -105,6 +121,13 @@ def positive(text: str) -> int:
 
 
 def number_of_bytes(text: str) -> int:
+    """A number of bytes, of a text like ``500MB``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     from vzarr.combine.copied import parse_bytes
 
     try:
@@ -114,6 +137,13 @@ def number_of_bytes(text: str) -> int:
 
 
 def limit(text: str) -> tuple[str, int]:
+    """Name and value of a limit.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         return parse_limit(text)
     except ValueError as error:
@@ -121,6 +151,7 @@ def limit(text: str) -> tuple[str, int]:
 
 
 def add_allow_copy(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--allow-copy",
         type=number_of_bytes,
@@ -130,6 +161,7 @@ def add_allow_copy(command: argparse.ArgumentParser) -> None:
 
 
 def add_irregular(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--irregular",
         choices=("rectilinear", "copy", "refuse"),
@@ -140,6 +172,7 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=positive, help="processes that parse (default: as many as pay)"
@@ -150,6 +183,7 @@ def add_workers(command: argparse.ArgumentParser) -> None:
 
 
 def add_prefix(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--prefix",
         action="append",
@@ -161,7 +195,13 @@ def add_prefix(command: argparse.ArgumentParser) -> None:
 
 
 def check_applies(option: str, given: bool, when: str) -> None:
-    """Refuse an option that this call would ignore."""
+    """Refuse an option that this call would ignore.
+
+    Raises
+    ------
+    InputError
+        If it is given.
+    """
     if given:
         raise InputError(f"{option} has a meaning only {when}.")
 

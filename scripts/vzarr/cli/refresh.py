@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of, check_applies
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     refresh = commands.add_parser(
         "refresh",
         parents=[shared, remote],
@@ -28,7 +29,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer
     from vzarr.commands.refresh import refresh
     from vzarr.commands.relocate import repoint

@@ -201,7 +201,13 @@ def _read_outer(
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
-    """As VirtualiZarr's parser makes it of the header."""
+    """As VirtualiZarr's parser makes it of the header.
+
+    Raises
+    ------
+    ValueError
+        For a file that unpacks to more than its header says.
+    """
     if NAME in drop:
         return ManifestGroup()
     header = find_header(content)

@@ -50,6 +50,7 @@ class Source:
 
     @property
     def name(self) -> str:
+        """The last part of the URL."""
         return self.url.rpartition("/")[2]
 
     def as_record(self) -> SourceRecord:
@@ -153,7 +154,13 @@ def look_up(url: str, access: Access) -> Source:
 def look_up_all(
     urls: list[str], access: Access, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Source | Exception]:
-    """The present state of each source, or why there is none."""
+    """The present state of each source, or why there is none.
+
+    Returns
+    -------
+    dict of str to Source or Exception
+        By URL; the error that asking for it raised, where there is no answer.
+    """
 
     def state(url: str) -> Source | Exception:
         try:

@@ -304,6 +304,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def options_for(prefixes: Iterable[str]) -> str:
+    """The options that trust these places, as they are typed."""
     return " ".join(option("--trust", without_secrets(prefix)) for prefix in prefixes)
 
 

@@ -66,6 +66,7 @@ class Variable:
     references: int = 0
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return {**asdict(self), "encoding": {k: json_value(v) for k, v in self.encoding.items()}}
 
 
@@ -88,14 +89,17 @@ class Description:
 
     @property
     def references(self) -> int:
+        """Chunks of all variables that become references."""
         return sum(variable.references for variable in self.variables.values())
 
     @property
     def groups(self) -> list[str]:
+        """The groups with variables; the root is an empty string."""
         return list(dict.fromkeys(path.rpartition("/")[0] for path in self.variables))
 
 
 def json_value(value: Any) -> Any:
+    """A value of NumPy as one of Python's own types; complex numbers as text, which JSON lacks."""
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
     return str(value) if isinstance(value, complex) else value  # JSON has no complex numbers
 
@@ -125,6 +129,13 @@ def describe(source: Source, content: Content) -> Description:
 
 
 def fetch_source(source: Source, access: Access) -> Content:
+    """The bytes of a source.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
+    """
     return fetch(source.url, access, source.size)
 
 

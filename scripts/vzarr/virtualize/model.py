@@ -55,10 +55,12 @@ class ParsedFile:
 
     @property
     def is_empty(self) -> bool:
+        """Whether the group has no variables."""
         return not self.dataset.variables
 
     @property
     def virtual(self) -> list[str]:
+        """Names of the variables that are references."""
         return [str(name) for name, v in self.dataset.variables.items() if is_virtual(v)]
 
     @property
@@ -94,6 +96,7 @@ CF_ENCODING = (
 
 
 def is_virtual(variable: xr.Variable) -> bool:
+    """Whether a variable is made of references."""
     return isinstance(unread_data(variable), ManifestArray)
 
 

@@ -8,6 +8,7 @@ from vzarr.text import drop_options
 
 
 def without_dropped(unfit: dict[str, str], drop: tuple[str, ...]) -> dict[str, str]:
+    """Paths and reasons, without what ``--drop`` leaves out."""
     return {
         path: reason
         for path, reason in unfit.items()
@@ -27,6 +28,13 @@ def nothing_in(content: Content, drop: tuple[str, ...] = ()) -> str:
 def choose_groups(
     url: str, available: list[str], wanted: tuple[str, ...], drop: tuple[str, ...]
 ) -> list[str]:
+    """Groups in or below one of ``wanted`` (all without any), without those that are dropped.
+
+    Raises
+    ------
+    InputError
+        If the file has none of ``wanted``.
+    """
     wanted = tuple(group.strip("/") for group in wanted)
     chosen = [
         group

@@ -42,6 +42,7 @@ class Item:
 
 
 def structure_of(items: dict[str, Item]) -> tuple:
+    """What is equal for files of one layout."""
     return tuple((path, item.structure) for path, item in items.items())
 
 
@@ -167,6 +168,7 @@ def decoded_attribute(stored: tuple) -> Any:
 
 
 def hash_of(dataset: h5py.Dataset) -> str:
+    """A hash of the values of a dataset, as they are stored."""
     if dataset.dtype.hasobject:
         return hashlib.sha256(repr(dataset[...].tolist()).encode()).hexdigest()
     hashed = hashlib.sha256()

@@ -121,7 +121,15 @@ def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Data
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
-    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
+    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there.
+
+    Raises
+    ------
+    Refused
+        If the arrays declare more than is allowed.
+    NotImplementedError
+        For an HDF4 group in a group.
+    """
     if group:
         return ManifestGroup()
     decoded, attributes = kerchunk_hdf4.decode(url)

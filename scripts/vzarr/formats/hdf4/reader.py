@@ -29,7 +29,16 @@ TYPES = {
 def datasets(file: File) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """All scientific datasets, in their order, and the attributes of the file.
 
-    Of each: its name, dimensions, shape, dtype and attributes.
+    Returns
+    -------
+    datasets : list of dict
+        ``name``, ``dims``, ``shape``, ``dtype`` (as NumPy names it) and ``attributes`` of each.
+    attributes : dict
+
+    Raises
+    ------
+    ValueError
+        For what pyhdf cannot read, and for a number type that is not known here.
     """
     with _errors():
         opened = _open(file)

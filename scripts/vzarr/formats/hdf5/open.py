@@ -22,7 +22,17 @@ WIDE = 300
 
 
 def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
-    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
+    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data.
+
+    Raises
+    ------
+    Refused
+        If more is declared than is allowed.
+    InputError
+        If HDF5 would unpack more than a dataset declares.
+    Exception
+        What h5netcdf raised, if h5py cannot read the file either.
+    """
     _check(content, group, drop)
     try:
         if closed(content):

@@ -72,6 +72,12 @@ def walk_groups(file: h5py.File) -> tuple[bool, int]:
 
     h5netcdf and netCDF-C go through a file by its paths, of which links can make any number out of
     a few groups.
+
+    Returns
+    -------
+    is_once : bool
+    levels : int
+        Counted up to one more than is allowed.
     """
     most = limit("depth")
     seen = {h5o.get_info(file.id).addr}
@@ -203,6 +209,7 @@ def open_raw(file: h5py.File, group: str, closed: Mapping[str, str]) -> Group:
 
 
 def is_placeholder(dataset: h5py.Dataset) -> bool:
+    """Whether netCDF-4 keeps a dimension without a coordinate in this dataset."""
     label = dataset.attrs.get("NAME", b"") if "NAME" in dataset.attrs else b""
     return isinstance(label, bytes) and label.startswith(PLACEHOLDER)
 
