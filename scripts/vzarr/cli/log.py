@@ -28,7 +28,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def moment(text: str) -> datetime:
-    """A time of the ISO form; in UTC where it names no zone."""
+    """A time of the ISO form; in UTC where it names no zone.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

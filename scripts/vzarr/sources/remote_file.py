@@ -160,6 +160,7 @@ class FileStore:
         self._file = file
 
     async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end`` of the file, whatever its path."""
         return self._file.range(start, end)
 
 
