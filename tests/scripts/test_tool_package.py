@@ -199,3 +199,39 @@ def test_a_new_format_is_a_module_and_an_entry(tmp_path: Path, monkeypatch) -> N
     assert vzarr.append([str(tmp_path / "3.toy")], str(tmp_path / "repo")).references == 1
     stored = vzarr.open_dataset(str(tmp_path / "repo"))
     np.testing.assert_array_equal(stored["v"][:, 1], [1, 11, 21, 2])
+
+
+OVERRIDES = {"readable", "seekable"}
+"""What the documentation of Python says already."""
+
+
+def without_docs(tree: ast.AST, prefix: str = "") -> list[str]:
+    """Public functions and classes that say nothing, or not what they raise."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        name = getattr(node, "name", "_")
+        if not isinstance(name, str) or name.startswith("_") or name in OVERRIDES:
+            continue
+        if isinstance(node, ast.ClassDef):
+            found += [f"{prefix}{name}"] * (ast.get_docstring(node) is None)
+            found += without_docs(node, f"{prefix}{name}.")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            said = ast.get_docstring(node) or ""
+            own = [inner for inner in ast.walk(node) if isinstance(inner, ast.Raise) and inner.exc]
+            if not said or (own and "Raises\n------" not in said):
+                found.append(f"{prefix}{name}")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_public_functions_say_what_they_do_and_raise(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not tree.body or ast.get_docstring(tree), "the module says nothing"
+    assert without_docs(tree) == []
+
+
+def test_what_says_nothing_is_found() -> None:
+    code = (
+        'class A:\n    """One."""\n    def f(self):\n        """Do."""\n        raise ValueError\n'
+    )
+    assert without_docs(ast.parse(code + "def g(): ...\ndef _h(): ...\n")) == ["A.f", "g"]

@@ -64,6 +64,7 @@ class Refreshed:
     snapshot: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return asdict(self)
 
 
@@ -252,6 +253,13 @@ def other_groups(file: ParsedFile, location: str, metadata: StoreMetadata) -> li
 def parse_replacements(
     sources: list[Source], metadata: StoreMetadata, access: Access, progress: Progress
 ) -> list[ParsedFile]:
+    """Parse files that are to take old ones' places.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be parsed.
+    """
     parsed = parse_files(sources, access, progress=progress("parsed"), **parsing_options(metadata))
     files: list[ParsedFile] = []
     for result in parsed:
@@ -262,6 +270,13 @@ def parse_replacements(
 
 
 def stored_part(file: ParsedFile, group: str, metadata: GroupInStore) -> ParsedFile:
+    """One group of a file, with the dimension that it has in the store.
+
+    Raises
+    ------
+    Refused
+        If the file has no such group.
+    """
     if group and group not in file.children:
         raise Refused(f"{file.source.url}: has no group {group} any more. {ADVICE}.")
     part = part_of(file, group)
@@ -357,6 +372,7 @@ def problem_there(
 
 
 def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
+    """Whether a source is there as its record says."""
     return isinstance(now, Source) and not what_changed(record, now)
 
 
@@ -391,6 +407,13 @@ def compare_replacements(
     numbers: list[int],
     progress: Callable[[int, int], None],
 ) -> None:
+    """Compare files with the store before it is committed.
+
+    Raises
+    ------
+    Refused
+        If it does not read as they do.
+    """
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress)
     if not report.passed:
         raise Refused(
@@ -401,6 +424,13 @@ def compare_replacements(
 def commit_replacements(
     session: icechunk.Session, message: str, metadata: StoreMetadata, changed: list[int]
 ) -> str:
+    """Commit sources that were replaced; return the snapshot.
+
+    Raises
+    ------
+    Refused
+        If somebody else has committed meanwhile.
+    """
     write_ledger(session.store, metadata)
     try:
         return session.commit(message, metadata=commit_metadata("refresh", replaced=len(changed)))

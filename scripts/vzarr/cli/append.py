@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of, add_irregular, add_pr
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     append = commands.add_parser(
         "append",
         parents=[shared, remote],
@@ -40,7 +41,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
     from vzarr.commands.append import REPLACED, append
 
@@ -59,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     renamed = {
-        url: held if held.startswith(REPLACED) else f"is there as {held}"
-        for url, held in done.known.items()
-        if url != held
+        url: known_as if known_as.startswith(REPLACED) else f"is there as {known_as}"
+        for url, known_as in done.known.items()
+        if url != known_as
     }
     renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"

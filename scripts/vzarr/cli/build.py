@@ -18,6 +18,7 @@ from vzarr.cli.options import (
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     build = commands.add_parser(
         "build",
         parents=[shared, remote],
@@ -54,7 +55,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.changes.build import build
     from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons, way_lines
     from vzarr.combine.copied import show_bytes

@@ -9,6 +9,7 @@ from vzarr.cli.options import Commands, Parser
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     demo = commands.add_parser(
         "demo",
         parents=[shared],
@@ -20,7 +21,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.changes.build import build
     from vzarr.cli.output import opening_code, print_result, progress_printer
     from vzarr.commands.demo import write_month
@@ -32,27 +39,27 @@ def run(options: argparse.Namespace) -> int:
     if folder.exists():
         raise InputError(f"{folder}: exists already. Remove it, or name another with --dir.")
     files = write_month(folder / "data")
-    repository = str(folder / "t2m.icechunk")
+    location = str(folder / "t2m.icechunk")
     access = Access()
     built = build(
         [str(file) for file in files],
-        repository,
+        location,
         access,
         message="January 2024",
         prefixes=(str(folder / "data"),),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
     report = verify_repository(
-        repository, access, sample=None, progress=progress_printer("verified", options.quiet)
+        location, access, sample=None, progress=progress_printer("verified", options.quiet)
     )
     lines = [
-        f"{len(files)} files in {folder / 'data'}, {built.references} references in {repository}",
+        f"{len(files)} files in {folder / 'data'}, {built.references} references in {location}",
         f"{'passed' if report.passed else 'failed'}: {report.values} values compared",
         *(f"FAILED {failure}" for failure in report.failures),
         "",
         "Open it:",
         "",
-        *opening_code(repository, built.containers[0]),
+        *opening_code(location, built.containers[0]),
     ]
     result = {"built": built.as_json(), "verified": report.as_json()}
     print_result(result, lines, options.json)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help co
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     inspect = commands.add_parser(
         "inspect",
         parents=[shared, remote],
@@ -28,7 +29,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer
     from vzarr.commands.inspect import inspect_files
 
@@ -45,8 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def as_lines(inspected: Inspected, shown_sets: int = 10) -> list[str]:
     """The report for a person."""
     lines: list[str] = []
-    for number, found in enumerate(inspected.sets[:shown_sets]):
-        lines += [*_set_lines(found, number, len(inspected.sets)), ""]
+    for number, file_set in enumerate(inspected.sets[:shown_sets]):
+        lines += [*_set_lines(file_set, number, len(inspected.sets)), ""]
     if len(inspected.sets) > shown_sets:
         lines += [f"{len(inspected.sets) - shown_sets} more sets: --json lists them", ""]
     if inspected.unreadable:
@@ -55,36 +62,36 @@ def as_lines(inspected: Inspected, shown_sets: int = 10) -> list[str]:
     return lines
 
 
-def _set_lines(found: FileSet, number: int, total: int) -> list[str]:
-    title = FORMATS[found.file_format].title
-    along = f" along {found.along}" if found.along else ""
-    span = f": {found.begin} to {found.end}" if found.begin is not None else ""
-    step = f", step {found.step}" if found.step else ""
+def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
+    title = FORMATS[file_set.file_format].title
+    along = f" along {file_set.along}" if file_set.along else ""
+    span = f": {file_set.begin} to {file_set.end}" if file_set.begin is not None else ""
+    step = f", step {file_set.step}" if file_set.step else ""
     lines = [
-        f"set {number + 1} of {total}: {len(found.files)} {title} files, "
-        f"{found.bytes / 1e6:,.1f} MB, {found.references:,} references{along}{span}{step}",
-        f"  first {found.files[0]}",
+        f"set {number + 1} of {total}: {len(file_set.files)} {title} files, "
+        f"{file_set.bytes / 1e6:,.1f} MB, {file_set.references:,} references{along}{span}{step}",
+        f"  first {file_set.files[0]}",
     ]
-    lines += [f"  {line}" for line in _table(found)]
+    lines += [f"  {line}" for line in _table(file_set)]
     reasons = [
         f"{path} {'must be left out' if v.storage == 'dropped' else 'is copied'}: {v.reason}"
-        for path, v in found.variables.items()
+        for path, v in file_set.variables.items()
         if v.reason
     ]
     lines += [f"  {reason}" for reason in reasons]
     for what, items in (
-        ("overlap: ", found.overlaps),
-        ("gap: ", found.gaps),
-        ("partial chunks: ", found.partial_chunks),
-        ("plan: ", _plan(found)),
-        ("differs from set 1: ", found.differences),
-        ("no variable, but a placeholder: ", found.placeholders),
-        ("", found.notes),
+        ("overlap: ", file_set.overlaps),
+        ("gap: ", file_set.gaps),
+        ("partial chunks: ", file_set.partial_chunks),
+        ("plan: ", _plan(file_set)),
+        ("differs from set 1: ", file_set.differences),
+        ("no variable, but a placeholder: ", file_set.placeholders),
+        ("", file_set.notes),
     ):
         lines += [f"  {what}{item}" for item in _some(items)]
-    lines.append(f"  build: {found.build}")
-    if found.combine:
-        lines.append(f"  combine: {found.combine}")
+    lines.append(f"  build: {file_set.build}")
+    if file_set.combine:
+        lines.append(f"  combine: {file_set.combine}")
     return lines
 
 
@@ -105,9 +112,9 @@ def _some(items: list[str]) -> list[str]:
     return [*items[:SHOWN], *more]
 
 
-def _table(found: FileSet) -> list[str]:
+def _table(file_set: FileSet) -> list[str]:
     rows = [("variable", "dims", "shape", "chunks", "dtype", "codecs", "encoding", "storage")]
-    for path, variable in found.variables.items():
+    for path, variable in file_set.variables.items():
         rows.append(
             (
                 path,
@@ -124,7 +131,8 @@ def _table(found: FileSet) -> list[str]:
 
 
 def _brief(value: Any) -> str:
-    from vzarr.virtualize.describe import plain
+    from vzarr.virtualize.describe import json_value
 
-    text = repr(plain(value)) if " " in str(value) else str(plain(value))
+    shown = json_value(value)
+    text = repr(shown) if " " in str(value) else str(shown)
     return text if len(text) <= 40 else f"{text[:37]}..."

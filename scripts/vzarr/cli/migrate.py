@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of, add_allow_copy, add_p
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     migrate = commands.add_parser(
         "migrate",
         parents=[shared, remote],
@@ -28,7 +29,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons
     from vzarr.combine.copied import show_bytes
     from vzarr.commands.migrate import migrate

@@ -85,14 +85,14 @@ def reasons(title: str, names: dict[str, str]) -> list[str]:
     return [f"{title}:", *lines] if lines else []
 
 
-def opening_code(repository: str, prefix: str) -> list[str]:
+def opening_code(location: str, prefix: str) -> list[str]:
     """Lines of Python that open a local repository over local files, to be copied."""
     code = f"""\
 import icechunk
 import xarray as xr
 
 repo = icechunk.Repository.open(
-    icechunk.local_filesystem_storage({json.dumps(repository, ensure_ascii=False)}),
+    icechunk.local_filesystem_storage({json.dumps(location, ensure_ascii=False)}),
     authorize_virtual_chunk_access={{
         {json.dumps(prefix, ensure_ascii=False)}: icechunk.credentials.LocalFileSystemAccess
     }},

@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of, check_applies
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     refresh = commands.add_parser(
         "refresh",
         parents=[shared, remote],
@@ -28,7 +29,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer
     from vzarr.commands.refresh import refresh
     from vzarr.commands.relocate import repoint
@@ -46,17 +53,17 @@ def run(options: argparse.Namespace) -> int:
         "progress": lambda phase: progress_printer(phase, options.quiet),
     }
     if not moves:
-        found = refresh(options.repo, access, content=options.content, **common)
+        result = refresh(options.repo, access, content=options.content, **common)
     else:
-        found = repoint(
+        result = repoint(
             options.repo, access, options.old, options.new, everything=options.all, **common
         )
-    done = f"{found.references} references renewed, snapshot {found.snapshot}"
+    done = f"{result.references} references renewed, snapshot {result.snapshot}"
     lines = [
-        *(f"{url}: {what}" for url, what in [*found.changed.items(), *found.vanished.items()]),
-        *(f"note: {note}" for note in found.notes),
-        f"{found.repository}: {len(found.changed)} of {found.sources} sources changed, "
-        f"{len(found.vanished)} missing; {done if found.snapshot else 'nothing was committed'}",
+        *(f"{url}: {what}" for url, what in [*result.changed.items(), *result.vanished.items()]),
+        *(f"note: {note}" for note in result.notes),
+        f"{result.repository}: {len(result.changed)} of {result.sources} sources changed, "
+        f"{len(result.vanished)} missing; {done if result.snapshot else 'nothing was committed'}",
     ]
-    print_result(found.as_json(), lines, options.json)
+    print_result(result.as_json(), lines, options.json)
     return 0

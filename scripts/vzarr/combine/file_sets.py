@@ -15,7 +15,7 @@ from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import RUN, Description, Variable, digest, plain
+from vzarr.virtualize.describe import RUN, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
 
 
@@ -55,6 +55,7 @@ class FileSet:
     combine: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
         ways = {name: [way.as_json() for way in each] for name, each in self.ways.items()}
         told = {key: value for key, value in vars(self).items() if key != "build_along"}
@@ -91,6 +92,13 @@ def _is_time(values: np.ndarray) -> bool:
 def split_by_layout(
     described: list[Description], concat_dim: str | None
 ) -> list[tuple[str | None, list[Description]]]:
+    """Files that can stand side by side, in sets.
+
+    Returns
+    -------
+    list of (str or None, list of Description)
+        The record dimension of each set, and its files.
+    """
     sets: dict[tuple, list[Description]] = {}
     for found in described:
         along = concat_dim or record_dimension(found)
@@ -99,6 +107,7 @@ def split_by_layout(
 
 
 def signature(found: Description, along: str | None) -> tuple:
+    """What is equal for files that can stand side by side."""
     return (
         found.file_format,
         *sorted(
@@ -126,7 +135,7 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
     for key, value in variable.encoding.items():
         # Times that are stored as numbers are encoded anew, so each file may have its epoch.
         if not (is_clock and key != "calendar"):
-            traits[key] = plain(value)
+            traits[key] = json_value(value)
     return traits
 
 
@@ -184,6 +193,7 @@ def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[st
 
 
 def describe_set(group: list[Description], along: str | None) -> FileSet:
+    """One set of files, in the order of their record coordinate."""
     name = _record_coordinate(group[0], along)
     values = {found.source.url: _record_values(found, name) for found in group}
     if name and all(array.size for array in values.values()):

@@ -34,6 +34,10 @@ def set_time_encoding(dataset: xr.Dataset, dimension: str | None = None) -> None
 
 
 def exact_time_encoding(variable: xr.Variable) -> dict[str, Any] | None:
+    """Units in which the moments are whole numbers; None where one is missing.
+
+    Missing ones need the source's own fill value.
+    """
     calendar = variable.encoding.get("calendar", "proleptic_gregorian")
     values = variable.values
     if variable.dtype.kind == "M":

@@ -110,6 +110,7 @@ class Appended:
     ways: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return asdict(self)
 
 

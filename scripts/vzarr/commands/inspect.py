@@ -49,6 +49,7 @@ class Inspected:
     unreadable: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return {**vars(self), "sets": [found.as_json() for found in self.sets]}
 
 

@@ -73,6 +73,7 @@ class Shown:
         return sum(array.native_bytes for array in self.arrays)
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         arrays = [{**vars(array), "urls": len(array.urls)} for array in self.arrays]
         return {
             **asdict(replace(self, arrays=[])),

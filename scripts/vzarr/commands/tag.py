@@ -24,6 +24,7 @@ class Tagged:
     is_deleted: bool = False
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return asdict(self)
 
 

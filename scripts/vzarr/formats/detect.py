@@ -159,7 +159,7 @@ def _is_zipped_zarr(content: Content) -> bool:
     import zipfile
 
     with zipfile.ZipFile(content.open()) as archive:
-        members, room = archive.infolist(), archive.start_dir
+        members, available = archive.infolist(), archive.start_dir
     if not {"zarr.json", ".zgroup", ".zmetadata"} & {member.filename for member in members}:
         return False
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -167,11 +167,11 @@ def _is_zipped_zarr(content: Content) -> bool:
             f"{content.url}: a zip archive of Zarr whose members are compressed: "
             f"{_WHOLE.format('zip it again without compression (zip -0)')}."
         )
-    held = sum(member.compress_size for member in members)
-    if held > room or any(member.compress_size != member.file_size for member in members):
+    taken = sum(member.compress_size for member in members)
+    if taken > available or any(member.compress_size != member.file_size for member in members):
         raise InputError(
-            f"{content.url}: a zip archive whose members overlap ({held:,} bytes of them in "
-            f"{room:,}): it is damaged; fetch it again."
+            f"{content.url}: a zip archive whose members overlap ({taken:,} bytes of them in "
+            f"{available:,}): it is damaged; fetch it again."
         )
     return True
 

@@ -25,18 +25,18 @@ def with_distinct_dimensions(dataset: xr.Dataset, notes: list[str]) -> xr.Datase
             notes.append(f"{name} has the dimensions {', '.join(dims)}: one name stood there twice")
     if not renamed:
         return dataset
-    found = dataset.drop_vars(list(renamed)).assign(renamed)
-    found = found.set_coords([name for name in renamed if name in dataset.coords])
-    found.encoding = dataset.encoding
-    return found
+    corrected = dataset.drop_vars(list(renamed)).assign(renamed)
+    corrected = corrected.set_coords([name for name in renamed if name in dataset.coords])
+    corrected.encoding = dataset.encoding
+    return corrected
 
 
 def distinct(dims: Sequence[Hashable]) -> tuple[str, ...]:
     """Names of dimensions, each once."""
-    found: list[str] = []
+    names: list[str] = []
     for dim in map(str, dims):
         count = 1
-        while (name := dim if count == 1 else f"{dim}_{count}") in found:
+        while (name := dim if count == 1 else f"{dim}_{count}") in names:
             count += 1
-        found.append(name)
-    return tuple(found)
+        names.append(name)
+    return tuple(names)

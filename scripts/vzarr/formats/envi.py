@@ -72,21 +72,21 @@ def find_header(content: Content) -> Header | None:
 def _find_header(content: Content) -> Header | None:
     folder, _, name = content.url.rpartition("/")
     names = dict.fromkeys([f"{name}.hdr", f"{Path(name).stem}.hdr"])
-    found = (_read_header(f"{folder}/{name}", content) for name in names)
-    return next((header for header in found if header), None)
+    headers = (_read_header(f"{folder}/{name}", content) for name in names)
+    return next((header for header in headers if header), None)
 
 
 def _read_header(url: str, content: Content) -> Header | None:
     store, path = object_store(url, content.access)
     most = limit("header")
     try:
-        found = obstore.get(store, path, options={"range": (0, most + 1)})
-        text = bytes(found.bytes()).decode("utf-8", "replace")
+        answer = obstore.get(store, path, options={"range": (0, most + 1)})
+        text = bytes(answer.bytes()).decode("utf-8", "replace")
     except (OSError, BaseError):  # asked for on suspicion: some servers refuse what is not there
         return None
     if not text.startswith("ENVI"):
         return None
-    check_number(url, "header", found.meta["size"], "bytes of its header:")
+    check_number(url, "header", answer.meta["size"], "bytes of its header:")
     return Header(url, parse_header(text))
 
 
@@ -201,7 +201,13 @@ def _read_outer(
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
-    """As VirtualiZarr's parser makes it of the header."""
+    """As VirtualiZarr's parser makes it of the header.
+
+    Raises
+    ------
+    ValueError
+        For a file that unpacks to more than its header says.
+    """
     if NAME in drop:
         return ManifestGroup()
     header = find_header(content)
@@ -256,11 +262,11 @@ def _size(content: Content) -> int:
 
 def _coordinates(fields: dict[str, str], sizes: dict[str, int]) -> dict[str, xr.Variable]:
     """Centres of the pixels where the map is not rotated; wavelengths of the bands."""
-    found = {}
+    coordinates = {}
     waves = _list(fields.get("wavelength", ""))
     if len(waves) == sizes["band"]:
         units = fields.get("wavelength units")
-        found["wavelength"] = xr.Variable(
+        coordinates["wavelength"] = xr.Variable(
             "band", np.array(waves, float), {"units": units} if units else {}
         )
     place = _list(fields.get("map info", ""))
@@ -268,9 +274,9 @@ def _coordinates(fields: dict[str, str], sizes: dict[str, int]) -> dict[str, xr.
     if len(place) >= 7 and all(float(part.partition("=")[2]) == 0 for part in rotated):
         column, row, x, y, width, height = (float(part) for part in place[1:7])
         # The reference pixel counts from 1 at the outer corner of the first one.
-        found["x"] = xr.Variable("x", x + (np.arange(sizes["x"]) + 1.5 - column) * width)
-        found["y"] = xr.Variable("y", y - (np.arange(sizes["y"]) + 1.5 - row) * height)
-    return found
+        coordinates["x"] = xr.Variable("x", x + (np.arange(sizes["x"]) + 1.5 - column) * width)
+        coordinates["y"] = xr.Variable("y", y - (np.arange(sizes["y"]) + 1.5 - row) * height)
+    return coordinates
 
 
 def _list(text: str) -> list[str]:

@@ -87,8 +87,8 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
     dataset = xr.Dataset(variables)
     first = next(iter(pages.values()))
     if len(shapes) == 1 and (coordinates := _coordinates(first)):
-        kept = {name: values for name, values in coordinates.items() if name not in drop}
-        dataset = dataset.assign_coords(kept)
+        wanted = {name: values for name, values in coordinates.items() if name not in drop}
+        dataset = dataset.assign_coords(wanted)
     decoded = decode(dataset, drop, decode_times)
     decoded.set_close(tiff.close)
     return decoded

@@ -192,8 +192,8 @@ def manifest_group(
         if array.path.startswith(prefix) and "/" in array.path.removeprefix(prefix)
     ]
     names = {array.path.rpartition("/")[2] for array in below} - own
-    alike = [array for array in below if array.path.rpartition("/")[2] in own - {*drop}]
-    check_arrays(content, group, alike)
+    same_named = [array for array in below if array.path.rpartition("/")[2] in own - {*drop}]
+    check_arrays(content, group, same_named)
     parser = (ZippedZarrParser if zipped else ZarrParser)(
         group=group or None, skip_variables=[*drop, *names]
     )

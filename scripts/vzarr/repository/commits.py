@@ -31,6 +31,7 @@ class Commit:
     tags: list[str]
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return {**asdict(self), "written": self.written.isoformat()}
 
 

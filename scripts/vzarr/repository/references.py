@@ -75,7 +75,11 @@ def rewrite_urls(
     new_url: Callable[[str], str],
     checksum: datetime | None,
 ) -> int:
-    """Let references lead elsewhere; returns how many. ``new_url`` returns others unchanged."""
+    """Rewrite each reference's URL; return the number changed.
+
+    ``new_url`` returns others unchanged. ``checksum``: the time after which a source counts as
+    changed, None for no such check.
+    """
     count = 0
     store = session.store
     for path in array_paths(store):
@@ -97,7 +101,7 @@ def rewrite_urls(
     return count
 
 
-def ends(store: icechunk.IcechunkStore) -> dict[str, int]:
+def required_bytes(store: icechunk.IcechunkStore) -> dict[str, int]:
     """For each file that references lead to, the end of the last byte that they need."""
     found: dict[str, int] = {}
     for path in array_paths(store):

@@ -91,6 +91,7 @@ class Content:
 
     @property
     def is_folder(self) -> bool:
+        """Whether it is a folder, as Zarr is kept in."""
         if isinstance(self.handle, Path):
             return self.handle.is_dir()
         return isinstance(self.handle, RemoteFolder)
@@ -145,6 +146,7 @@ class Content:
         return self.handle
 
     def head(self, length: int = 4096) -> bytes:
+        """The first bytes, fewer of a shorter file."""
         if isinstance(self.handle, bytes):
             return self.handle[:length]
         if isinstance(self.handle, Path):

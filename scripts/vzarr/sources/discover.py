@@ -50,6 +50,7 @@ class Source:
 
     @property
     def name(self) -> str:
+        """The last part of the URL."""
         return self.url.rpartition("/")[2]
 
     def as_record(self) -> SourceRecord:
@@ -76,16 +77,16 @@ def find_sources(patterns: list[str], access: Access) -> list[Source]:
     InputError
         If a pattern matches nothing, or a store cannot be listed.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     with ThreadPoolExecutor(LOOK_UPS) as pool:
         matching = pool.map(lambda pattern: _find(as_url(pattern), access), patterns)
         for pattern, matches in zip(patterns, matching, strict=True):
             if not matches:
                 raise InputError(f"{pattern}: no such file, and no match if it is a pattern.")
-            found.update({source.url: source for source in matches})
-    if len(found) == len(patterns) and not _is_sorted(list(found)):
-        return list(found.values())
-    return [found[url] for url in sorted(found, key=natural)]
+            sources.update({source.url: source for source in matches})
+    if len(sources) == len(patterns) and not _is_sorted(list(sources)):
+        return list(sources.values())
+    return [sources[url] for url in sorted(sources, key=natural)]
 
 
 def _find(url: str, access: Access) -> list[Source]:
@@ -153,7 +154,13 @@ def look_up(url: str, access: Access) -> Source:
 def look_up_all(
     urls: list[str], access: Access, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Source | Exception]:
-    """The present state of each source, or why there is none."""
+    """The present state of each source, or why there is none.
+
+    Returns
+    -------
+    dict of str to Source or Exception
+        By URL; the error that asking for it raised, where there is no answer.
+    """
 
     def state(url: str) -> Source | Exception:
         try:
@@ -161,12 +168,12 @@ def look_up_all(
         except Exception as error:
             return error
 
-    found: dict[str, Source | Exception] = {}
+    states: dict[str, Source | Exception] = {}
     with ThreadPoolExecutor(LOOK_UPS) as pool:
         for url, source in zip(urls, pool.map(state, urls), strict=True):
-            found[url] = source
-            progress(len(found), len(urls))
-    return found
+            states[url] = source
+            progress(len(states), len(urls))
+    return states
 
 
 def changed_after(recorded: str) -> datetime:

@@ -72,7 +72,7 @@ def naming(access: Access, patterns: Iterable[str] = (), location: str | None = 
     folders = []
     for place in access.trust:
         folders.append(_as_folder(place))
-        if _plain(folders[-1], False) is None:
+        if _comparable(folders[-1], False) is None:
             raise InputError(f"--trust {place}: name a folder, a bucket or a host, without dots.")
     folders += [folder_of(pattern) for pattern in patterns]
     if location is not None:
@@ -94,10 +94,10 @@ def is_below(url: str, folders: tuple[str, ...], *, resolve: bool = False) -> bo
     Hidden files and folders are below a local folder only if it is hidden itself: who names the
     home directory does not name what lies in ``.aws``. ``resolve``: follow symbolic links first.
     """
-    place = _plain(url, resolve)
+    place = _comparable(url, resolve)
     if place is None:
         return False
-    named = _all_plain(folders, resolve)
+    named = _all_comparable(folders, resolve)
     local = place.startswith("file:///")
     host, *names = place.removeprefix("file:///" if local else "").rstrip("/").split("/")
     if local:
@@ -111,11 +111,11 @@ def is_below(url: str, folders: tuple[str, ...], *, resolve: bool = False) -> bo
 
 
 @lru_cache(maxsize=64)
-def _all_plain(folders: tuple[str, ...], resolve: bool) -> frozenset[str | None]:
-    return frozenset(_plain(_as_folder(folder), resolve) for folder in folders) - {None}
+def _all_comparable(folders: tuple[str, ...], resolve: bool) -> frozenset[str | None]:
+    return frozenset(_comparable(_as_folder(folder), resolve) for folder in folders) - {None}
 
 
-def _plain(url: str, resolve: bool) -> str | None:
+def _comparable(url: str, resolve: bool) -> str | None:
     """A URL as it is compared, with a slash at its end; None if no prefix tells where it leads."""
     scheme, sign, rest = url.partition("://")
     if scheme == "file":
@@ -154,11 +154,11 @@ def places_of(urls: list[str]) -> list[str]:
 
     A hidden file has to be named by itself.
     """
-    found = {
+    places = {
         url if url.rpartition("/")[2].startswith(".") else url.rpartition("/")[0] + "/"
         for url in urls
     }
-    return sorted(found) if len(found) <= LISTED else container_prefixes(sorted(urls))
+    return sorted(places) if len(places) <= LISTED else container_prefixes(sorted(urls))
 
 
 def authorization(
@@ -220,15 +220,15 @@ def containers_of(config: icechunk.RepositoryConfig | None, location: str) -> li
     InputError
         For a container whose options this tool does not know: proxies, headers, other addresses.
     """
-    found = (config and config.virtual_chunk_containers) or {}
-    return [_place(container, location) for _, container in sorted(found.items())]
+    containers = (config and config.virtual_chunk_containers) or {}
+    return [_place(container, location) for _, container in sorted(containers.items())]
 
 
 def _place(container: icechunk.VirtualChunkContainer, location: str) -> Place:
     prefix, kind = container.url_prefix, type(container.store).__name__
     shown = without_secrets(prefix)
     scheme = prefix.partition("://")[0]
-    if kind not in STORES.get(scheme, ()) or _plain(prefix, False) is None:
+    if kind not in STORES.get(scheme, ()) or _comparable(prefix, False) is None:
         raise InputError(
             f"{location}: its container {shown} is of a kind that this tool does not read. Open it "
             "by hand, as in references/storage.md, if you trust it."
@@ -304,6 +304,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def options_for(prefixes: Iterable[str]) -> str:
+    """The options that trust these places, as they are typed."""
     return " ".join(option("--trust", without_secrets(prefix)) for prefix in prefixes)
 
 
@@ -341,12 +342,12 @@ def _file_of(key: str) -> Path | None:
 def _recorded(key: str) -> Record:
     path = _file_of(key)
     mine = _written.get((path, key), Record())
-    kept: Mapping[str, Any] = {}
+    stored: Mapping[str, Any] = {}
     with suppress(OSError, ValueError):
         read = json.loads(path.read_text()) if path else {}
-        kept = read if isinstance(read, dict) and read.get("repository") == key else {}
-    containers = {name for name in kept.get("containers", ()) if isinstance(name, str)}
-    folders = [name for name in kept.get("folders", ()) if isinstance(name, str)]
+        stored = read if isinstance(read, dict) and read.get("repository") == key else {}
+    containers = {name for name in stored.get("containers", ()) if isinstance(name, str)}
+    folders = [name for name in stored.get("folders", ()) if isinstance(name, str)]
     return Record(mine.containers | containers, tuple(dict.fromkeys([*folders, *mine.folders])))
 
 
@@ -359,7 +360,7 @@ def _remember(key: str, more: Record) -> None:
     _written[path, key] = after
     if path is None or (after == before and path.exists()):
         return
-    kept = {
+    stored = {
         "repository": key,
         "containers": sorted(after.containers),
         "folders": list(after.folders),
@@ -368,7 +369,7 @@ def _remember(key: str, more: Record) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=path.parent)  # which nobody else can read
         with os.fdopen(handle, "w") as file:
-            json.dump(kept, file, indent=1)
+            json.dump(stored, file, indent=1)
         os.replace(name, path)
 
 

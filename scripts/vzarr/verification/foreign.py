@@ -49,23 +49,23 @@ def describe_named(
     read_from = None if source_group is None else source_group.strip("/")
     skip = tuple(name.strip("/") for name in skip)
     contents = {source.url: _look_into(source, access, read_from, skip) for source in sources}
-    held = _stored_sizes(store)
+    stored_sizes = _stored_sizes(store)
     if concat_dim is None and len(sources) > 1:
-        concat_dim = _guess_dimension(contents, held)
+        concat_dim = _guess_dimension(contents, stored_sizes)
     elif concat_dim is not None:
-        _check_dimension(concat_dim, contents, held)
+        _check_dimension(concat_dim, contents, stored_sizes)
     _check_skipped(skip, contents, array_paths(store))
     order = _in_order(sources, contents, concat_dim)
-    below = sorted({*held, *(path for found in contents.values() for path in found)})
+    below = sorted({*stored_sizes, *(path for found in contents.values() for path in found)})
     virtual = [
         path for path in array_paths(store) if any(True for _ in read_references(store, path))
     ]
     described: dict[str, GroupRecord] = {
         path: {
-            "concat_dim": concat_dim if _grows(contents, held, path, concat_dim) else None,
+            "concat_dim": concat_dim if _grows(contents, stored_sizes, path, concat_dim) else None,
             "lengths": [_length(contents[source.url].get(path), concat_dim) for source in order],
             "virtual": [name.rpartition("/")[2] for name in virtual if _parent(name) == path],
-            "loaded": [] if path in held else _names(contents, path),
+            "loaded": [] if path in stored_sizes else _names(contents, path),
             "native": {},
             "dropped": dict.fromkeys(_names_in(skip, path), BY_SKIP),
             "by_option": _names_in(skip, path),
@@ -86,15 +86,15 @@ def complete_named(
     """What ``describe_named`` found, with all that the ledger keeps for appends to come."""
     groups: dict[str, GroupRecord] = {
         path: {
-            **kept,
+            **known,
             "loaded": [
                 name.rpartition("/")[2]
                 for name in array_paths(store)
-                if _parent(name) == path and name.rpartition("/")[2] not in kept["virtual"]
+                if _parent(name) == path and name.rpartition("/")[2] not in known["virtual"]
             ],
-            "dropped": dict.fromkeys(kept["dropped"], str(BY_DROP)),
+            "dropped": dict.fromkeys(known["dropped"], str(BY_DROP)),
         }
-        for path, kept in metadata["groups"].items()
+        for path, known in metadata["groups"].items()
     }
     sources: list[SourceRecord] = [
         {
@@ -114,7 +114,7 @@ def _look_into(
     """By group: the sizes of its dimensions and the first values of its coordinates."""
     content = fetch(source.url, access, source.size)
     file_format = detect_format(content)
-    found = {}
+    groups = {}
     available = list_groups(content)
     if group and group not in available:
         what = f"{source.url} has no group of this name"
@@ -132,13 +132,13 @@ def _look_into(
                 times = [name for name in firsts if native[name].dtype.kind == "M"]
                 times += list(native.encoding.get("unlimited_dims", ()))
                 sizes = {str(name): size for name, size in native.sizes.items()}
-                found[path if group is None else ""] = {
+                groups[path if group is None else ""] = {
                     "sizes": sizes,
                     "firsts": firsts,
                     "times": times,
                     "names": names,
                 }
-    return found
+    return groups
 
 
 def _all_names(content: Content, file_format: str, path: str, skip: list[str]) -> list[str]:
@@ -154,20 +154,20 @@ def _all_names(content: Content, file_format: str, path: str, skip: list[str]) -
 def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     """By group: the length of each dimension, the longest where arrays do not agree."""
     root = zarr.open_group(store, mode="r")
-    found: dict[str, dict[str, int]] = {}
+    by_group: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
-        sizes = found.setdefault(_parent(path), {})
+        sizes = by_group.setdefault(_parent(path), {})
         array = array_at(root, path)
         for name, size in zip(dimension_names(array), array.shape, strict=False):
             sizes[str(name)] = max(size, sizes.get(str(name), 0))
-    return found
+    return by_group
 
 
 def _guess_dimension(
-    contents: dict[str, dict[str, dict[str, Any]]], held: dict[str, dict[str, int]]
+    contents: dict[str, dict[str, dict[str, Any]]], stored_sizes: dict[str, dict[str, int]]
 ) -> str:
     names: dict[str, bool] = {}
-    for path, sizes in held.items():
+    for path, sizes in stored_sizes.items():
         parts = [found[path] for found in contents.values() if path in found]
         for name, size in sizes.items():
             lengths = [part["sizes"].get(name, 1) for part in parts]
@@ -187,10 +187,10 @@ def _guess_dimension(
 def _check_dimension(
     dimension: str,
     contents: dict[str, dict[str, dict[str, Any]]],
-    held: dict[str, dict[str, int]],
+    stored_sizes: dict[str, dict[str, int]],
 ) -> None:
     parts = [part for found in contents.values() for part in found.values()]
-    sizes = [*held.values(), *(part["sizes"] for part in parts)]
+    sizes = [*stored_sizes.values(), *(part["sizes"] for part in parts)]
     names = sorted({name for found in sizes for name in found})
     if dimension not in names:
         what = "neither the store nor a file has a dimension of this name"
@@ -229,14 +229,14 @@ def _in_order(
 
 def _grows(
     contents: dict[str, dict[str, dict[str, Any]]],
-    held: dict[str, dict[str, int]],
+    stored_sizes: dict[str, dict[str, int]],
     path: str,
     dimension: str | None,
 ) -> bool:
     in_files = any(
         dimension in found.get(path, {"sizes": {}})["sizes"] for found in contents.values()
     )
-    return in_files or dimension in held.get(path, {})
+    return in_files or dimension in stored_sizes.get(path, {})
 
 
 def _names(contents: dict[str, dict[str, dict[str, Any]]], path: str) -> list[str]:

@@ -73,11 +73,11 @@ def uneven_lengths(
 ) -> list[Failure]:
     """Variables that have more or fewer steps than the files together."""
     dimension, total = metadata["concat_dim"], int(starts[-1])
-    found: list[Failure] = []
+    failures: list[Failure] = []
     try:
         arrays = dict(zarr.open_group(store, path=group, mode="r").arrays())
     except (KeyError, FileNotFoundError):
-        return found
+        return failures
     for name, array in sorted(arrays.items()):
         names = dimension_names(array)
         if dimension is None or dimension not in names:
@@ -90,8 +90,8 @@ def uneven_lengths(
         where = "its files end with" if steps > total else "it ends in"
         path = f"{group}/{name}".lstrip("/")
         text = f"{path} has {steps} steps along {dimension}, all files together {total}; {where}"
-        found.append(Failure(url, f"{text} this one"))
-    return found
+        failures.append(Failure(url, f"{text} this one"))
+    return failures
 
 
 def find_disorder(stored: OpenedGroup) -> Failure | None:

@@ -66,7 +66,8 @@ class Variable:
     references: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "encoding": {k: plain(v) for k, v in self.encoding.items()}}
+        """For a program."""
+        return {**asdict(self), "encoding": {k: json_value(v) for k, v in self.encoding.items()}}
 
 
 @dataclass
@@ -88,14 +89,17 @@ class Description:
 
     @property
     def references(self) -> int:
+        """Chunks of all variables that become references."""
         return sum(variable.references for variable in self.variables.values())
 
     @property
     def groups(self) -> list[str]:
+        """The groups with variables; the root is an empty string."""
         return list(dict.fromkeys(path.rpartition("/")[0] for path in self.variables))
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """A value of NumPy as one of Python's own types; complex numbers as text, which JSON lacks."""
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
     return str(value) if isinstance(value, complex) else value  # JSON has no complex numbers
 
@@ -113,18 +117,25 @@ def describe(source: Source, content: Content) -> Description:
     file_format = detect_format(content)
     if file_format == "hdf5":
         try:
-            found = _describe_hdf5(source, content)
+            description = _describe_hdf5(source, content)
         except InputError:
             raise
         except Exception as error:
             raise_fault(content.url, error)
-            found = None  # what h5netcdf refuses
-        if found:
-            return found
+            description = None  # what h5netcdf refuses
+        if description:
+            return description
     return _describe_parsed(parse_file(source, content.access))
 
 
 def fetch_source(source: Source, access: Access) -> Content:
+    """The bytes of a source.
+
+    Raises
+    ------
+    InputError
+        For a name that references cannot hold.
+    """
     return fetch(source.url, access, source.size)
 
 
@@ -132,18 +143,18 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
     """None for a file with types that only the parser itself can judge."""
     if closed(content):
         return None
-    found = Description(source, "hdf5")
+    description = Description(source, "hdf5")
     if not hdf5_is_tree(content):
         return None
     with h5py.File(content.open(), "r") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with h5netcdf.File(file, "r", phony_dims="sort") as reader:
             for group in ["", *child_groups(content)]:
-                room = reader[group] if group else reader
-                found.unlimited += tuple(
+                nc_group = reader[group] if group else reader
+                description.unlimited += tuple(
                     str(name)
-                    for name, dimension in room.dimensions.items()
-                    if dimension.isunlimited() and name not in found.unlimited
+                    for name, dimension in nc_group.dimensions.items()
+                    if dimension.isunlimited() and name not in description.unlimited
                 )
                 unwritten = hdf5_unwritten(content, group) if _is_large(file, group) else {}
                 too_large = {
@@ -152,10 +163,10 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                     if (sentences := [words for *_, words in excesses(array, content.size)])
                 }
                 bounds: set[str] = set()
-                for name, variable in room.variables.items():
+                for name, variable in nc_group.variables.items():
                     path = f"{group}/{name}".lstrip("/")
                     dataset = _dataset(file, group, name)
-                    if dataset is None or not _is_plain(dataset):
+                    if dataset is None or not _is_number_or_text(dataset):
                         return None
                     described = _describe_dataset(name, variable, dataset, name in unwritten)
                     if name in unwritten and unwritten[name].is_index:
@@ -163,34 +174,37 @@ def _describe_hdf5(source: Source, content: Content) -> Description | None:
                         described.reason = "a coordinate of which nothing was ever written"
                     if path in too_large and described.storage != "dropped":
                         described.storage, described.reason = "dropped", too_large[path]
-                    found.variables[path] = described
-                    _read_coordinate(found, path, name, described, dataset)
+                    description.variables[path] = described
+                    _read_coordinate(description, path, name, described, dataset)
                     if described.storage == "loaded":
                         bounds.add(f"{group}/{_attributes(dataset).get('bounds')}".lstrip("/"))
-                for path in bounds & found.variables.keys():
-                    found.variables[path].storage, found.variables[path].references = "loaded", 0
+                for path in bounds & description.variables.keys():
+                    bound = description.variables[path]
+                    bound.storage, bound.references = "loaded", 0
         datasets = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
-        found.placeholders = tuple(name for name in datasets if name not in found.variables)
-    if not found.variables:
+        description.placeholders = tuple(
+            name for name in datasets if name not in description.variables
+        )
+    if not description.variables:
         raise InputError(nothing_in(content))
-    return found
+    return description
 
 
 def _is_large(file: h5py.File, group: str) -> bool:
-    room = file[group or "/"]
-    sizes = (item.size or 0 for item in room.values() if isinstance(item, h5py.Dataset))
+    h5group = file[group or "/"]
+    sizes = (item.size or 0 for item in h5group.values() if isinstance(item, h5py.Dataset))
     return any(size > COORDINATE_LIMIT for size in sizes)
 
 
 def _dataset(file: h5py.File, group: str, name: str) -> h5py.Dataset | None:
-    room = file[group or "/"]
+    h5group = file[group or "/"]
     for stored in (f"_nc4_non_coord_{name}", name):
-        if stored in room and isinstance(room[stored], h5py.Dataset):
-            return room[stored]
+        if stored in h5group and isinstance(h5group[stored], h5py.Dataset):
+            return h5group[stored]
     return None
 
 
-def _is_plain(dataset: h5py.Dataset) -> bool:
+def _is_number_or_text(dataset: h5py.Dataset) -> bool:
     """Numbers, and text of fixed or varying length."""
     if dataset.shape is None:
         return False
@@ -247,7 +261,7 @@ def _filter_names(dataset: h5py.Dataset) -> list[str]:
 
 
 def _attributes(dataset: h5py.Dataset) -> dict[str, Any]:
-    found = {}
+    attributes = {}
     for key in (*CF_ENCODING, "bounds"):
         if key not in dataset.attrs:
             continue
@@ -256,12 +270,12 @@ def _attributes(dataset: h5py.Dataset) -> dict[str, Any]:
             continue
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(-1)[0]
-        found[key] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    return found
+        attributes[key] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return attributes
 
 
 def _read_coordinate(
-    found: Description, path: str, name: str, described: Variable, dataset: h5py.Dataset
+    description: Description, path: str, name: str, described: Variable, dataset: h5py.Dataset
 ) -> None:
     is_index = described.dims == (name,) and described.storage != "dropped"
     is_time = not described.dims and " since " in str(described.encoding.get("units", ""))
@@ -269,9 +283,9 @@ def _read_coordinate(
         return
     if dataset.shape != described.shape:
         return
-    check_contents(dataset, found.source.url)
+    check_contents(dataset, description.source.url)
     values = dataset[...]
-    found.coordinates[path] = decoded(values, described.encoding, described.dims)
+    description.coordinates[path] = decoded(values, described.encoding, described.dims)
 
 
 def decoded(values: np.ndarray, encoding: dict[str, Any], dims: tuple[str, ...]) -> np.ndarray:
@@ -286,21 +300,23 @@ def decoded(values: np.ndarray, encoding: dict[str, Any], dims: tuple[str, ...])
 
 
 def _describe_parsed(parsed: ParsedFile) -> Description:
-    found = Description(parsed.source, parsed.file_format)
+    description = Description(parsed.source, parsed.file_format)
     for group, part in {"": parsed, **parsed.children}.items():
-        found.unlimited += tuple(name for name in part.unlimited if name not in found.unlimited)
+        description.unlimited += tuple(
+            name for name in part.unlimited if name not in description.unlimited
+        )
         for name, variable in part.dataset.variables.items():
             path = f"{group}/{name}".lstrip("/")
-            found.variables[path] = _describe_variable(part, str(name), variable)
+            description.variables[path] = _describe_variable(part, str(name), variable)
             is_number = variable.dtype.kind != "O" or name in part.dataset.indexes
             if not is_virtual(variable) and variable.dims in ((name,), ()) and is_number:
-                found.coordinates[path] = variable.values
+                description.coordinates[path] = variable.values
             if name == RUN:
-                found.runs |= {str(moment) for moment in variable.values.ravel()}
+                description.runs |= {str(moment) for moment in variable.values.ravel()}
         for name, reason in part.dropped.items():
             path = f"{group}/{name}".lstrip("/")
-            found.variables[path] = Variable((), (), "", None, (), {}, "dropped", str(reason))
-    return found
+            description.variables[path] = Variable((), (), "", None, (), {}, "dropped", str(reason))
+    return description
 
 
 def _describe_variable(part: ParsedFile, name: str, variable: xr.Variable) -> Variable:

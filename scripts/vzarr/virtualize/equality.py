@@ -40,7 +40,7 @@ def tolerance(variable: xr.DataArray | xr.Variable) -> float | None:
 
 
 def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.ndarray:
-    """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``rounding``."""
+    """Where two arrays of one shape differ, as booleans. ``rounded`` as from ``tolerance``."""
     if left.dtype.kind in "fc" and right.dtype.kind in "fc":
         same = (left == right) | (np.isnan(left) & np.isnan(right))
         if rounded is not None:

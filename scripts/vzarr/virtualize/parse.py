@@ -66,8 +66,8 @@ def parse_file(
     if parsed.is_empty and not parsed.children:
         raise InputError(nothing_in(content, drop))
     for path, reason in content.findings.without_values.items():
-        room, _, name = path.rpartition("/")
-        owner = parsed.children.get(room) if room else parsed
+        owner_path, _, name = path.rpartition("/")
+        owner = parsed.children.get(owner_path) if owner_path else parsed
         if owner is not None:
             owner.dropped.setdefault(name, Reason(Code.NO_VALUES, reason))
     parsed.data_url = content.url

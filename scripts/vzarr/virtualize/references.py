@@ -29,6 +29,7 @@ from vzarr.virtualize.model import CF_ENCODING
 
 
 def make_registry(content: Content, file_format: str) -> ObjectStoreRegistry:
+    """The stores of a file, and of all that it refers to, for a parser."""
     roots = [root_of(url) for url in content.findings.referred]
     stores = {root: object_store(root + "/", content.access)[0] for root in roots}
     store, path = object_store(content.url, content.access)
@@ -72,6 +73,13 @@ def parse_references(
         If more is declared than is allowed.
     EnvironmentFault
         If parsing fails for a reason that does not lie in the file.
+
+    Returns
+    -------
+    group : ManifestGroup
+        Empty if the parser cannot take the file as a whole.
+    failures : dict of str to Reason
+        By the name of a variable.
     """
     module = load_format(file_format)
 
@@ -81,15 +89,15 @@ def parse_references(
     def find_failures(suspects: list[str], error: Exception) -> dict[str, Reason]:
         if len(suspects) == 1:
             return {suspects[0]: _not_parsed(f"the parser fails on it: {first_line(error)}")}
-        found: dict[str, Reason] = {}
+        failing: dict[str, Reason] = {}
         half = len(suspects) // 2
         for part in (suspects[:half], suspects[half:]):
             try:
                 parse([*drop, *(name for name in names if name not in part)])
             except Exception as problem:
                 raise_fault(content.url, problem)
-                found |= find_failures(part, problem)
-        return found
+                failing |= find_failures(part, problem)
+        return failing
 
     try:
         return parse(drop), {}
@@ -138,6 +146,11 @@ def match_arrays(
     """The parsed arrays that the native reader knows too, with its dimensions and its mask.
 
     Returns them, and why others are left out; adds to ``copied`` those that have to be copied.
+
+    Returns
+    -------
+    variables : dict of str to xarray.Variable
+    dropped : dict of str to Reason
     """
     variables: dict[str, xr.Variable] = {}
     dropped: dict[str, Reason] = {}

@@ -41,22 +41,23 @@ class Item:
     attributes: Attributes
 
 
-def structure_of(found: dict[str, Item]) -> tuple:
-    return tuple((path, item.structure) for path, item in found.items())
+def structure_of(items: dict[str, Item]) -> tuple:
+    """What is equal for files of one layout."""
+    return tuple((path, item.structure) for path, item in items.items())
 
 
 def walk_items(file: h5py.File) -> dict[str, Item] | None:
     """All groups and datasets by path; None for a file that only the parser itself can judge."""
     if file.userblock_size:
         return None
-    found: dict[str, Item] = {}
+    items: dict[str, Item] = {}
     seen = {h5o.get_info(file.id).addr}
 
     def visit(group: h5py.Group, path: str) -> bool:
         attributes = _attributes(group)
         if attributes is None:
             return False
-        found[path] = Item(group, (), attributes)
+        items[path] = Item(group, (), attributes)
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 return False
@@ -73,12 +74,12 @@ def walk_items(file: h5py.File) -> dict[str, Item] | None:
                 attributes = _attributes(item)
                 if attributes is None or leads_elsewhere(item):
                     return False
-                found[below] = Item(item, _storage(item), attributes)
+                items[below] = Item(item, _storage(item), attributes)
             else:
                 return False
         return True
 
-    return found if visit(file, "") else None
+    return items if visit(file, "") else None
 
 
 def _storage(dataset: h5py.Dataset) -> tuple:
@@ -127,7 +128,7 @@ def _value(item: h5py.Dataset | h5py.Group, name: bytes) -> tuple | None:
 
 def _attributes(item: h5py.Dataset | h5py.Group) -> Attributes | None:
     """Those of a variable's own; None if one is of a type that is not compared here."""
-    found = {}
+    attributes = {}
     for number in range(h5a.get_num_attrs(item.id)):
         opened = h5a.open(item.id, index=number)
         name = opened.name.decode("utf-8", "surrogateescape")
@@ -136,8 +137,8 @@ def _attributes(item: h5py.Dataset | h5py.Group) -> Attributes | None:
         value = _attribute(item, opened)
         if value is None:
             return None
-        found[name] = value
-    return found
+        attributes[name] = value
+    return attributes
 
 
 def _attribute(item: h5py.Dataset | h5py.Group, opened: h5a.AttrID) -> tuple | None:
@@ -167,9 +168,10 @@ def decoded_attribute(stored: tuple) -> Any:
 
 
 def hash_of(dataset: h5py.Dataset) -> str:
+    """A hash of the values of a dataset, as they are stored."""
     if dataset.dtype.hasobject:
         return hashlib.sha256(repr(dataset[...].tolist()).encode()).hexdigest()
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for box in boxes(dataset.shape, box_shape(dataset.shape, dataset.dtype.itemsize, DIGESTED)):
-        found.update(dataset[box].tobytes())
-    return found.hexdigest()
+        hashed.update(dataset[box].tobytes())
+    return hashed.hexdigest()

@@ -100,6 +100,7 @@ class Decoder:
         self._known: dict[tuple, bool] = {}
 
     def codec(self, name: str, variable: Variable, octets: Octets) -> dict[str, Any]:
+        """The codec for a variable: gribberish's where it decodes each of its messages right."""
         if all(self._agrees(item, octets) for item in variable.cells.values()):
             return {"name": "gribberish", "configuration": {"var": name}}
         return _own_codec(variable.first.part)

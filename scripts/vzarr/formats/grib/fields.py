@@ -107,10 +107,12 @@ class Field:
 
     @property
     def place(self) -> str:
+        """The surface that the field lies on, as a name."""
         return surface_name(*self.surface, len(self.level))
 
     @property
     def is_statistic(self) -> bool:
+        """Whether it is of a span of time, as a sum or a mean."""
         return self.start != self.end
 
 
@@ -121,6 +123,7 @@ class Keys:
         self.handle = handle
 
     def get(self, key: str, default: Any = None, kind: type | None = int) -> Any:
+        """The value of a key of ecCodes, or ``default`` where the message has none."""
         try:
             if eccodes.codes_is_missing(self.handle, key):
                 return default
@@ -129,6 +132,7 @@ class Keys:
             return default
 
     def text(self, key: str, default: str = "") -> str:
+        """As ``get``, for text."""
         return self.get(key, default, str)
 
     def scaled(self, name: str) -> float | None:

@@ -25,6 +25,7 @@ class Selection:
     keys: tuple[Mapping[str, frozenset[str]], ...]
 
     def takes_entry(self, entry: Entry) -> bool:
+        """Whether a message is wanted, by its line in the index."""
         if any(pattern.search(entry.line) for pattern in self.patterns):
             return True
         return any(

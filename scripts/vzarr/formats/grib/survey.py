@@ -44,6 +44,7 @@ class Survey:
         return self.kept[item.offset]
 
     def grid(self, group: Group) -> Grid:
+        """The grid of a group's fields."""
         first = group.first
         copies = sum(other.first.grid == first.grid for other in self.groups.values())
         return describe_grid(first.head or bytes(self.octets(first)), first, copies)

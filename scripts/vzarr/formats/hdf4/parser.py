@@ -92,9 +92,9 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
 
 
 def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Dataset:
-    found, attributes = _pyhdf.call("datasets", path)
+    datasets, attributes = _pyhdf.call("datasets", path)
     named: dict[str, tuple[int, dict[str, Any]]] = {}
-    for index, item in enumerate(found):
+    for index, item in enumerate(datasets):
         name = item["name"]
         if name in named:  # a name that comes again gets the index behind it
             name = f"{name}_{index}"
@@ -121,21 +121,29 @@ def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Data
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
-    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there."""
+    """As VirtualiZarr's ``HDF4Parser`` makes it, which makes room for chunks that are not there.
+
+    Raises
+    ------
+    Refused
+        If the arrays declare more than is allowed.
+    NotImplementedError
+        For an HDF4 group in a group.
+    """
     if group:
         return ManifestGroup()
-    found, attributes = kerchunk_hdf4.decode(url)
-    for name, value in list(found.items()):
+    decoded, attributes = kerchunk_hdf4.decode(url)
+    for name, value in list(decoded.items()):
         if isinstance(value, dict):
             continue
-        del found[name]
+        del decoded[name]
         if not name.startswith(kerchunk_hdf4.METADATA_PREFIXES):
             attributes[name] = value.tolist() if isinstance(value, np.generic) else value
-    wanted = {name: variable for name, variable in found.items() if name not in drop}
+    wanted = {name: variable for name, variable in decoded.items() if name not in drop}
     for name, variable in wanted.items():
         if "dims" not in variable:
             raise NotImplementedError(f"{name} is an HDF4 group in a group")
-    check_arrays(content, "", [_chunks_of(name, found) for name, found in wanted.items()])
+    check_arrays(content, "", [_chunks_of(name, decoded) for name, decoded in wanted.items()])
     place = Path.cwd().as_uri()
     arrays = {
         name: kerchunk_hdf4.array_of(name, variable, url, place)
@@ -145,10 +153,12 @@ def manifest_group(
 
 
 def _chunks_of(name: str, variable: dict[str, Any]) -> Declared:
-    shape, held = tuple(variable["dims"]), len(variable.get("refs", ()))
+    shape, stored = tuple(variable["dims"]), len(variable.get("refs", ()))
     chunk = tuple(variable.get("chunks", shape))
     size = np.dtype(variable["dtype"]).itemsize
-    return Declared(name, shape, size, chunk, held, unpacked=math.prod(chunk) * size * (held > 1))
+    return Declared(
+        name, shape, size, chunk, stored, unpacked=math.prod(chunk) * size * (stored > 1)
+    )
 
 
 @contextmanager
@@ -188,13 +198,13 @@ def _variable(path: Path, index: int, item: dict[str, Any]) -> xr.Variable:
 
 def _tables(path: Path) -> dict[str, int]:
     """The reference number of each table that a user made, by its group."""
-    found: dict[str, int] = {}
+    references: dict[str, int] = {}
     for name, kind, reference, records, fields in _pyhdf.call("tables", path):
         if not records or not fields or kind.startswith(INTERNAL):
             continue
         group = f"{TABLES}/{name.replace('/', '_').strip() or reference}"
-        found[f"{group}_{reference}" if group in found else group] = reference
-    return found
+        references[f"{group}_{reference}" if group in references else group] = reference
+    return references
 
 
 def _columns(
@@ -217,18 +227,18 @@ def _structure(content: Content, path: Path) -> list[tuple[int, int, int, int]]:
     InputError
         If a list of the file leads back to itself, or has no end: the parser would follow it.
     """
-    found: list[tuple[int, int, int, int]] = []
+    elements: list[tuple[int, int, int, int]] = []
     try:
         with path.open("rb") as file:
-            found = _elements(file)
-            problem = _endless(file, found)
+            elements = _elements(file)
+            problem = _endless(file, elements)
     except _Endless as error:
         problem = str(error)
     except struct.error:
         problem = "a list of its elements goes beyond its end"
     if problem:
         raise InputError(f"{content.url}: {problem}: the file is damaged; fetch it again.")
-    return found
+    return elements
 
 
 class _Endless(Exception):
@@ -236,7 +246,7 @@ class _Endless(Exception):
 
 
 def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
-    found: list[tuple[int, int, int, int]] = []
+    elements: list[tuple[int, int, int, int]] = []
     seen: set[int] = set()
     at = 4
     while at:
@@ -245,8 +255,8 @@ def _elements(file: BinaryIO) -> list[tuple[int, int, int, int]]:
         seen.add(at)
         file.seek(at)
         count, at = struct.unpack(">HI", file.read(6))
-        found += struct.iter_unpack(">HHII", file.read(12 * count))
-    return found
+        elements += struct.iter_unpack(">HHII", file.read(12 * count))
+    return elements
 
 
 def _endless(file: BinaryIO, elements: list[tuple[int, int, int, int]]) -> str:

@@ -53,10 +53,10 @@ def hdf5_check(content: Content, group: str, name: str) -> None:
         With what is wrong with it.
     """
     with h5py.File(content.open(), "r") as file:
-        room = file[group or "/"]
-        stored = next((key for key in (reader.HIDDEN + name, name) if key in room), None)
-        if stored and reader.kind_of(room, stored) is h5py.Dataset:
-            reader.check_contents(room[stored], content.url)
+        h5group = file[group or "/"]
+        stored = next((key for key in (reader.HIDDEN + name, name) if key in h5group), None)
+        if stored and reader.kind_of(h5group, stored) is h5py.Dataset:
+            reader.check_contents(h5group[stored], content.url)
 
 
 def hdf5_hazards(content: Content, group: str = "") -> dict[str, Reason]:
@@ -71,15 +71,15 @@ def hdf5_hazards(content: Content, group: str = "") -> dict[str, Reason]:
     """
     hazards: dict[str, Reason] = {}
     with h5py.File(content.open(), "r") as file:
-        room = file[group or "/"]
-        for name in followed(room, group, content):
-            kind = reader.kind_of(room, name)
+        h5group = file[group or "/"]
+        for name in followed(h5group, group, content):
+            kind = reader.kind_of(h5group, name)
             if kind is not h5py.Dataset:
                 continue
-            reason = _hazard_of(room[name])
+            reason = _hazard_of(h5group[name])
             if reason is not None and reason.code is Code.TOO_LONG:
                 raise InputError(f"{content.url}: {group}/{name}: {reason}; fetch the file again.")
-            if isinstance(room.get(name, getlink=True), h5py.ExternalLink):
+            if isinstance(h5group.get(name, getlink=True), h5py.ExternalLink):
                 reason = EXTERNAL_LINK
             if reason is not None:
                 hazards[name] = reason
@@ -99,10 +99,10 @@ def hdf5_placeholders(content: Content, native: xr.Dataset, group: str = "") -> 
     VirtualiZarr 2.8 returns some of them as variables of zeros.
     """
     with h5py.File(content.open(), "r") as file:
-        room = file[group or "/"]
-        names = followed(room, group, content)
-        datasets = [name for name in names if reader.kind_of(room, name) is h5py.Dataset]
-        datasets += [name for name in room if name not in names]
+        h5group = file[group or "/"]
+        names = followed(h5group, group, content)
+        datasets = [name for name in names if reader.kind_of(h5group, name) is h5py.Dataset]
+        datasets += [name for name in h5group if name not in names]
     return [name for name in datasets if name not in native.variables]
 
 

@@ -22,13 +22,23 @@ WIDE = 300
 
 
 def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
-    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data."""
+    """By h5netcdf, or by h5py alone where that refuses the file for something beside the data.
+
+    Raises
+    ------
+    Refused
+        If more is declared than is allowed.
+    InputError
+        If HDF5 would unpack more than a dataset declares.
+    Exception
+        What h5netcdf raised, if h5py cannot read the file either.
+    """
     _check(content, group, drop)
     try:
         if closed(content):
             raise ValueError("links that are not followed")
         with h5py.File(content.open(), "r") as file:
-            if not hdf5_is_tree(content) or not reader.is_plain(file, group):
+            if not hdf5_is_tree(content) or not reader.suits_h5netcdf(file, group):
                 raise ValueError("a type that NetCDF does not have")
         options = _options(drop, decode_times)
         return xr.open_dataset(
@@ -39,13 +49,13 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
             raise
         try:
             file = h5py.File(content.open(), "r")
-            found = reader.open_raw(file, group, closed(content))
-            decoded = decode(found.dataset, drop, decode_times)
+            opened = reader.open_raw(file, group, closed(content))
+            decoded = decode(opened.dataset, drop, decode_times)
         except Exception:
             raise error from None
     for known, reasons in (
-        (content.findings.without_values, found.nothing),
-        (content.findings.unfit, found.unfit),
+        (content.findings.without_values, opened.nothing),
+        (content.findings.unfit, opened.unfit),
     ):
         known.update({f"{group}/{name}".lstrip("/"): why for name, why in reasons.items()})
     decoded.set_close(file.close)

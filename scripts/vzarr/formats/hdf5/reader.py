@@ -59,10 +59,10 @@ class Group:
     unfit: dict[str, str]
 
 
-def kind_of(room: h5py.Group, name: str) -> type | None:
+def kind_of(h5group: h5py.Group, name: str) -> type | None:
     """The class of what a name leads to; None for a link that leads nowhere."""
     try:
-        return room.get(name, getclass=True)
+        return h5group.get(name, getclass=True)
     except (KeyError, OSError, RuntimeError):  # an external link to a file that is gone
         return None
 
@@ -72,6 +72,12 @@ def walk_groups(file: h5py.File) -> tuple[bool, int]:
 
     h5netcdf and netCDF-C go through a file by its paths, of which links can make any number out of
     a few groups.
+
+    Returns
+    -------
+    is_once : bool
+    levels : int
+        Counted up to one more than is allowed.
     """
     most = limit("depth")
     seen = {h5o.get_info(file.id).addr}
@@ -82,13 +88,13 @@ def walk_groups(file: h5py.File) -> tuple[bool, int]:
         for name in group:
             if group.links.get_info(name).type != h5l.TYPE_HARD:
                 continue
-            found = h5o.get_info(group, name)
-            if found.type != h5o.TYPE_GROUP:
+            info = h5o.get_info(group, name)
+            if info.type != h5o.TYPE_GROUP:
                 continue
-            if found.addr in seen:
+            if info.addr in seen:
                 is_once = False
                 continue
-            seen.add(found.addr)
+            seen.add(info.addr)
             deepest = max(deepest, level)
             if level <= most:
                 waiting.append((h5o.open(group, name), level + 1))
@@ -141,19 +147,19 @@ def longest_chunk(dataset: h5py.Dataset) -> int:
     return math.prod(dataset.chunks) * dataset.id.get_type().get_size() * 9 // 8 + SLACK
 
 
-def is_plain(file: h5py.File, group: str) -> bool:
+def suits_h5netcdf(file: h5py.File, group: str) -> bool:
     """Whether each dataset of a group is of a kind that h5netcdf reads."""
-    room = file[group or "/"]
-    for name in room:
-        kind = kind_of(room, name)
+    h5group = file[group or "/"]
+    for name in h5group:
+        kind = kind_of(h5group, name)
         if kind is None:
             return False
-        if kind is h5py.Dataset and not _is_plain(room[name]):
+        if kind is h5py.Dataset and not _suits_h5netcdf(h5group[name]):
             return False
     return True
 
 
-def _is_plain(dataset: h5py.Dataset) -> bool:
+def _suits_h5netcdf(dataset: h5py.Dataset) -> bool:
     if dataset.shape is None or foreign(dataset) or dataset.dtype.subdtype:
         return False
     if dataset.dtype.names and not dataset.ndim:  # of which xarray makes opaque bytes
@@ -172,20 +178,20 @@ def foreign(dataset: h5py.Dataset) -> str:
 
 def open_raw(file: h5py.File, group: str, closed: Mapping[str, str]) -> Group:
     """One group; what is ``closed``, by path, counts as unfit for the reason that is given."""
-    room = file[group or "/"]
+    h5group = file[group or "/"]
     variables: dict[str, xr.Variable] = {}
     nothing: dict[str, str] = {}
     unfit: dict[str, str] = {}
-    for name in room:
+    for name in h5group:
         if reason := closed.get(f"{group}/{name}".lstrip("/")):
             unfit[name] = reason
             continue
-        kind = kind_of(room, name)
+        kind = kind_of(h5group, name)
         if kind is None:
             nothing[name] = "a link that leads nowhere"
         if kind is not h5py.Dataset:
             continue
-        dataset = room[name]
+        dataset = h5group[name]
         if is_placeholder(dataset):
             continue
         if dataset.shape is None:
@@ -199,10 +205,11 @@ def open_raw(file: h5py.File, group: str, closed: Mapping[str, str]) -> Group:
             unfit[name] = "is of references to other objects, which Zarr has no type for"
         else:
             variables[name.removeprefix(HIDDEN)] = _variable(dataset)
-    return Group(xr.Dataset(_agreeing(variables), attrs=attributes(room)), nothing, unfit)
+    return Group(xr.Dataset(_agreeing(variables), attrs=attributes(h5group)), nothing, unfit)
 
 
 def is_placeholder(dataset: h5py.Dataset) -> bool:
+    """Whether netCDF-4 keeps a dimension without a coordinate in this dataset."""
     label = dataset.attrs.get("NAME", b"") if "NAME" in dataset.attrs else b""
     return isinstance(label, bytes) and label.startswith(PLACEHOLDER)
 
@@ -220,7 +227,7 @@ def length_of_scale(scale: h5py.Dataset) -> int:
 
 def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
     """Those that say something outside of HDF5: numbers and text."""
-    found = {}
+    read = {}
     for key in item.attrs:
         if key in INTERNAL:
             continue
@@ -228,22 +235,22 @@ def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
             value = item.attrs[key]
         except (OSError, TypeError, ValueError, UnicodeDecodeError):
             continue  # of a type that h5py does not read
-        value = _plain(value)
+        value = _attribute_value(value)
         if value is not None:
-            found[key] = value
-    if isinstance(found.get("coordinates"), list):  # a word in each, which xarray cannot split
-        found["coordinates"] = " ".join(found["coordinates"])
-    return found
+            read[key] = value
+    if isinstance(read.get("coordinates"), list):  # a word in each, which xarray cannot split
+        read["coordinates"] = " ".join(read["coordinates"])
+    return read
 
 
-def _plain(value: Any) -> Any:
+def _attribute_value(value: Any) -> Any:
     if isinstance(value, h5py.Empty):
         return ""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "SO":
-            texts = [_plain(item) for item in value.ravel().tolist()]
+            texts = [_attribute_value(item) for item in value.ravel().tolist()]
             if not all(isinstance(text, str) for text in texts):
                 return None
             return texts[0] if len(texts) == 1 else texts
@@ -262,8 +269,8 @@ def _variable(dataset: h5py.Dataset) -> xr.Variable:
 
     def read(key: tuple) -> np.ndarray:
         values = np.asarray(reader[key[:outer]])
-        kept = values.ndim - len(inner)
-        return values[(slice(None),) * kept + key[outer:]].astype(dtype, copy=False)
+        outer_axes = values.ndim - len(inner)
+        return values[(slice(None),) * outer_axes + key[outer:]].astype(dtype, copy=False)
 
     shape = (*dataset.shape, *inner)
     dims = [*_dimensions(dataset)]

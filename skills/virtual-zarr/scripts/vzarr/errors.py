@@ -13,6 +13,7 @@ from vzarr.text import printable
 
 
 def first_line(error: BaseException) -> str:
+    """The class of an error and the first line of its text, as a part of a sentence."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
@@ -160,6 +161,11 @@ def ending(error: BaseException, place: str) -> tuple[str, int]:
     """The sentence and the exit status with which an error ends a command.
 
     ``place`` is what the command was about, for errors that do not say it.
+
+    Returns
+    -------
+    tuple of str and int
+        2 for bad input and what was refused, 3 for all else.
     """
     if isinstance(error, KeyboardInterrupt):
         return stopped(str(error) or "SIGINT"), 3
@@ -180,6 +186,7 @@ def ending(error: BaseException, place: str) -> tuple[str, int]:
 
 
 def stopped(signal: str) -> str:
+    """The sentence for a command that a signal ended."""
     return (
         f"stopped by {signal}; main is as it was, or shows all of it. The same command goes on "
         "where this stopped."

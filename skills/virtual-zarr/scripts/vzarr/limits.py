@@ -52,11 +52,18 @@ _raised: dict[str, int] = {}
 
 
 def limit(name: str) -> int:
+    """The present value of a limit."""
     return _raised.get(name, LIMITS[name].default)
 
 
 def raised() -> tuple[tuple[str, int], ...]:
-    """What differs from the defaults, for another process."""
+    """What differs from the defaults, for another process.
+
+    Returns
+    -------
+    tuple of (str, int)
+        Name and value of each, in the order of names.
+    """
     return tuple(sorted(_raised.items()))
 
 
@@ -67,7 +74,7 @@ def set_limits(values: Iterable[tuple[str, int]]) -> None:
 
 
 def parse_limit(text: str) -> tuple[str, int]:
-    """``NAME=VALUE``, as in ``load=2GB``, ``load=2GiB`` or ``chunks=20e6``.
+    """Name and value of ``NAME=VALUE``, as in ``load=2GB``, ``load=2GiB`` or ``chunks=20e6``.
 
     Raises
     ------
@@ -77,8 +84,8 @@ def parse_limit(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     if name not in LIMITS:
         raise ValueError(f"{text}: no limit of that name; there are {', '.join(LIMITS)}")
-    found = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?) *(|[kMGT]|[KMGT]i)B?", value)
-    number = int(float(found[1].replace("_", "")) * UNITS[found[2]]) if found else 0
+    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?) *(|[kMGT]|[KMGT]i)B?", value)
+    number = int(float(match[1].replace("_", "")) * UNITS[match[2]]) if match else 0
     if number < 1:
         raise ValueError(f"{text}: not a number above zero, as in {name}={LIMITS[name].default}")
     return name, number
@@ -90,6 +97,7 @@ def describe_limits() -> list[str]:
 
 
 def raising(name: str, needed: int) -> str:
+    """The option that allows ``needed`` of what a limit counts."""
     return option("--limit", f"{name}={needed}")
 
 
@@ -97,7 +105,7 @@ def raising(name: str, needed: int) -> str:
 class Declared:
     """What a file says of one array, before any of it is read.
 
-    ``chunk`` is the shape of its chunks, None for one piece; ``held`` how many of them the file
+    ``chunk`` is the shape of its chunks, None for one piece; ``stored`` how many of them the file
     holds, where that is known; ``unpacked`` the bytes that a reader has to unpack at once, 0 where
     they are stored as they are; ``is_loaded``: whoever opens the file loads it, as coordinates are;
     ``is_written``: it has values to be compared.
@@ -107,17 +115,19 @@ class Declared:
     shape: tuple[int, ...]
     itemsize: int
     chunk: tuple[int, ...] | None = None
-    held: int | None = None
+    stored: int | None = None
     unpacked: int = 0
     is_loaded: bool = False
     is_written: bool = True
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all values, unpacked."""
         return math.prod(self.shape) * self.itemsize
 
     @property
     def chunks(self) -> int:
+        """Chunks of the whole array, whether they exist or not."""
         if self.chunk is None:
             return 1
         pairs = zip(self.shape, self.chunk, strict=True)
@@ -125,19 +135,20 @@ class Declared:
 
     @property
     def empty(self) -> int:
-        return max(0, self.chunks - self.held) if self.held is not None else 0
+        """Chunks that the file does not hold, where that is known."""
+        return max(0, self.chunks - self.stored) if self.stored is not None else 0
 
 
 def excesses(array: Declared, file_size: int) -> Iterator[tuple[str, int, str]]:
     """The limits that an array alone exceeds: their names, its numbers, and words for that."""
-    found = [
+    measured = [
         ("load", array.nbytes * array.is_loaded, "bytes, all of which are loaded as numbers"),
         ("variable", array.nbytes * array.is_written, f"bytes in a file of {file_size:,}"),
         ("chunk", array.unpacked, "bytes to unpack at once"),
         ("chunks", array.chunks, "chunks"),
         ("empty", array.empty, "chunks that the file does not hold"),
     ]
-    for name, number, words in found:
+    for name, number, words in measured:
         allowed = limit(name)
         if name == "variable":
             allowed = max(allowed, RATIO * file_size)
@@ -186,7 +197,7 @@ def check(
         )
 
 
-def check_number(url: str, name: str, found: int, what: str) -> None:
+def check_number(url: str, name: str, number: int, what: str) -> None:
     """Refuse a number above its limit; ``what`` are the words before it.
 
     Raises
@@ -194,12 +205,12 @@ def check_number(url: str, name: str, found: int, what: str) -> None:
     InputError
         With the option that allows it.
     """
-    if found > limit(name):
+    if number > limit(name):
         from vzarr.errors import InputError
 
         raise InputError(
-            f"{url}: {what} {found:,}, more than the {limit(name):,} allowed: allow it with "
-            f"{raising(name, found)} if that is right."
+            f"{url}: {what} {number:,}, more than the {limit(name):,} allowed: allow it with "
+            f"{raising(name, number)} if that is right."
         )
 
 

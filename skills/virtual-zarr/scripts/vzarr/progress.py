@@ -9,4 +9,5 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 
 def silent(phase: str) -> Callable[[int, int], None]:
+    """Report nothing."""
     return lambda done, total: None

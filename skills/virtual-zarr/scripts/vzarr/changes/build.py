@@ -107,6 +107,7 @@ class Built:
     share: Share = field(default_factory=Share)
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         found = asdict(self)
         found.pop("share")
         return {**found, "bytes": self.share.as_json()}

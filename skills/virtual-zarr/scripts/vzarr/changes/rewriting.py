@@ -133,6 +133,7 @@ def write_references(
 
 
 def leads_to(store: icechunk.IcechunkStore, path: str, urls: set[str]) -> bool:
+    """Whether an array has a reference to one of the URLs."""
     return any(urls & set(batch.urls) for batch in read_references(store, path))
 
 

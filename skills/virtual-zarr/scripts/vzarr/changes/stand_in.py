@@ -39,6 +39,7 @@ class StandIn:
 
     @property
     def notes(self) -> list[str]:
+        """A sentence for each file that is gone or changed."""
         url = self.file.source.url
         return [
             f"{lost}: is gone or changed, its values cannot be read any more; what is stored once "

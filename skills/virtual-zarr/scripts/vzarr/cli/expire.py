@@ -10,6 +10,7 @@ from vzarr.cli.options import Commands, Parser, access_of, moment
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     expire = commands.add_parser(
         "expire",
         parents=[shared, remote],

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     log = commands.add_parser(
         "log",
         parents=[shared, remote],

@@ -112,4 +112,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def say(sentence: str) -> None:
+    """Print a sentence to stderr."""
     write(sys.stderr, f"virtual_zarr.py: {printable(sentence)}\n")

@@ -30,9 +30,11 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, not_empty)
 
     def format_help(self) -> str:
+        """The help, with the limits where it names them."""
         return super().format_help().replace("{limits}", "\n".join(describe_limits()))
 
     def error(self, message: str) -> NoReturn:
+        """End with status 2 and one sentence."""
         self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
 
 
@@ -90,12 +92,26 @@ def remote_options() -> Parser:
 
 
 def not_empty(text: str) -> str:
+    """A text, as it is.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     if not text:
         raise argparse.ArgumentTypeError("its value is empty")
     return text
 
 
 def positive(text: str) -> int:
+    """A number of at least 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         number = int(text)
     except ValueError:
@@ -106,7 +122,13 @@ def positive(text: str) -> int:
 
 
 def moment(text: str) -> datetime:
-    """A time of the ISO form; in UTC where it names no zone."""
+    """A time of the ISO form; in UTC where it names no zone.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -115,6 +137,13 @@ def moment(text: str) -> datetime:
 
 
 def number_of_bytes(text: str) -> int:
+    """A number of bytes, of a text like ``500MB``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     from vzarr.combine.copied import parse_bytes
 
     try:
@@ -124,6 +153,13 @@ def number_of_bytes(text: str) -> int:
 
 
 def limit(text: str) -> tuple[str, int]:
+    """Name and value of a limit.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
     try:
         return parse_limit(text)
     except ValueError as error:
@@ -131,6 +167,7 @@ def limit(text: str) -> tuple[str, int]:
 
 
 def add_allow_copy(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--allow-copy",
         type=number_of_bytes,
@@ -140,6 +177,7 @@ def add_allow_copy(command: argparse.ArgumentParser) -> None:
 
 
 def add_irregular(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--irregular",
         choices=("rectilinear", "copy", "refuse"),
@@ -150,6 +188,7 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=positive, help="processes that parse (default: as many as pay)"
@@ -160,6 +199,7 @@ def add_workers(command: argparse.ArgumentParser) -> None:
 
 
 def add_prefix(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
     command.add_argument(
         "--prefix",
         action="append",
@@ -171,7 +211,13 @@ def add_prefix(command: argparse.ArgumentParser) -> None:
 
 
 def check_applies(option: str, given: bool, when: str) -> None:
-    """Refuse an option that this call would ignore."""
+    """Refuse an option that this call would ignore.
+
+    Raises
+    ------
+    InputError
+        If it is given.
+    """
     if given:
         raise InputError(f"{option} has a meaning only {when}.")
 

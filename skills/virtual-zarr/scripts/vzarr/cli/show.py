@@ -17,6 +17,7 @@ GAPS, NAMES = 5, 20
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     show = commands.add_parser(
         "show",
         parents=[shared, remote],

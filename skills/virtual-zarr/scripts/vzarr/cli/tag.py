@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     tag = commands.add_parser(
         "tag",
         parents=[shared, remote],

@@ -8,6 +8,7 @@ from vzarr.cli.options import Commands, Parser, access_of, check_applies, positi
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
+    """Add the command and its options."""
     verify = commands.add_parser(
         "verify",
         parents=[shared, remote],
@@ -33,7 +34,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; returns its exit status."""
+    """Run it; returns its exit status.
+
+    Raises
+    ------
+    InputError, Refused, EnvironmentFault
+        As the command does; ``vzarr.cli.main`` prints them.
+    """
     from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
     from vzarr.commands.verify import verify_named, verify_repository
 

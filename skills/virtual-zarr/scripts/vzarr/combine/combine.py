@@ -24,6 +24,11 @@ def with_record_dimension(parsed: ParsedFile, dimension: str) -> ParsedFile:
 
     A scalar of that name becomes the coordinate; otherwise the dimension gets none. Every variable
     with dimensions of its own that is no coordinate gets the new one in front; scalars stay static.
+
+    Raises
+    ------
+    InputError
+        If a variable of that name has several dimensions.
     """
     dataset = parsed.dataset
     if dimension in dataset.dims:

@@ -57,6 +57,7 @@ class Share:
 
     @property
     def is_mostly_copy(self) -> bool:
+        """Whether more is copied than is virtual."""
         return self.native > self.virtual
 
     @property
@@ -71,6 +72,7 @@ class Share:
         return Share(virtual, native, names, self.chosen + other.chosen)
 
     def as_json(self) -> dict[str, int]:
+        """Bytes, for a program."""
         chosen = {"chosen": self.chosen} if self.chosen else {}
         return {"virtual": self.virtual, "native": self.native, **chosen}
 

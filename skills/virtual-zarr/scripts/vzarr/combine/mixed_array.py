@@ -57,6 +57,7 @@ class Rows:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one step along the axis, unpacked."""
         lengths = (size for at, size in enumerate(self.source.shape) if at != self.axis)
         return math.prod(lengths) * self.source.dtype.itemsize
 
@@ -107,6 +108,7 @@ class MixedArray(ManifestArray):
 
     @property
     def copied_bytes(self) -> int:
+        """Bytes of the steps that are copied, unpacked."""
         return sum(rows.count for rows in self.rows) * self.row_bytes
 
     def __array_function__(self, func: Callable, types: Any, args: Any, kwargs: Any) -> Any:

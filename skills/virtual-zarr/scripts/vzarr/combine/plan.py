@@ -99,6 +99,7 @@ class Form:
 
     @property
     def bytes(self) -> int:
+        """Bytes of the file's array, unpacked."""
         return self.length * self.row_bytes
 
     @property
@@ -123,6 +124,7 @@ class Layout:
 
     @property
     def chunk(self) -> int:
+        """The length of a chunk along the axis."""
         return manifest_chunk_shape(self.metadata)[self.axis]
 
     def chunk_at(self, row: int) -> int:
@@ -143,6 +145,7 @@ class Layout:
 
 
 def form_of(array: ManifestArray, axis: int) -> Form:
+    """How one file's array is cut along an axis."""
     row = math.prod(size for at, size in enumerate(array.shape) if at != axis)
     chunk = manifest_chunk_shape(array.metadata)[axis]
     return Form(array.shape[axis], chunk, row * array.dtype.itemsize, is_plain(array, axis))
@@ -188,6 +191,7 @@ def find_choice(
 
 
 def why_uneven(lengths: Iterable[int], chunks: Iterable[int], dimension: str) -> str:
+    """The words for lengths and chunks that do not make one regular grid."""
     return f"{_span(lengths)} steps of {dimension} a file, in chunks of {_span(chunks)}"
 
 

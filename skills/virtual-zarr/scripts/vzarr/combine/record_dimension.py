@@ -55,6 +55,7 @@ def no_records(parsed: ParsedFile, dimension: str | None) -> str:
 
 
 def is_time(variable: xr.Variable) -> bool:
+    """Whether a loaded variable holds moments."""
     if is_virtual(variable):
         return False
     holds_objects = variable.dtype == object and variable.size > 0

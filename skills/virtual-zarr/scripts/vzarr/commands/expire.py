@@ -35,6 +35,7 @@ class Expired:
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return {**asdict(self), "older_than": self.older_than.isoformat()}
 
 

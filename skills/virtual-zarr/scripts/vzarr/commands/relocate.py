@@ -19,7 +19,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
-from vzarr.repository.references import ends, rewrite_urls
+from vzarr.repository.references import required_bytes, rewrite_urls
 from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up_all
 from vzarr.sources.prefixes import container_prefixes
 from vzarr.sources.schemes import Access, as_url
@@ -59,7 +59,7 @@ def repoint(
     metadata = held.metadata
     started = datetime.now(UTC)
     session = open_writable(repository, seen)
-    needed = ends(session.store)
+    needed = required_bytes(session.store)
     records = metadata["sources"]
     known = {record["url"]: record for record in records}
     moving = sorted(url for url in {*needed, *known} if url.startswith(old))

@@ -28,6 +28,7 @@ class RolledBack:
     is_done: bool
 
     def as_json(self) -> dict[str, Any]:
+        """For a program."""
         return {**vars(self), "undone": [commit.as_json() for commit in self.undone]}
 
 

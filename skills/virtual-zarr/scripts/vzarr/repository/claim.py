@@ -62,6 +62,7 @@ class Marker:
     was_vacant: bool = True
 
     def as_json(self) -> bytes:
+        """The text of the marker."""
         return HEAD + json.dumps(vars(self))[1:].encode()
 
 
@@ -99,6 +100,7 @@ class Claim:
 
     @property
     def was_vacant(self) -> bool:
+        """Whether nothing was there when the first of the runs began."""
         return self._marker.was_vacant
 
     def take(self, was_vacant: bool, progress: Callable[[int, int], None]) -> bool:

@@ -44,9 +44,9 @@ def closed(content: Content) -> dict[str, str]:
     return content.findings.closed_links
 
 
-def followed(room: h5py.Group, group: str, content: Content) -> list[str]:
+def followed(h5group: h5py.Group, group: str, content: Content) -> list[str]:
     """Names in a group without those of links that are not followed."""
-    return [name for name in room if f"{group}/{name}".lstrip("/") not in closed(content)]
+    return [name for name in h5group if f"{group}/{name}".lstrip("/") not in closed(content)]
 
 
 def leads_elsewhere(dataset: h5py.Dataset) -> bool:
@@ -65,9 +65,9 @@ def check_folder(path: Path, content: Content) -> None:
         With what a link leads to.
     """
     folders = (f"file://{path}/", *content.access.trust)
-    for room, below, files in os.walk(path):
+    for parent, below, files in os.walk(path):
         for name in [*below, *files]:
-            link = Path(room, name)
+            link = Path(parent, name)
             if link.is_symlink() and not _may_follow(link, folders):
                 raise InputError(
                     f"{content.url}: {link.relative_to(path)} is a link to {os.path.realpath(link)}"
@@ -136,26 +136,26 @@ class _Search:
         self.known: dict[tuple[Path, str], str] = {}
 
     def through(self, file: h5py.File) -> dict[str, str]:
-        found: dict[str, str] = {}
+        closed_links: dict[str, str] = {}
         seen: set[int] = set()
 
-        def visit(room: h5py.Group, path: str) -> None:
-            address = h5o.get_info(room.id).addr
+        def visit(h5group: h5py.Group, path: str) -> None:
+            address = h5o.get_info(h5group.id).addr
             if address in seen:
                 return
             seen.add(address)
-            for name in room:
+            for name in h5group:
                 below = f"{path}/{name}".lstrip("/")
-                item = _plain_item(room, name)
+                item = _own_item(h5group, name)
                 if isinstance(item, h5py.Group):
                     visit(item, below)
-                elif reason := self.judge(room, name, item, self.home, HOPS):
-                    found[below] = reason
+                elif reason := self.judge(h5group, name, item, self.home, HOPS):
+                    closed_links[below] = reason
 
         visit(file, "")
-        return found
+        return closed_links
 
-    def judge(self, room: h5py.Group, name: str, item: Any, home: Path | None, hops: int) -> str:
+    def judge(self, h5group: h5py.Group, name: str, item: Any, home: Path | None, hops: int) -> str:
         """Why a link may not be followed, or what it leads to not be read; else an empty string.
 
         ``item`` as from ``_plain_item``.
@@ -166,7 +166,7 @@ class _Search:
         if hops < 0:
             return "is a link that leads on and on"
         try:
-            link = room.get(name, getlink=True)
+            link = h5group.get(name, getlink=True)
         except KeyError:
             return ""  # leads nowhere
         except TypeError:
@@ -174,31 +174,31 @@ class _Search:
         if isinstance(link, h5py.ExternalLink):
             return self._follow(home, link.filename, link.path, hops)
         if isinstance(link, h5py.SoftLink):
-            return self._along(room, link.path, home, hops - 1)
+            return self._along(h5group, link.path, home, hops - 1)
         return ""  # an object that cannot be opened
 
-    def _along(self, room: h5py.Group, path: str, home: Path | None, hops: int) -> str:
+    def _along(self, h5group: h5py.Group, path: str, home: Path | None, hops: int) -> str:
         """As ``judge``, for a path of several links."""
         if path.startswith("/"):
-            room = room.file["/"]
+            h5group = h5group.file["/"]
         first, _, rest = path.strip("/").partition("/")
         if first in ("", "."):
-            return self._along(room, rest, home, hops) if rest else ""
-        item = _plain_item(room, first)
+            return self._along(h5group, rest, home, hops) if rest else ""
+        item = _own_item(h5group, first)
         if not rest:
-            return self.judge(room, first, item, home, hops)
+            return self.judge(h5group, first, item, home, hops)
         if isinstance(item, h5py.Group):
             return self._along(item, rest, home, hops)
         if item is not None or hops < 0:
             return "is a link that leads on and on" if item is None else ""
         try:
-            link = room.get(first, getlink=True)
+            link = h5group.get(first, getlink=True)
         except (KeyError, TypeError):
-            return self.judge(room, first, None, home, hops)
+            return self.judge(h5group, first, None, home, hops)
         if isinstance(link, h5py.ExternalLink):
             return self._follow(home, link.filename, f"{link.path}/{rest}", hops)
         if isinstance(link, h5py.SoftLink):
-            return self._along(room, f"{link.path}/{rest}", home, hops - 1)
+            return self._along(h5group, f"{link.path}/{rest}", home, hops - 1)
         return ""
 
     def _follow(
@@ -269,7 +269,7 @@ class _Search:
         return ""
 
     def _external(self, dataset: h5py.Dataset, plan: Any, home: Path | None) -> str:
-        held = 0
+        present = 0
         prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "")
         for number in range(plan.get_external_count()):
             raw, offset, size = plan.get_external(number)
@@ -282,25 +282,25 @@ class _Search:
             if not _may_follow(place, self.folders):
                 return _refusal(place)
             there = max(0, os.path.getsize(place) - offset)
-            held += min(there, size) if size < 2**63 else there
+            present += min(there, size) if size < 2**63 else there
         needed = dataset.size * dataset.dtype.itemsize if dataset.shape is not None else 0
-        if held < needed:
+        if present < needed:
             return f"lies in {name}, which ends before its values do: HDF5 would read zeros"
         return ""
 
 
-def _plain_item(room: h5py.Group, name: str) -> Any:
+def _own_item(h5group: h5py.Group, name: str) -> Any:
     """What lies in this file under a name; None for any other link, and for what is broken."""
     try:
-        link = room.get(name, getlink=True)
-        return room[name] if isinstance(link, h5py.HardLink) else None
+        link = h5group.get(name, getlink=True)
+        return h5group[name] if isinstance(link, h5py.HardLink) else None
     except (KeyError, OSError, RuntimeError, TypeError):
         return None
 
 
 def _hdf4_externals(path: Path) -> list[str]:
     """The files in which elements lie that an HDF4 file's directory lists."""
-    size, at, found = path.stat().st_size, 4, []
+    size, at, names = path.stat().st_size, 4, []
     seen: set[int] = set()
     with path.open("rb") as file:
         while at and at not in seen and at + 6 <= size:
@@ -316,5 +316,5 @@ def _hdf4_externals(path: Path) -> list[str]:
                 head = file.read(14)
                 if len(head) == 14 and struct.unpack(">H", head[:2])[0] == HDF4_EXTERNAL:
                     (named,) = struct.unpack(">I", head[10:])
-                    found.append(os.fsdecode(file.read(min(named, 4096)).rstrip(b"\0")))
-    return found
+                    names.append(os.fsdecode(file.read(min(named, 4096)).rstrip(b"\0")))
+    return names

@@ -52,11 +52,11 @@ def container_prefixes(
         root = root_of(url)
         parts = _parts(url.removeprefix(root).rpartition("/")[0])
         # A local container needs a path: files of two top folders have nothing in common.
-        room = f"{root}/{parts[0]}" if root == "file://" and parts else root
-        folders.setdefault(room, []).append(parts)
-    found = []
-    for room, paths in folders.items():
-        root = root_of(room)
+        top = f"{root}/{parts[0]}" if root == "file://" and parts else root
+        folders.setdefault(top, []).append(parts)
+    common_folders = []
+    for top, paths in folders.items():
+        root = root_of(top)
         common = _common(paths)
         is_local = root == "file://"
         here = [_parts(place.removeprefix(root)) for place in fixed if root_of(place) == root]
@@ -64,28 +64,28 @@ def container_prefixes(
             parts for parts in here if common[: len(parts)] == parts and (parts or not is_local)
         ]
         common = min([common, *above], key=len)
-        found.append("/".join([root, *_without_dates(common, is_local), ""]))
-    return sorted(found)
+        common_folders.append("/".join([root, *_without_dates(common, is_local), ""]))
+    return sorted(common_folders)
 
 
 def new_prefixes(
-    held: Sequence[str],
+    present: Sequence[str],
     urls: Iterable[str],
     patterns: Sequence[str] = (),
     chosen: Sequence[str] = (),
 ) -> list[str]:
-    """What ``held`` containers lack for these URLs; as ``container_prefixes``.
+    """What ``present`` containers lack for these URLs; as ``container_prefixes``.
 
     Raises
     ------
     InputError
-        Also for a chosen prefix that lies inside a held one, or that no URL needs.
+        Also for a chosen prefix that lies inside one of these, or that no URL needs.
     """
     urls = sorted(set(urls))
-    uncovered = [url for url in urls if not url.startswith(tuple(held))]
-    wanted = [prefix for prefix in map(as_prefix, chosen) if prefix not in held]
+    uncovered = [url for url in urls if not url.startswith(tuple(present))]
+    wanted = [prefix for prefix in map(as_prefix, chosen) if prefix not in present]
     for prefix in wanted:
-        inside = [place for place in held if prefix.startswith(place)]
+        inside = [place for place in present if prefix.startswith(place)]
         if inside:
             raise InputError(
                 f"--prefix {prefix}: lies in {inside[0]}, which readers authorize already, and "
@@ -93,8 +93,8 @@ def new_prefixes(
             )
         if urls and not uncovered:
             raise InputError(
-                f"--prefix {prefix}: not needed, the files lie in {', '.join(sorted(held))}, which "
-                "readers authorize already: leave the option out."
+                f"--prefix {prefix}: not needed, the files lie in {', '.join(sorted(present))}, "
+                "which readers authorize already: leave the option out."
             )
     if not uncovered:
         return []

@@ -62,19 +62,23 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
+        """The byte that is read next."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; return its number."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         self._position = max(0, start + offset)
         return self._position
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; return the number of bytes."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """The next ``size`` bytes, or all that are left; fewer at the end of the file."""
         end = self.size if size is None or size < 0 else self._position + size
         data = self.range(self._position, end)
         self._position += len(data)
@@ -99,8 +103,8 @@ class RemoteFile(io.RawIOBase):
         if self._whole is not None:
             return [self._whole[start : start + length] for start in starts]
         lengths = [min(length, self.size - start) for start in starts]
-        found = obstore.get_ranges(self._store, self._path, starts=starts, lengths=lengths)
-        return [bytes(part) for part in found]
+        parts = obstore.get_ranges(self._store, self._path, starts=starts, lengths=lengths)
+        return [bytes(part) for part in parts]
 
     def _block(self, number: int) -> bytes:
         if self._whole is not None:
@@ -138,6 +142,7 @@ class RangedFile:
         return [bytes(part) for part in found]
 
     def seek(self, offset: int) -> int:
+        """Nothing is to be moved: parts are asked for by their place."""
         return offset
 
     def range(self, start: int, end: int) -> bytes:
@@ -155,6 +160,7 @@ class FileStore:
         self._file = file
 
     async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end`` of the file, whatever its path."""
         return self._file.range(start, end)
 
 

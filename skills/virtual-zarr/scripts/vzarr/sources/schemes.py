@@ -86,8 +86,8 @@ class Access:
     @property
     def aws_region(self) -> str:
         """``region``, else what the environment says, else us-east-1."""
-        found = _environment("AWS_REGION", "AWS_DEFAULT_REGION")
-        return self.region or (found or ["us-east-1"])[0]
+        given = _environment("AWS_REGION", "AWS_DEFAULT_REGION")
+        return self.region or (given or ["us-east-1"])[0]
 
     @property
     def known_account(self) -> str | None:
@@ -290,11 +290,24 @@ def root_of(url: str) -> str:
 
 
 def scheme_of(url: str) -> Scheme:
+    """What the scheme of a URL needs.
+
+    Raises
+    ------
+    KeyError
+        For one that ``as_url`` refuses.
+    """
     return SCHEMES[url.partition("://")[0]]
 
 
 def object_store(url: str, access: Access) -> tuple[Any, str]:
-    """The obstore store for a URL, and the object's path in it."""
+    """The obstore store for a URL, and the object's path in it.
+
+    Raises
+    ------
+    InputError
+        If the store lacks what no URL says: the account of Azure, the URL of a server.
+    """
     root = root_of(url)
     host = root.partition("://")[2]
     return scheme_of(url).object_store(host, access.at(url)), url.removeprefix(root).lstrip("/")

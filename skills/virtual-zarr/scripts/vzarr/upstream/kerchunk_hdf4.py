@@ -21,7 +21,16 @@ METADATA_PREFIXES = hdf4._ODL_METADATA_PREFIXES
 
 
 def decode(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What an HDF4 file holds by name, and its attributes."""
+    """What an HDF4 file holds by name, and its attributes.
+
+    Returns
+    -------
+    variables : dict
+        By name, what kerchunk says of a dataset: ``dims``, ``dtype``, ``chunks``, ``refs`` and its
+        attributes; or the text of an attribute that was taken apart.
+    attributes : dict
+        Of the file.
+    """
     kerchunk.hdf4.dtypes.update({5: ">f4", 6: ">f8"})  # right in any release
     return hdf4._decode(url, {})
 

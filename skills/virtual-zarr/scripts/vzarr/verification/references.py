@@ -67,26 +67,28 @@ def follow(
     Refused
         If the store does not read as the files do.
     """
-    kept = metadata
+    moved = metadata
     if access.moved:
-        kept = {**metadata, "moved": access.moved}
+        moved = {**metadata, "moved": access.moved}
     try:
         targets = _targets(store, access)
     except InputError as error:
         note = f"compared with the bytes that references lead to only: {error}"
-        return Followed(kept, notes=[note])
+        return Followed(moved, notes=[note])
     picked = spread(len(targets), None if everything else DEFAULT_SAMPLE)
     described = _describe(store, metadata, targets)
     if described is None:
         report = _compare_boxes(store, [targets[n] for n in picked], metadata, access)
-        found = Followed(kept, notes=["verify needs the references: not files along one dimension"])
+        followed = Followed(
+            moved, notes=["verify needs the references: not files along one dimension"]
+        )
     else:
         report = compare_store(store, described, access, numbers=picked, progress=progress)
-        found = Followed({**metadata, **described})
+        followed = Followed({**metadata, **described})
     if not report.passed:
         raise Refused(f"The references do not read as the files do: {report.failures[0]}.")
-    found.compared, found.values = report.compared, report.values
-    return found
+    followed.compared, followed.values = report.compared, report.values
+    return followed
 
 
 def _targets(store: icechunk.IcechunkStore, access: Access) -> list[_Target]:
@@ -98,7 +100,7 @@ def _targets(store: icechunk.IcechunkStore, access: Access) -> list[_Target]:
         If one is of a format that is named differently in references.
     """
     places = _places(store)
-    found = []
+    targets = []
     for url in sorted(places):
         source = look_up(url, access)
         content = fetch(url, access, source.size)
@@ -115,14 +117,14 @@ def _targets(store: icechunk.IcechunkStore, access: Access) -> list[_Target]:
                 raise InputError(str(error)) from error
             except (OSError, KeyError):
                 groups[group] = {"sizes": {}, "names": []}
-        found.append(_Target(source.as_record(), places[url], groups))
-    return sorted(found, key=lambda target: (sorted(target.starts.items()), target.record["url"]))
+        targets.append(_Target(source.as_record(), places[url], groups))
+    return sorted(targets, key=lambda target: (sorted(target.starts.items()), target.record["url"]))
 
 
 def _places(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     """For each file, where its first chunk lies along each dimension: the lowest of all arrays."""
     root = zarr.open_group(store, mode="r")
-    found: dict[str, dict[str, int]] = {}
+    places: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
         array = array_at(root, path)
         steps = np.array(array.shards or array.chunks, dtype=int)
@@ -130,11 +132,11 @@ def _places(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
             urls = np.array(batch.urls)
             for url in np.unique(urls):
                 low = batch.index[urls == url].min(axis=0) * steps if array.ndim else ()
-                starts = found.setdefault(str(url), {})
+                starts = places.setdefault(str(url), {})
                 for dim, start in zip(dimension_names(array), low, strict=True):
                     name = str(dim)
                     starts[name] = min(int(start), starts.get(name, int(start)))
-    return found
+    return places
 
 
 def _describe(
@@ -147,12 +149,12 @@ def _describe(
         return None
     dimension = growing[0] if growing else metadata["concat_dim"]
     groups: dict[str, GroupRecord] = {}
-    for path, kept in stored_groups(metadata).items():
+    for path, group in stored_groups(metadata).items():
         lengths = [int(target.groups[path]["sizes"].get(dimension or "", 1)) for target in targets]
         total = sizes.get(path, {}).get(dimension or "")
         begins = np.cumsum([0, *lengths[:-1]]).tolist()
-        held = [target.starts.get(dimension or "", 0) for target in targets]
-        if total is not None and (total != sum(lengths) or begins != held):
+        starts = [target.starts.get(dimension or "", 0) for target in targets]
+        if total is not None and (total != sum(lengths) or begins != starts):
             return None
         own = targets[0].groups[path]["sizes"]
         if any(own.get(dim, n) != n for dim, n in sizes.get(path, {}).items() if dim != dimension):
@@ -162,9 +164,9 @@ def _describe(
         stored = {name.rpartition("/")[2] for name in array_paths(store) if _parent(name) == path}
         in_files = {name for target in targets for name in target.groups[path]["names"]}
         groups[path] = {
-            "virtual": kept["virtual"],
-            "loaded": kept["loaded"],
-            "native": kept["native"],
+            "virtual": group["virtual"],
+            "loaded": group["loaded"],
+            "native": group["native"],
             "dropped": {name: "not in the references" for name in sorted(in_files - stored)},
             "by_option": [],
             "without_source": sorted(stored - in_files),
@@ -177,12 +179,12 @@ def _describe(
 
 def _sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     root = zarr.open_group(store, mode="r")
-    found: dict[str, dict[str, int]] = {}
+    sizes: dict[str, dict[str, int]] = {}
     for path in array_paths(store):
         array = array_at(root, path)
         names = map(str, dimension_names(array))
-        found.setdefault(_parent(path), {}).update(zip(names, array.shape, strict=True))
-    return found
+        sizes.setdefault(_parent(path), {}).update(zip(names, array.shape, strict=True))
+    return sizes
 
 
 def _parent(path: str) -> str:

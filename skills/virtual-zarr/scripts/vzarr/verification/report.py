@@ -50,6 +50,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether the store reads as its sources do."""
         return not self.failures
 
     def as_json(self) -> dict[str, Any]:

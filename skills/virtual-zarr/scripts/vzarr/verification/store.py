@@ -65,8 +65,8 @@ def compare_store(
     report = Report(sources=len(records))
     pairs = [
         pair
-        for group, kept in stored_groups(metadata).items()
-        if (pair := open_group(store, group, kept, report))
+        for group, group_metadata in stored_groups(metadata).items()
+        if (pair := open_group(store, group, group_metadata, report))
     ]
     if len(pairs) < len(stored_groups(metadata)):
         return report
@@ -85,8 +85,8 @@ def compare_store(
         report.compared += 1
         progress(done, len(picked))
     for pair in pairs:
-        found = pair.described.failures(of_all=len(picked) == len(records))
-        report.failures += [Failure(url, text, pair.group) for url, text in found]
+        attribute_failures = pair.described.failures(of_all=len(picked) == len(records))
+        report.failures += [Failure(url, text, pair.group) for url, text in attribute_failures]
     return report
 
 
@@ -98,11 +98,11 @@ def _compare_file(content: Content, pair: OpenedGroup, number: int, report: Repo
     """
     url = pair.metadata["sources"][number]["url"]
     if detect_format(content) == "hdf5" and is_by_netcdf(content):
-        found = Report()
+        quick_report = Report()
         with suppress(Exception):
-            described = _compare_group(content, pair, number, found, quick=True)
-            if found.passed and described is not None:
-                report.values += found.values
+            described = _compare_group(content, pair, number, quick_report, quick=True)
+            if quick_report.passed and described is not None:
+                report.values += quick_report.values
                 pair.described.add(described, url)
                 return
     described = _compare_group(content, pair, number, report, quick=False)
@@ -230,10 +230,10 @@ def _blocks(stored: xr.Variable, only_ends: bool) -> list[tuple[slice, ...]]:
         for size, part in zip(stored.shape, step, strict=True)
     ]
     corners = [[at[0] for at in starts], [at[1] for at in starts]]
-    found = [
+    blocks = [
         tuple(map(slice, corner, map(sum, zip(corner, step, strict=True)))) for corner in corners
     ]
-    return found if found[0] != found[1] else found[:1]
+    return blocks if blocks[0] != blocks[1] else blocks[:1]
 
 
 def check_virtual(
@@ -245,9 +245,9 @@ def check_virtual(
     """
     group = zarr.open_group(session.store, mode="r")
     ways = {
-        f"{path}/{name}".lstrip("/"): kept.get("ways", {}).get(name, {})
-        for path, kept in stored_groups(metadata).items()
-        for name in kept["virtual"]
+        f"{path}/{name}".lstrip("/"): group_metadata.get("ways", {}).get(name, {})
+        for path, group_metadata in stored_groups(metadata).items()
+        for name in group_metadata["virtual"]
     }
     for name, way in ways.items():
         array = group.get(name)

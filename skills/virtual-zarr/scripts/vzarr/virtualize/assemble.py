@@ -93,11 +93,11 @@ def assemble(
         variables.pop(name, None)
         if file_format == "hdf5" and name in copied:
             hdf5_check(content, group, name)
-        found = _copy(native, name, copied.get(name), content.url)
-        if isinstance(found, str):
-            unfit[path] = found
+        stored = _copy(native, name, copied.get(name), content.url)
+        if isinstance(stored, str):
+            unfit[path] = stored
             continue
-        variables[name] = found
+        variables[name] = stored
     if not variables:
         manifests = ManifestGroup(attributes=dict(manifests.metadata.attributes))
     attributes = complete(dict(manifests.metadata.attributes), native.attrs)
@@ -139,9 +139,9 @@ def _check_empty(content: Content, group: str, manifests: ManifestGroup) -> None
     arrays = []
     for name, array in manifests.arrays.items():
         grid = array.manifest.shape_chunk_grid
-        held = count_references(array.manifest)
+        stored = count_references(array.manifest)
         path = f"{group}/{without_padding(name)}".lstrip("/")
-        arrays.append(Declared(path, grid, 0, (1,) * len(grid), held))
+        arrays.append(Declared(path, grid, 0, (1,) * len(grid), stored))
     check_arrays(content, group, arrays)
 
 

@@ -55,10 +55,12 @@ class ParsedFile:
 
     @property
     def is_empty(self) -> bool:
+        """Whether the group has no variables."""
         return not self.dataset.variables
 
     @property
     def virtual(self) -> list[str]:
+        """Names of the variables that are references."""
         return [str(name) for name, v in self.dataset.variables.items() if is_virtual(v)]
 
     @property
@@ -94,6 +96,7 @@ CF_ENCODING = (
 
 
 def is_virtual(variable: xr.Variable) -> bool:
+    """Whether a variable is made of references."""
     return isinstance(unread_data(variable), ManifestArray)
 
 
@@ -110,14 +113,14 @@ def cf_encoding(variable: xr.Variable) -> dict[str, Any]:
 
 def digest(variable: xr.Variable) -> str:
     """A hash of a variable's dimensions and decoded values; NaN is NaN, whatever its bits."""
-    found = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
+    hashed = hashlib.sha256(repr((variable.dims, variable.shape)).encode())
     if variable.dtype.hasobject:
-        found.update(repr(variable.values.tolist()).encode())
-        return found.hexdigest()
+        hashed.update(repr(variable.values.tolist()).encode())
+        return hashed.hexdigest()
     step = box_shape(variable.shape, variable.dtype.itemsize, DIGESTED)
     for box in boxes(variable.shape, step):
         values = variable[box].values
         if values.dtype.kind == "f":
             values = np.where(np.isnan(values), np.nan, values)
-        found.update(values.tobytes())
-    return found.hexdigest()
+        hashed.update(values.tobytes())
+    return hashed.hexdigest()

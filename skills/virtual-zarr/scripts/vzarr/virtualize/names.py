@@ -49,11 +49,11 @@ def check_names(
     unwanted = list(dict.fromkeys(drop))
     rooms: dict[str, None] = {}
     names: dict[str, None] = {}
-    for found in _look_into(sources, access) if wanted or unwanted else ():
-        rooms.update(dict.fromkeys(found))
-        names.update({path: None for path in _names(found, groups)})
-        wanted = [group for group in wanted if not any(lies_in(room, group) for room in found)]
-        unwanted = [name for name in unwanted if not _selects(name, found, groups)]
+    for held in _look_into(sources, access) if wanted or unwanted else ():
+        rooms.update(dict.fromkeys(held))
+        names.update({path: None for path in _names(held, groups)})
+        wanted = [group for group in wanted if not any(lies_in(path, group) for path in held)]
+        unwanted = [name for name in unwanted if not _selects(name, held, groups)]
         if not wanted and not unwanted:
             return
     if wanted and rooms:
@@ -93,26 +93,26 @@ def held_names(content: Content) -> dict[str, list[str]]:
         Whatever the reader raises for a file that it cannot read.
     """
     file_format = detect_format(content)
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for group in list_groups(content):
         if file_format == "hdf5":
             with h5py.File(content.open(), "r") as file:
-                room = file[group or "/"]
-                open_names = followed(room, group, content)
-                names = [n for n in room if n not in open_names or _may_be_variable(room, n)]
-            found[group] = [name.removeprefix(HIDDEN) for name in names]
+                h5group = file[group or "/"]
+                open_names = followed(h5group, group, content)
+                names = [n for n in h5group if n not in open_names or _may_be_variable(h5group, n)]
+            by_group[group] = [name.removeprefix(HIDDEN) for name in names]
         else:
             with open_native(content, file_format, group) as native:
-                found[group] = [str(name) for name in native.variables]
+                by_group[group] = [str(name) for name in native.variables]
     for path in [*content.findings.unfit, *content.findings.without_values]:
         group, _, name = path.rpartition("/")
-        found.setdefault(group, []).append(name)
-    return found
+        by_group.setdefault(group, []).append(name)
+    return by_group
 
 
-def _may_be_variable(room: h5py.Group, name: str) -> bool:
-    kind = kind_of(room, name)
-    return kind is None or (kind is h5py.Dataset and not is_placeholder(room[name]))
+def _may_be_variable(h5group: h5py.Group, name: str) -> bool:
+    kind = kind_of(h5group, name)
+    return kind is None or (kind is h5py.Dataset and not is_placeholder(h5group[name]))
 
 
 def _look_into(sources: Sequence[Source], access: Access) -> Iterator[dict[str, list[str]]]:
@@ -132,12 +132,12 @@ def _look_into(sources: Sequence[Source], access: Access) -> Iterator[dict[str, 
             yield from filter(None, pool.map(look, sources[begin:end]))
 
 
-def _names(found: dict[str, list[str]], groups: tuple[str, ...]) -> list[str]:
+def _names(by_group: dict[str, list[str]], groups: tuple[str, ...]) -> list[str]:
     """Paths of variables and groups, of those groups that are taken."""
-    taken = [room for room in found if not groups or any(lies_in(room, g) for g in groups)]
-    variables = [f"{room}/{name}".lstrip("/") for room in taken for name in found[room]]
+    taken = [path for path in by_group if not groups or any(lies_in(path, g) for g in groups)]
+    variables = [f"{path}/{name}".lstrip("/") for path in taken for name in by_group[path]]
     return [*filter(None, taken), *variables]
 
 
-def _selects(name: str, found: dict[str, list[str]], groups: tuple[str, ...]) -> bool:
-    return any(names_path(name, path) or lies_in(path, name) for path in _names(found, groups))
+def _selects(name: str, by_group: dict[str, list[str]], groups: tuple[str, ...]) -> bool:
+    return any(names_path(name, path) or lies_in(path, name) for path in _names(by_group, groups))

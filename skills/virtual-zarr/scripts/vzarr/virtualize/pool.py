@@ -252,15 +252,17 @@ def _fetch_ahead(
             yield source, get(source)
         return
     waiting: deque[tuple[Source, Future]] = deque()
-    held = 0
+    waiting_bytes = 0
     with ThreadPoolExecutor(FETCHES) as pool:
         for source in sources:
-            while waiting and (len(waiting) >= FETCHES or held + source.size > FETCHED_BYTES):
+            while waiting and (
+                len(waiting) >= FETCHES or waiting_bytes + source.size > FETCHED_BYTES
+            ):
                 first, fetched = waiting.popleft()
-                held -= first.size
+                waiting_bytes -= first.size
                 yield first, fetched.result()
             waiting.append((source, pool.submit(get, source)))
-            held += source.size
+            waiting_bytes += source.size
         while waiting:
             first, fetched = waiting.popleft()
             yield first, fetched.result()

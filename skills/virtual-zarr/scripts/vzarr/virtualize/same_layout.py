@@ -65,22 +65,22 @@ class Layouts:
         if content.url != parsed.source.url:  # DMR++, beside its data file
             return
         with h5py.File(content.open(), "r") as file:
-            found = walk_items(file)
-            if found is None:
+            items = walk_items(file)
+            if items is None:
                 return
-            attributes = {path: item.attributes for path, item in found.items()}
+            attributes = {path: item.attributes for path, item in items.items()}
             known = _Known(_own_copy(parsed), attributes)
             for group, part in {"": parsed, **parsed.children}.items():
                 for name, variable in part.dataset.variables.items():
                     path = f"{group}/{name}".lstrip("/")
-                    if not self._is_pattern(path, str(name), variable, part, found):
+                    if not self._is_pattern(path, str(name), variable, part, items):
                         return
                     if not self._differs(part, str(name), variable):
-                        known.values[path] = hash_of(found[path].item)
+                        known.values[path] = hash_of(items[path].item)
             reasons = [reason for part in _parts(parsed) for reason in part.native.values()]
             if not all(reason.is_of_layout for reason in reasons):
                 return
-            self._known.setdefault(structure_of(found), []).append(known)
+            self._known.setdefault(structure_of(items), []).append(known)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
 
@@ -95,11 +95,11 @@ class Layouts:
         if not self._known or detect_format(content) != "hdf5":
             return None
         with h5py.File(content.open(), "r") as file:
-            found = walk_items(file)
-            if found is None:
+            items = walk_items(file)
+            if items is None:
                 return None
-            for known in self._known.get(structure_of(found), ()):
-                if parsed := self._parse_like(known, source, content, found):
+            for known in self._known.get(structure_of(items), ()):
+                if parsed := self._parse_like(known, source, content, items):
                     return parsed
         return None
 
@@ -115,9 +115,9 @@ class Layouts:
         name: str,
         variable: xr.Variable,
         part: ParsedFile,
-        found: dict[str, Item],
+        items: dict[str, Item],
     ) -> bool:
-        dataset = found[path].item if path in found else None
+        dataset = items[path].item if path in items else None
         if not isinstance(dataset, h5py.Dataset) or dataset.shape != variable.shape:
             return False
         if is_virtual(variable):
@@ -126,14 +126,14 @@ class Layouts:
             return dataset.dtype.kind in "iuf" and same_chunks and not holds_values(variable)
         if not self._differs(part, name, variable):
             return True
-        return dataset.dtype.kind in "iuf" and "coordinates" not in found[path].attributes
+        return dataset.dtype.kind in "iuf" and "coordinates" not in items[path].attributes
 
     def _parse_like(
-        self, known: _Known, source: Source, content: Content, found: dict[str, Item]
+        self, known: _Known, source: Source, content: Content, items: dict[str, Item]
     ) -> ParsedFile | None:
         parts = {}
         for group, part in {"": known.parsed, **known.parsed.children}.items():
-            like = self._part_like(known, group, part, source, found)
+            like = self._part_like(known, group, part, source, items)
             if like is None:
                 return None
             parts[group] = like
@@ -150,11 +150,11 @@ class Layouts:
         group: str,
         part: ParsedFile,
         source: Source,
-        found: dict[str, Item],
+        items: dict[str, Item],
     ) -> ParsedFile | None:
         prefix = f"{group}/" if group else ""
         here = _attributes_like(
-            found[group].attributes, known.attributes[group], part.dataset.attrs, {"coordinates"}
+            items[group].attributes, known.attributes[group], part.dataset.attrs, {"coordinates"}
         )
         if here is None:
             return None
@@ -162,31 +162,13 @@ class Layouts:
         raw: dict[str, xr.Variable] = {}
         for name, pattern in part.dataset.variables.items():
             path = prefix + str(name)
-            item = found[path]
-            theirs = known.attributes[path]
             if self._differs(part, str(name), pattern) and not is_virtual(pattern):
-                attributes = _native_attributes(item.attributes)
-                if attributes is None:
-                    return None
-                check_contents(item.item, source.url)
-                raw[str(name)] = xr.Variable(pattern.dims, item.item[...], attributes)
-                continue
-            attributes = _attributes_like(item.attributes, theirs, pattern.attrs, DECODING)
-            if attributes is None:
+                like, into = _raw_like(items[path], pattern, source), raw
+            else:
+                like, into = _stored_like(known, path, items[path], pattern, source), variables
+            if like is None:
                 return None
-            if is_virtual(pattern):
-                manifest = _manifest(item.item, pattern.data, source)
-                if manifest is None:
-                    return None
-                data = ManifestArray(pattern.data.metadata, manifest)
-                variables[str(name)] = xr.Variable(pattern.dims, data, attributes)
-            if path in known.values:
-                check_contents(item.item, source.url)
-                if hash_of(item.item) != known.values[path]:
-                    return None
-                if not is_virtual(pattern):
-                    variables[str(name)] = pattern.copy(deep=False)
-                    variables[str(name)].attrs = attributes
+            into[str(name)] = like
         packing = dict(part.packing)
         decoded = _decode(raw)
         if decoded is None:
@@ -198,10 +180,41 @@ class Layouts:
             {name: variables[str(name)] for name in part.dataset.variables}
         )
         dataset.attrs = here
-        like = replace(_own_copy(part), source=source, dataset=dataset, packing=packing)
-        like.children = {}
-        like.notes = [*part.notes, *clean_attributes(dataset)]
-        return like
+        parsed = replace(_own_copy(part), source=source, dataset=dataset, packing=packing)
+        parsed.children = {}
+        parsed.notes = [*part.notes, *clean_attributes(dataset)]
+        return parsed
+
+
+def _raw_like(item: Item, pattern: xr.Variable, source: Source) -> xr.Variable | None:
+    """A loaded variable that differs from file to file, as it is stored."""
+    attributes = _native_attributes(item.attributes)
+    if attributes is None:
+        return None
+    check_contents(item.item, source.url)
+    return xr.Variable(pattern.dims, item.item[...], attributes)
+
+
+def _stored_like(
+    known: _Known, path: str, item: Item, pattern: xr.Variable, source: Source
+) -> xr.Variable | None:
+    """A virtual variable, or one that all files share; None if it differs in what matters."""
+    attributes = _attributes_like(item.attributes, known.attributes[path], pattern.attrs, DECODING)
+    if attributes is None:
+        return None
+    if path in known.values:
+        check_contents(item.item, source.url)
+        if hash_of(item.item) != known.values[path]:
+            return None
+    if not is_virtual(pattern):
+        shared = pattern.copy(deep=False)
+        shared.attrs = attributes
+        return shared
+    manifest = _manifest(item.item, pattern.data, source)
+    if manifest is None:
+        return None
+    data = ManifestArray(pattern.data.metadata, manifest)
+    return xr.Variable(pattern.dims, data, attributes)
 
 
 def _parts(parsed: ParsedFile) -> Iterator[ParsedFile]:
@@ -245,19 +258,19 @@ def _attributes_like(
 
 def _native_attributes(stored: Attributes) -> dict[str, Any] | None:
     """As xarray reads them, to decode a variable by."""
-    found = {}
+    attributes = {}
     for name, (kind, shape, data) in stored.items():
         if kind == "text":
-            found[name] = data
+            attributes[name] = data
             continue
         value = np.frombuffer(data, np.dtype(kind)).reshape(shape)
         if value.dtype.kind == "S":
             if shape != ():
                 return None
-            found[name] = bytes(value[()]).decode("utf-8")
+            attributes[name] = bytes(value[()]).decode("utf-8")
         else:
-            found[name] = value.reshape(-1)[0] if value.size == 1 else value
-    return found
+            attributes[name] = value.reshape(-1)[0] if value.size == 1 else value
+    return attributes
 
 
 def _decode(raw: dict[str, xr.Variable]) -> dict[str, xr.Variable] | None:

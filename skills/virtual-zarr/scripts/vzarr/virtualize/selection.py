@@ -8,6 +8,7 @@ from vzarr.text import drop_options
 
 
 def without_dropped(unfit: dict[str, str], drop: tuple[str, ...]) -> dict[str, str]:
+    """Paths and reasons, without what ``--drop`` leaves out."""
     return {
         path: reason
         for path, reason in unfit.items()
@@ -20,13 +21,20 @@ def nothing_in(content: Content, drop: tuple[str, ...] = ()) -> str:
     """The sentence for a file without a variable, and what is in it instead."""
     if drop:
         return f"{content.url}: holds no variables any more: drop less."
-    found = content.findings.instead or "nothing in it is an array with values"
-    return f"{content.url}: holds no variables: {found}; leave it out."
+    what = content.findings.instead or "nothing in it is an array with values"
+    return f"{content.url}: holds no variables: {what}; leave it out."
 
 
 def choose_groups(
     url: str, available: list[str], wanted: tuple[str, ...], drop: tuple[str, ...]
 ) -> list[str]:
+    """Groups in or below one of ``wanted`` (all without any), without those that are dropped.
+
+    Raises
+    ------
+    InputError
+        If the file has none of ``wanted``.
+    """
     wanted = tuple(group.strip("/") for group in wanted)
     chosen = [
         group
@@ -34,8 +42,8 @@ def choose_groups(
         if not wanted or any(_is_within(group, place) for place in wanted)
     ]
     if not chosen:
-        held = ", ".join(group for group in available[:8] if group) or "none"
-        raise InputError(f"{url}: has no group {wanted[0]}; its groups: {held}.")
+        listed = ", ".join(group for group in available[:8] if group) or "none"
+        raise InputError(f"{url}: has no group {wanted[0]}; its groups: {listed}.")
     return [group for group in chosen if not any(_is_within(group, name) for name in drop if group)]
 
 

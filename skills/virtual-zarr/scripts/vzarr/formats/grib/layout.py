@@ -36,6 +36,7 @@ class Axis:
 
     @property
     def has_bounds(self) -> bool:
+        """Whether its steps are spans."""
         return any(len(value) == 2 for value in self.values)
 
 
@@ -55,6 +56,7 @@ class Variable:
 
     @property
     def first(self) -> Field:
+        """The field that comes first in the file."""
         return min(self.cells.values(), key=lambda item: (item.offset, item.part))
 
     @property
@@ -79,10 +81,12 @@ class Group:
 
     @property
     def is_forecast(self) -> bool:
+        """Whether its moments are those of runs."""
         return FORECAST[0] in self.moments
 
     @property
     def first(self) -> Field:
+        """The first field of its first variable."""
         return next(iter(self.variables.values())).first
 
 

@@ -20,10 +20,12 @@ from vzarr.sources.content import Content
 
 
 def list_groups(content: Content) -> list[str]:
+    """The groups that the file's fields are laid out in."""
     return ["", *survey_file(content).groups]
 
 
 def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
+    """The fields of one group, decoded by ecCodes."""
     survey = survey_file(content)
     if group not in survey.groups:
         return xr.Dataset()
@@ -35,6 +37,7 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
 def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
+    """References to the fields of one group, message by message."""
     survey = survey_file(content)
     if group not in survey.groups:
         return ManifestGroup({})

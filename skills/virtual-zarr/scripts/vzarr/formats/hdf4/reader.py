@@ -29,11 +29,20 @@ TYPES = {
 def datasets(file: File) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """All scientific datasets, in their order, and the attributes of the file.
 
-    Of each: its name, dimensions, shape, dtype and attributes.
+    Returns
+    -------
+    datasets : list of dict
+        ``name``, ``dims``, ``shape``, ``dtype`` (as NumPy names it) and ``attributes`` of each.
+    attributes : dict
+
+    Raises
+    ------
+    ValueError
+        For what pyhdf cannot read, and for a number type that is not known here.
     """
     with _errors():
         opened = _open(file)
-        found = []
+        described = []
         for index in range(opened.info()[0]):
             dataset = opened.select(index)
             name, _, shape, kind, _ = dataset.info()
@@ -41,8 +50,8 @@ def datasets(file: File) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             if kind not in TYPES:
                 raise ValueError(f"an HDF4 number type that is not known here: {kind}")
             dims = [dataset.dim(axis).info()[0] for axis in range(len(shape))]
-            attributes = {key: _plain(value) for key, value in dataset.attributes().items()}
-            found.append(
+            attributes = _attributes(dataset)
+            described.append(
                 {
                     "name": name,
                     "dims": tuple(dim.replace(":", "_").replace("/", "_") for dim in dims),
@@ -52,7 +61,7 @@ def datasets(file: File) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 }
             )
             dataset.endaccess()
-        return found, {key: _plain(value) for key, value in opened.attributes().items()}
+        return described, _attributes(opened)
 
 
 def read(file: File, index: int, start: list[int], count: list[int], dtype: str) -> np.ndarray:
@@ -72,7 +81,7 @@ def tables(file: File) -> list[tuple[str, str, int, int, int]]:
     """Name, class, reference, records and fields of each table; none where they cannot be read."""
     try:
         with _tables(file) as opened:
-            return [tuple(found[:5]) for found in opened.vdatainfo()]
+            return [tuple(info[:5]) for info in opened.vdatainfo()]
     except HDF4Error:
         return []
 
@@ -86,13 +95,13 @@ def columns(file: File, reference: int) -> list[tuple[str, int, np.ndarray]]:
             rows = table.read(table.inquire()[0])
         finally:
             table.detach()
-    found = []
+    arrays = []
     for number, (name, kind, order, *_) in enumerate(fields):
         values = [row[number] for row in rows]
         text = TYPES.get(kind) == "S1"
         array = np.array(values) if text else np.asarray(values, TYPES.get(kind))
-        found.append((name, order, array))
-    return found
+        arrays.append((name, order, array))
+    return arrays
 
 
 @lru_cache(maxsize=1)
@@ -121,5 +130,9 @@ def _errors() -> Iterator[None]:
         raise ValueError(f"pyhdf cannot read it: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else np.asarray(value)
+def _attributes(item: Any) -> dict[str, Any]:
+    """Numbers and text as they are, lists as arrays, as xarray has them."""
+    return {
+        key: value if isinstance(value, str | int | float) else np.asarray(value)
+        for key, value in item.attributes().items()
+    }

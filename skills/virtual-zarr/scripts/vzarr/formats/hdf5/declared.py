@@ -54,7 +54,7 @@ def _declared(
     )
     if is_unwritten or dataset.chunks is None or array.chunks <= limit("empty"):
         return array
-    return replace(array, held=dataset.id.get_num_chunks())  # which goes through the index
+    return replace(array, stored=dataset.id.get_num_chunks())  # which goes through the index
 
 
 def _padded_shape(dataset: h5py.Dataset, lengths: dict[int, int]) -> tuple[int, ...]:

@@ -39,13 +39,13 @@ def hdf5_unwritten(content: Content, group: str = "") -> dict[str, Unwritten]:
 
 
 def _find_unwritten(content: Content, group: str) -> dict[str, Unwritten]:
-    found: dict[str, Unwritten] = {}
+    unwritten: dict[str, Unwritten] = {}
     with h5py.File(content.open(), "r") as file:
-        room = file[group or "/"]
-        for name in followed(room, group, content):
-            if reader.kind_of(room, name) is not h5py.Dataset:
+        h5group = file[group or "/"]
+        for name in followed(h5group, group, content):
+            if reader.kind_of(h5group, name) is not h5py.Dataset:
                 continue
-            dataset = room[name]
+            dataset = h5group[name]
             small = dataset.shape is None or dataset.size <= UNWRITTEN_FROM
             if small or reader.foreign(dataset):
                 continue
@@ -66,8 +66,8 @@ def _find_unwritten(content: Content, group: str) -> dict[str, Unwritten]:
             fill = dataset.fillvalue.item()
             is_index = dataset.ndim == 1 and dataset.is_scale
             dtype = dataset.dtype.newbyteorder("=")
-            found[name] = Unwritten(dataset.shape, dtype, fill, attributes, is_index)
-    return found
+            unwritten[name] = Unwritten(dataset.shape, dtype, fill, attributes, is_index)
+    return unwritten
 
 
 def empty_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -81,12 +81,12 @@ def arrays_in(content: Content, group: str) -> list[Declared]:
     InputError
         For metadata that cannot be read.
     """
-    found = []
+    arrays = []
     for path, own in divide_references(content).by_array.items():
         if path.rpartition("/")[0] == group:
-            held = sum(1 for key in own if last_part(key)[0] not in ".z")
-            found.append(replace(read_metadata(content, path, own), held=held))
-    return found
+            chunks = sum(1 for key in own if last_part(key)[0] not in ".z")
+            arrays.append(replace(read_metadata(content, path, own), stored=chunks))
+    return arrays
 
 
 def read_metadata(content: Content, path: str, references: References) -> Declared:
@@ -145,19 +145,19 @@ def _load(content: Content) -> References:
     load = _from_parquet if content.is_folder else _from_json
     loaded, has_moved = load(content)
     # VirtualiZarr 2.8 names the one chunk of a scalar "name/", which nothing reads back.
-    found = {f"{key}0" if key.endswith("/") else key: ref for key, ref in loaded.items()}
-    _check_targets(content, found, has_moved)
-    return found
+    references = {f"{key}0" if key.endswith("/") else key: ref for key, ref in loaded.items()}
+    _check_targets(content, references, has_moved)
+    return references
 
 
 def _load_json(content: Content, text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        loaded = json.loads(text)
     except RecursionError:
         raise InputError(f"{content.url}: {TOO_DEEP}") from None
-    if not isinstance(found, dict):
+    if not isinstance(loaded, dict):
         raise InputError(f"{content.url}: JSON of Kerchunk that is no object: make it anew.")
-    return found
+    return loaded
 
 
 def _from_json(content: Content) -> tuple[References, bool]:
@@ -173,8 +173,8 @@ def _from_json(content: Content) -> tuple[References, bool]:
     if not isinstance(references, dict) or not isinstance(templates, dict):
         raise InputError(f"{content.url}: refs or templates that are no objects: make it anew.")
     resolver = _Resolver(content, _expander(content, templates))
-    found = {key: resolver.resolve(key, reference) for key, reference in references.items()}
-    return found, resolver.has_moved
+    resolved = {key: resolver.resolve(key, reference) for key, reference in references.items()}
+    return resolved, resolver.has_moved
 
 
 def _expander(content: Content, templates: dict[str, Any]) -> Callable[[str], str]:
@@ -229,16 +229,16 @@ def _from_parquet(content: Content) -> tuple[References, bool]:
         raise InputError(f"{content.url}: its .zmetadata is not of Kerchunk: make it anew.")
     stored = ParquetReferences(content.handle)
     resolver = _Resolver(content, _expander(content, {}))
-    found = {key: resolver.resolve(key, value) for key, value in stored.metadata.items()}
-    for path in [key.rpartition("/")[0] for key in found if last_part(key) == ".zarray"]:
-        array = read_metadata(content, path, found)
+    resolved = {key: resolver.resolve(key, value) for key, value in stored.metadata.items()}
+    for path in [key.rpartition("/")[0] for key in resolved if last_part(key) == ".zarray"]:
+        array = read_metadata(content, path, resolved)
         if array.chunks > limit("chunks"):
             continue  # is refused when it is wanted
         for record in range(-(-array.chunks // rows)):
             _check_rows(content, content.handle, f"{path}/refs.{record}.parq", rows)
         for key, reference in stored.chunks(path):
-            found[key] = resolver.resolve(key, reference)
-    return found, resolver.has_moved
+            resolved[key] = resolver.resolve(key, reference)
+    return resolved, resolver.has_moved
 
 
 def _check_rows(content: Content, folder: Path, name: str, most: int) -> None:
