@@ -21,6 +21,8 @@ NAME = "virtual_zarr.grib"
 MISSING = 1e100
 """What stands for a missing value while ecCodes unpacks."""
 NO_BITMAP, LAST_BITMAP = 255, 254
+NO_DATA = {6: b"\x00\x00\x00\x06\x06\xff", 7: b"\x00\x00\x00\x05\x07"}
+"""Sections of a bitmap and of data that are none."""
 VALUES = ("data", "latitude", "longitude")
 
 
@@ -78,7 +80,7 @@ def decode(message: bytes, field: int = 0, values: str = "data") -> np.ndarray:
 def sections(message: Any) -> list[tuple[int, Any]]:
     """Number and bytes of each section of edition 2, without the first and the last."""
     found, at = [], 16
-    end = int.from_bytes(message[8:16], "big") - 4
+    end = min(int.from_bytes(message[8:16], "big") - 4, len(message))
     while at + 5 <= end:
         length = int.from_bytes(message[at : at + 4], "big")
         if length < 5:
@@ -91,7 +93,8 @@ def sections(message: Any) -> list[tuple[int, Any]]:
 def one_field(message: Any, field: int = 0, with_data: bool = True) -> bytes:
     """A message of one field of a message of several; edition 1 has no others.
 
-    ``with_data=False`` leaves out the data, so that headers are all that it takes.
+    ``with_data=False`` leaves out the bitmap and the data: headers only, behind which the message
+    may end.
 
     Raises
     ------
@@ -110,16 +113,14 @@ def one_field(message: Any, field: int = 0, with_data: bool = True) -> bytes:
             elif section[5] == LAST_BITMAP and bitmap is not None:
                 section = bitmap
         current[number] = section
-        if number == 7:
+        if number == (7 if with_data else 6):
             count += 1
             if count == field:
-                return _joined(message, current, with_data)
+                return _joined(message, current if with_data else {**current, **NO_DATA})
     raise IndexError(f"the message has {count + 1} fields, not {field + 1}")
 
 
-def _joined(message: Any, current: dict[int, Any], with_data: bool) -> bytes:
-    if not with_data:
-        current = {**current, 7: b"\x00\x00\x00\x05\x07"}
+def _joined(message: Any, current: dict[int, Any]) -> bytes:
     body = b"".join(bytes(current[number]) for number in sorted(current))
     length = 16 + len(body) + 4
     return bytes(message[:8]) + length.to_bytes(8, "big") + body + b"7777"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import icechunk
@@ -78,6 +79,7 @@ def build(
     concat_dim: str | None = None,
     drop: Iterable[str] = (),
     groups: Iterable[str] = (),
+    select: Iterable[str] = (),
     skip_bad: bool = False,
     allow_copy: int | None = None,
     irregular: str | None = None,
@@ -91,8 +93,8 @@ def build(
 ) -> Built:
     """Make a new repository over files, compared with a sample of them before main shows it.
 
-    ``drop`` leaves out variables or groups; ``groups`` takes these only. ``allow_copy``: bytes that
-    may be copied of what cannot be virtual (default: 10 MB, or half of all). ``irregular``: what to
+    ``drop`` leaves out variables or groups; ``groups`` takes these only, ``select``
+    these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual (default: 10 MB, or half of all). ``irregular``: what to
     do where chunks of the files fill no regular grid: "rectilinear", "copy" or "refuse" (default:
     copy up to 5 %, else raise what each costs). ``prefixes`` are what readers authorize. ``batch``
     files make a commit (500); after a stop the same call goes on.
@@ -100,7 +102,7 @@ def build(
     return build_repository(
         _listed(files),
         os.fspath(repo),
-        access,
+        replace(access, select=tuple(select)),
         concat_dim=concat_dim,
         drop=tuple(drop),
         groups=tuple(groups),

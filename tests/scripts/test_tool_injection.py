@@ -192,7 +192,9 @@ def test_a_file_that_is_not_in_the_store_of_a_user(place: Path) -> None:
     other = Recipe(start=4).write(place / "f2.nc")
     named = [str(file) for file in (*files, other)]
     report = verify_named(str(repository), named, Access())
-    assert "f2.nc: v has 4 steps along time, all files together 6" in "\n".join(map(str, report.failures))
+    assert "f2.nc: v has 4 steps along time, all files together 6" in "\n".join(
+        map(str, report.failures)
+    )
 
 
 def test_a_variable_left_out_on_purpose(place: Path) -> None:

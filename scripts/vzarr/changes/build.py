@@ -173,6 +173,8 @@ def build(
             groups=sorted(groups),
             prefixes=sorted(prefixes),
         )
+        if access.select:
+            run.plan["select"] = sorted(access.select)
         place = look(repository, access)
         if place.names and not (place.unfinished and run.take_up(place.unfinished)):
             discard(claim, access)
@@ -416,6 +418,8 @@ class _Build:
         metadata["irregular"] = self.policy.irregular
         metadata["left_out"] = dict(self.left_out)
         metadata["bytes"] = self.share.as_json()
+        if self.access.select:
+            metadata["select"] = list(self.access.select)
         places = _places(files, datasets)
         if len(files) < len(self.sources):
             places = sorted({*places, *(source.url for source in self.sources)})

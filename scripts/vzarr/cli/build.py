@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from vzarr.cli.options import (
     Commands,
@@ -33,6 +34,14 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     build.add_argument(
         "--group", action="append", default=[], help="take this group only (default: all)"
     )
+    build.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="of GRIB, these messages only: 'param=tmp,ugrd;level=2', or a pattern of lines of the "
+        ".idx or .index beside each file, of which then nothing else is read",
+    )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     add_allow_copy(build)
     add_irregular(build)
@@ -53,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     built = build(
         options.files,
         options.repo,
-        access_of(options),
+        replace(access_of(options), select=tuple(options.select)),
         concat_dim=options.concat_dim,
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,

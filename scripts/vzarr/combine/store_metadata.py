@@ -58,13 +58,14 @@ class Plan(TypedDict):
     drop: list[str]
     groups: list[str]
     prefixes: list[str]
+    select: NotRequired[list[str]]
 
 
 class StoreMetadata(TypedDict):
     """A whole store. ``groups`` by path, the root under an empty string.
 
     ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
-    where that is now.
+    where that is now. ``select``: the messages of GRIB that it is of.
     While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
     what was copied, and ``references`` their number.
     """
@@ -81,3 +82,4 @@ class StoreMetadata(TypedDict):
     references: NotRequired[int]
     irregular: NotRequired[str | None]
     moved: NotRequired[tuple[str, str]]
+    select: NotRequired[list[str]]

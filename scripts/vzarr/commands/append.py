@@ -280,6 +280,7 @@ class _Run:
         if metadata.get("moved"):
             old, new = metadata["moved"]
             self.access = replace(self.access, moved=(old, new))
+        self.access = replace(self.access, select=tuple(metadata.get("select", ())))
         return held
 
     def _taken_over(self, session: icechunk.Session) -> Held:

@@ -6,6 +6,7 @@ question is written anew. Compared with the sources before the commit, as ``buil
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from vzarr.changes.replacements import (
@@ -54,6 +55,7 @@ def refresh(
     repository, session, held = open_repository(location, access)
     access = reaching(access, repository.config, location)
     metadata = held.metadata
+    access = replace(access, select=tuple(metadata.get("select", ())))
     records = metadata["sources"]
     started = datetime.now(UTC)
     found = Refreshed(as_url(location), len(records), notes=held.notes)

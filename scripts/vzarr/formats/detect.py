@@ -17,6 +17,8 @@ def detect_format(content: Content) -> str:
     InputError
         For what cannot be virtualized: it names what it is, and what to do.
     """
+    if content.access.select:  # of messages
+        return "grib"
     return content.once(sniff)
 
 

@@ -17,7 +17,7 @@ from vzarr.errors import InputError
 from vzarr.limits import Declared
 from vzarr.sources.discover import look_up
 from vzarr.sources.elsewhere import check_folder
-from vzarr.sources.remote_file import RemoteFile, read_remote
+from vzarr.sources.remote_file import RangedFile, RemoteFile, read_remote
 from vzarr.sources.schemes import Access, object_store
 
 
@@ -42,6 +42,8 @@ class Findings:
     ``contents_checked``: group and name of HDF5 datasets whose chunks were. ``variables``: all
     names of a group, also of those that were left out. ``combined_along``: the dimension along
     which the file is combined with others: it decides how GRIB messages are laid out.
+    ``fingerprint``: of what was selected of a file; ``as_others``: whether that is as in a file
+    that was read before, but for its time.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -57,6 +59,8 @@ class Findings:
     contents_checked: set[tuple[str, str]] = field(default_factory=set)
     variables: dict[str, set[str]] = field(default_factory=dict)
     combined_along: str | None = None
+    fingerprint: str | None = None
+    as_others: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Content:
     """
 
     url: str
-    handle: Path | bytes | RemoteFile | RemoteFolder
+    handle: Path | bytes | RemoteFile | RangedFile | RemoteFolder
     access: Access = field(default_factory=Access)
     size: int = 0
     findings: Findings = field(default_factory=Findings, repr=False, compare=False)
@@ -179,6 +183,8 @@ def fetch(url: str, access: Access, size: int) -> Content:
             "would lead elsewhere: rename the file, or link to it under another name."
         )
     content = _fetch(url, access, size)
+    if access.select:  # of messages, so it is GRIB
+        return content
     if content.is_folder:
         if isinstance(content.handle, Path):
             check_folder(content.handle, content)
@@ -205,6 +211,8 @@ def _fetch(url: str, access: Access, size: int) -> Content:
             raise InputError(f"{url}: is no file, but {what}: leave it out.")
         return Content(url, path, access, size)
     store, key = object_store(url, access)
+    if access.select:
+        return Content(url, RangedFile(store, key, size), access, size)
     try:
         return Content(url, read_remote(store, key, size), access, size)
     except FileNotFoundError:
@@ -212,3 +220,15 @@ def _fetch(url: str, access: Access, size: int) -> Content:
         if not any(True for _ in obstore.list(store, folder.path + "/", chunk_size=1)):
             raise
         return Content(url, folder, access, size)
+
+
+def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file, each by its start and its length, and nothing else of a remote one."""
+    if isinstance(content.handle, RangedFile):
+        return content.handle.ranges(places)
+    found = []
+    with content.handle.open("rb") as file:
+        for start, length in places:
+            file.seek(start)
+            found.append(file.read(length))
+    return found

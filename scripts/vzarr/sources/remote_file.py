@@ -37,6 +37,10 @@ PATIENCE = 2
 """Blocks after which the index counts as scattered, and the whole file is fetched."""
 
 
+CLOSE = 64 * 1024
+"""Bytes between two parts up to which they are fetched in one request."""
+
+
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -117,6 +121,30 @@ class RemoteFile(io.RawIOBase):
         if len(self._blocks) > BLOCKS:
             self._blocks.popitem(last=False)
         return self._blocks[number]
+
+
+class RangedFile:
+    """An object of ``size`` bytes of which only what is asked for is fetched."""
+
+    def __init__(self, store: Any, path: str, size: int) -> None:
+        self._store, self._path, self.size = store, path, size
+
+    def ranges(self, places: list[tuple[int, int]]) -> list[bytes]:
+        """Parts, each by its start and its length; those close to each other in one request."""
+        starts, lengths = zip(*places, strict=True)
+        found = obstore.get_ranges(
+            self._store, self._path, starts=starts, lengths=lengths, coalesce=CLOSE
+        )
+        return [bytes(part) for part in found]
+
+    def seek(self, offset: int) -> int:
+        return offset
+
+    def read(self, length: int = -1) -> bytes:
+        """All bytes, or those at the beginning."""
+        if length >= 0:
+            return self.ranges([(0, min(length, self.size))])[0]
+        return read_parts(self._store, self._path, self.size)
 
 
 class FileStore:

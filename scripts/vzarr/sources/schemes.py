@@ -41,7 +41,7 @@ class Access:
     an S3-compatible server, and ``repo_endpoint`` that of the repository if it lies on another.
     ``trust``: folders, buckets or hosts beside those of the sources that may be read
     (``vzarr.sources.trust``). ``containers``: those of a repository, which say how to reach its
-    sources where nothing else does.
+    sources where nothing else does. ``select``: which messages of GRIB files are read.
     """
 
     anonymous: bool = False
@@ -52,6 +52,7 @@ class Access:
     repo_endpoint: str | None = None
     trust: tuple[str, ...] = ()
     containers: tuple[Place, ...] = ()
+    select: tuple[str, ...] = ()
 
     def at(self, url: str) -> Access:
         """This access with what the container of a URL says of it, where the user said nothing."""

@@ -61,6 +61,7 @@ def compare_store(
     if metadata.get("moved"):
         old, new = metadata["moved"]
         access = replace(access, moved=(old, new))
+    access = replace(access, select=tuple(metadata.get("select", ())))
     report = Report(sources=len(records))
     pairs = [
         pair

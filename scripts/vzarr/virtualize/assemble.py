@@ -78,6 +78,8 @@ def assemble(
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
             copied[name] = TEXT if text else INLINED
+        elif content.findings.as_others:
+            continue  # all but its time is as in a file that was read before
         elif problem := misread(probe, native, name, content.url):
             copied[name] = Reason(Code.MISREAD, problem)
     for name in map(str, native.variables):

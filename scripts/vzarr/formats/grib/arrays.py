@@ -9,7 +9,7 @@ import eccodes
 import numpy as np
 import xarray as xr
 from virtual_zarr_grib import NAME as OWN_CODEC
-from virtual_zarr_grib import decode, one_field
+from virtual_zarr_grib import decode
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 
 from vzarr.formats.backend_array import lazy_variable
@@ -105,8 +105,8 @@ class Decoder:
         return _own_codec(variable.first.part)
 
     def _agrees(self, item: Field, octets: Octets) -> bool:
-        has_bitmap = item.packing[1] == "1"
-        if item.part or (item.edition == 1 and has_bitmap):
+        is_masked = item.packing[0]
+        if item.part or (item.edition == 1 and is_masked):
             return False
         kind = (item.edition, item.packing, item.grid_type, len(item.shape))
         if kind not in self._known:
@@ -238,11 +238,11 @@ def _grid_coordinates(group: Group, grid: Grid, octets: Octets) -> dict[str, xr.
 def describe_variable(group: Group, variable: Variable, octets: Octets) -> dict[str, Any]:
     """Attributes: what the field is, and each label that is no coordinate."""
     first = variable.first
-    handle = eccodes.codes_new_from_message(one_field(octets(first), first.part))
+    handle = eccodes.codes_new_from_message(first.head or bytes(octets(first)))
     try:
         attributes = _words(Keys(handle), first)
         for other in variable.siblings[:1]:
-            attributes |= _differing(handle, octets(other), other)
+            attributes |= _differing(handle, other.head or bytes(octets(other)))
     finally:
         eccodes.codes_release(handle)
     names = {item.short_name for item in variable.cells.values()}
@@ -282,10 +282,10 @@ def _words(keys: Keys, first: Field) -> dict[str, Any]:
     return found
 
 
-def _differing(handle: Any, octets: Any, other: Field) -> dict[str, Any]:
+def _differing(handle: Any, other: bytes) -> dict[str, Any]:
     """Keys of the product by which two fields differ that have all labels in common."""
     mine = _coded(handle)
-    theirs_handle = eccodes.codes_new_from_message(one_field(octets, other.part))
+    theirs_handle = eccodes.codes_new_from_message(other)
     try:
         theirs = _coded(theirs_handle)
     finally:

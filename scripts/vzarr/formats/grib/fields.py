@@ -8,7 +8,7 @@ from typing import Any
 import eccodes
 import numpy as np
 
-from vzarr.formats.grib.messages import Message, field_handle
+from vzarr.formats.grib.messages import Message, has_bitmap, headers
 from vzarr.formats.grib.tables import (
     DERIVED,
     FIRST_EDITION,
@@ -80,7 +80,8 @@ class Field:
     """One field of one message; ``part`` counts those of the message.
 
     ``level`` has a value, two of a layer, or none; ``limits`` those of axes as percentile. ``rest``
-    are the octets of the product that nothing else here tells.
+    are the octets of the product that nothing else here tells. ``head`` is a message of its headers
+    alone, of edition 2.
     """
 
     offset: int
@@ -102,6 +103,7 @@ class Field:
     shape: tuple[int, ...]
     packing: tuple[Any, ...]
     rest: bytes = field(repr=False)
+    head: bytes = field(repr=False, compare=False)
 
     @property
     def place(self) -> str:
@@ -156,14 +158,17 @@ def read_field(url: str, octets: Any, message: Message, part: int) -> Field:
     Refused
         If it unpacks to more than is allowed.
     """
-    handle = field_handle(octets, part, with_data=octets[7] != 2)
+    head = headers(octets, part)
+    handle = eccodes.codes_new_from_message(head)
     try:
-        return _read(url, Keys(handle), message, part)
+        keys = Keys(handle)
+        is_masked = has_bitmap(octets, part) if octets[7] == 2 else bool(keys.get("bitmapPresent"))
+        return _read(url, keys, message, part, is_masked, head if octets[7] == 2 else b"")
     finally:
         eccodes.codes_release(handle)
 
 
-def _read(url: str, keys: Keys, message: Message, part: int) -> Field:
+def _read(url: str, keys: Keys, message: Message, part: int, is_masked: bool, head: bytes) -> Field:
     edition = keys.get("edition")
     if edition == 2:
         parameter = tuple(
@@ -199,17 +204,18 @@ def _read(url: str, keys: Keys, message: Message, part: int) -> Field:
         keys.text("md5GridSection"),
         keys.text("gridType"),
         _shape(url, keys, message.offset),
-        _packing(keys),
+        _packing(keys, is_masked),
         _rest(keys, edition),
+        head,
     )
 
 
-def _packing(keys: Keys) -> tuple[Any, ...]:
+def _packing(keys: Keys, is_masked: bool) -> tuple[Any, ...]:
     """What decides whether a decoder gets a field right."""
     is_constant = keys.get("bitsPerValue", 0) == 0
     is_empty = keys.get("numberOfValues", 1) == 0
-    words = (keys.text(key) for key in ("packingType", "bitmapPresent", "scanningMode"))
-    return (*words, keys.text("missingValueManagementUsed"), is_constant, is_empty)
+    words = (keys.text(key) for key in ("packingType", "scanningMode"))
+    return (is_masked, *words, keys.text("missingValueManagementUsed"), is_constant, is_empty)
 
 
 def _shape(url: str, keys: Keys, offset: int) -> tuple[int, ...]:

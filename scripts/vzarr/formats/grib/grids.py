@@ -7,7 +7,7 @@ from typing import Any
 
 import eccodes
 import numpy as np
-from virtual_zarr_grib import one_field, sections
+from virtual_zarr_grib import sections
 
 from vzarr.formats.grib.fields import Field
 
@@ -16,6 +16,11 @@ UNITS = {"latitude": "degrees_north", "longitude": "degrees_east"}
 PROJECTED = ("x", "y")
 COPIED = 32 * 1024**2
 """Bytes of latitudes and longitudes of one grid up to which each group gets a copy."""
+
+
+KEPT = 4
+"""Grids that are kept for the next file, which mostly has the same."""
+_known: dict[tuple, Grid] = {}
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,21 @@ class Grid:
     mapping: dict[str, Any] | None = None
 
 
-def describe_grid(octets: Any, item: Field, copies: int = 1) -> Grid:
-    """The grid of one field, whose message is ``octets``, and which ``copies`` groups have."""
-    latitudes, longitudes = read_places(octets, item)
+def describe_grid(head: bytes, item: Field, copies: int = 1) -> Grid:
+    """The grid of one field, whose headers are ``head``, and which ``copies`` groups have."""
+    key = (item.grid, item.shape, item.part > 0, copies)
+    if key not in _known:
+        if len(_known) >= KEPT:
+            _known.pop(next(iter(_known)))
+        _known[key] = _describe(head, item, copies)
+    return _known[key]
+
+
+def _describe(head: bytes, item: Field, copies: int) -> Grid:
+    latitudes, longitudes = read_places(head, item)
     if latitudes.shape != item.shape:
         return Grid(("y", "x") if len(item.shape) == 2 else ("coefficient",))
-    described = _described(octets, item)
+    described = _described(head, item)
     mapping = described.pop("spatial_ref", None)
     if len(item.shape) == 1:
         places = {"latitude": latitudes, "longitude": longitudes}
@@ -52,7 +66,7 @@ def describe_grid(octets: Any, item: Field, copies: int = 1) -> Grid:
     if is_regular:
         axes = {"latitude": latitudes[:, 0], "longitude": longitudes[0]}
         return Grid(PLACES, axes, attributes=_attributes(described), mapping=mapping)
-    found = _places_by_gribberish(octets, item)
+    found = _places_by_gribberish(head, item)
     by_gribberish = _are_same(found, latitudes, longitudes)
     if by_gribberish:
         latitudes, longitudes = found
@@ -71,9 +85,9 @@ def _is_small(latitudes: np.ndarray, copies: int) -> bool:
     return 2 * latitudes.nbytes * copies <= COPIED
 
 
-def read_places(octets: Any, item: Field) -> tuple[np.ndarray, np.ndarray]:
+def read_places(head: bytes, item: Field) -> tuple[np.ndarray, np.ndarray]:
     """Latitude and longitude of each point; empty if ecCodes does not know them."""
-    handle = eccodes.codes_new_from_message(one_field(octets, item.part))
+    handle = eccodes.codes_new_from_message(head)
     try:
         arrays = [eccodes.codes_get_array(handle, f"{name}s") for name in PLACES]
         latitudes, longitudes = (np.asarray(array).reshape(item.shape) for array in arrays)
@@ -97,14 +111,14 @@ def _attributes(described: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any
     return found
 
 
-def _places_by_gribberish(octets: Any, item: Field) -> list[np.ndarray]:
+def _places_by_gribberish(head: bytes, item: Field) -> list[np.ndarray]:
     """Latitudes and longitudes as gribberish's codec reads them; none where it cannot."""
     from gribberish import parse_grib_message_metadata
 
     if item.part:
         return []
     try:
-        found = parse_grib_message_metadata(bytes(octets), 0).latlng(False, False)
+        found = parse_grib_message_metadata(head, 0).latlng(False, False)
         return [np.asarray(values).reshape(item.shape) for values in found]
     except Exception:  # grids and products that it does not know
         return []
@@ -121,11 +135,11 @@ def _are_same(found: list[np.ndarray], latitudes: np.ndarray, longitudes: np.nda
     )
 
 
-def _described(octets: Any, item: Field) -> dict[str, Any]:
+def _described(head: bytes, item: Field) -> dict[str, Any]:
     """gribberish's coordinates of the grid, and the attributes of its mapping, if it knows it."""
     from gribberish import parse_grib_dataset
 
-    message = bytes(octets) if item.edition == 1 else _plain_product(octets, item)
+    message = _plain_product(item) if item.head else head
     try:
         node = parse_grib_dataset(message, encode_coords=True)
     except Exception:
@@ -139,12 +153,12 @@ def _described(octets: Any, item: Field) -> dict[str, Any]:
     return found
 
 
-def _plain_product(octets: Any, item: Field) -> bytes:
+def _plain_product(item: Field) -> bytes:
     """A field as temperature on a level: of others gribberish may not describe the grid."""
     handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
     sample = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
-    parts = dict(sections(memoryview(one_field(octets, item.part))))
+    parts = dict(sections(memoryview(item.head)))
     known = dict(sections(memoryview(sample)))
     body = b"".join(
         bytes(part) for part in (known[1], parts[3], known[4], *(parts[n] for n in (5, 6, 7)))

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from vzarr.formats.grib.fields import Field, Keys
-from vzarr.formats.grib.messages import field_handle
+from vzarr.formats.grib.messages import headers
 from vzarr.formats.grib.survey import Survey
 from vzarr.formats.grib.tables import AXES
 
@@ -95,7 +95,7 @@ def _at(variable: xr.Variable, index: Mapping[Any, int]) -> Any:
 
 def message_labels(octets: Any, item: Field) -> Labels:
     """What ecCodes says of a message, by the keys that it computes and not by those it reads."""
-    handle = field_handle(octets, item.part, with_data=item.edition == 1)
+    handle = eccodes.codes_new_from_message(headers(octets, item.part))
     try:
         keys = Keys(handle)
         found = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import eccodes
-from virtual_zarr_grib import one_field, sections
+from virtual_zarr_grib import NO_BITMAP, one_field, sections
 
 from vzarr.errors import InputError
 
@@ -97,6 +97,12 @@ def _large_length(data: bytes, at: int, most: int) -> int:
     return most - section + 4 if section < 120 else int(most)
 
 
-def field_handle(message: Any, field: int, with_data: bool = True) -> Any:
-    """A handle of ecCodes for one field, to be released by the caller."""
-    return eccodes.codes_new_from_message(one_field(message, field, with_data))
+def headers(octets: Any, part: int) -> bytes:
+    """A message of one field without its values; of edition 1, which has none without, whole."""
+    return one_field(octets, part, with_data=False)
+
+
+def has_bitmap(octets: Any, part: int) -> bool:
+    """Whether a field of edition 2 has one, of its own or of one before it in the message."""
+    marks = [section[5] for number, section in sections(octets) if number == 6]
+    return marks[part] != NO_BITMAP
