@@ -94,10 +94,11 @@ def build(
     """Make a new repository over files, compared with a sample of them before main shows it.
 
     ``drop`` leaves out variables or groups; ``groups`` takes these only, ``select``
-    these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual (default: 10 MB, or half of all). ``irregular``: what to
-    do where chunks of the files fill no regular grid: "rectilinear", "copy" or "refuse" (default:
-    copy up to 5 %, else raise what each costs). ``prefixes`` are what readers authorize. ``batch``
-    files make a commit (500); after a stop the same call goes on.
+    these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual
+    (default: 10 MB, or half of all). ``irregular``: what to do where chunks of the files fill no
+    regular grid: "rectilinear", "copy" or "refuse" (default: copy up to 5 %, else raise what each
+    costs). ``prefixes`` are what readers authorize. ``batch`` files make a commit (500); after a
+    stop the same call goes on.
     """
     return build_repository(
         _listed(files),

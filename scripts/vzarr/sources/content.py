@@ -136,8 +136,8 @@ class Content:
         else:
             yield opened
 
-    def _remote_file(self) -> RemoteFile:
-        assert isinstance(self.handle, RemoteFile), f"{self.url} is a folder"
+    def _remote_file(self) -> RemoteFile | RangedFile:
+        assert isinstance(self.handle, RemoteFile | RangedFile), f"{self.url} is a folder"
         return self.handle
 
     def head(self, length: int = 4096) -> bytes:
@@ -227,7 +227,7 @@ def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
     if isinstance(content.handle, RangedFile):
         return content.handle.ranges(places)
     found = []
-    with content.handle.open("rb") as file:
+    with content.opened() as file:
         for start, length in places:
             file.seek(start)
             found.append(file.read(length))

@@ -140,11 +140,12 @@ class RangedFile:
     def seek(self, offset: int) -> int:
         return offset
 
-    def read(self, length: int = -1) -> bytes:
-        """All bytes, or those at the beginning."""
-        if length >= 0:
-            return self.ranges([(0, min(length, self.size))])[0]
-        return read_parts(self._store, self._path, self.size)
+    def range(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end``; a whole file in several requests at once."""
+        if start == 0 and end >= self.size:
+            return read_parts(self._store, self._path, self.size)
+        (part,) = self.ranges([(start, min(end, self.size) - start)])
+        return part
 
 
 class FileStore:
