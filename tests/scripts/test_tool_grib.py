@@ -20,7 +20,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
 from vzarr.verification.store import compare_store
-from worlds.grib import GRID, at, field, joined, layer, message, over, sections, write
+from worlds.grib import GRID, above, at, field, joined, layer, message, over, sections, write
 
 TEMPERATURE, U, V, WATER, RAIN = (0, 0, 0), (0, 2, 2), (0, 2, 3), (0, 1, 3), (0, 1, 8)
 LOCAL = (0, 3, 251)
@@ -181,17 +181,6 @@ def test_percentiles_and_probabilities(tmp_path: Path, random: np.random.Generat
     assert stored["entire_atm/prob_above"].threshold.values.tolist() == [10, 25]
     assert stored["entire_atm/prob_above"].pwat.attrs["units"] == "%"
     assert_each_is_found(stored, *files)
-
-
-def above(limit: float) -> dict[str, Any]:
-    return {
-        "productDefinitionTemplateNumber": 5,
-        "probabilityType": 1,
-        "scaleFactorOfUpperLimit": 0,
-        "scaledValueOfUpperLimit": limit,
-        "forecastProbabilityNumber": 0,
-        "totalNumberOfForecastProbabilities": 0,
-    }
 
 
 def test_verify_compares_labels(tmp_path: Path, random: np.random.Generator) -> None:
