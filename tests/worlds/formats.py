@@ -32,6 +32,8 @@ import zarr
 from astropy.io import fits
 from pyhdf.SD import SD, SDC, SDS
 
+from worlds.grib import write_products
+
 ARCHIVED = datetime(2024, 2, 1, tzinfo=UTC).timestamp()
 REAL_FILES = Path(__file__).parents[1] / "data"
 
@@ -377,6 +379,7 @@ def write_grib(folder: Path) -> None:
             keys |= {"dataDate": 20240101, "dataTime": 0, "stepRange": 6}
             write_message(file, random.normal(270, 10, (5, 8)), **keys)
     write_ensemble_runs(folder)
+    write_products(folder)
     with (folder / "analysis.grib1").open("wb") as file:
         for level in (850, 500):
             keys = {"shortName": "t", "level": level, "dataDate": 20240101}

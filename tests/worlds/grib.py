@@ -109,3 +109,66 @@ def joined(first: bytes, *others: bytes) -> bytes:
 def write(path: Path, *messages: bytes) -> Path:
     path.write_bytes(b"".join(messages))
     return path
+
+
+def write_products(folder: Path) -> None:
+    """``gfs.fHHH.grib2`` with indexes and ``blend.fHHH.grib2``: steps of what is published.
+
+    Winds and temperatures near the ground, on levels in Pa and hPa, U and V in one message, rain of
+    two kinds of totals, a local parameter; percentiles and probabilities.
+    """
+    random = np.random.default_rng(18)
+    for hour in (3, 6, 9):
+        _write_gfs(folder / f"gfs.f{hour:03d}.grib2", random, hour)
+        keys = at(200) | {"forecastTime": hour}
+        water = (0, 1, 3)
+        parts = []
+        for percentile in (10, 50, 90):
+            more = {"productDefinitionTemplateNumber": 6, "percentileValue": percentile}
+            parts.append(field(random, water, **more, **keys))
+        for limit in (25, 50):
+            parts.append(field(random, water, **above(limit), **keys))
+        write(folder / f"blend.f{hour:03d}.grib2", *parts)
+
+
+def above(limit: int) -> dict[str, Any]:
+    """Keys of the probability that something is above a limit."""
+    return {
+        "productDefinitionTemplateNumber": 5,
+        "probabilityType": 1,
+        "scaleFactorOfUpperLimit": 0,
+        "scaledValueOfUpperLimit": limit,
+        "forecastProbabilityNumber": 0,
+        "totalNumberOfForecastProbabilities": 0,
+    }
+
+
+def _write_gfs(path: Path, random: np.random.Generator, hour: int) -> None:
+    now = {"forecastTime": hour}
+    parts, told = [], []
+    for height in (2, 80):
+        parts.append(field(random, (0, 0, 0), **at(103, height), **now))
+        told.append([f"TMP:{height} m above ground:{hour} hour fcst:"])
+    for height in (10, 80):
+        winds = [field(random, (0, 2, number), **at(103, height), **now) for number in (2, 3)]
+        parts.append(joined(*winds))
+        told.append([f"{name}:{height} m above ground:{hour} hour fcst:" for name in WINDS])
+    for pascals, level in ((70, "0.7 mb"), (50000, "500 mb"), (85000, "850 mb")):
+        parts.append(field(random, (0, 0, 0), **at(100, pascals), **now))
+        told.append([f"TMP:{level}:{hour} hour fcst:"])
+    for start in (hour // 7 * 6, 0):
+        parts.append(field(random, (0, 1, 8), **at(1), **over(start, hour)))
+        told.append([f"APCP:surface:{start}-{hour} hour acc fcst:"])
+    parts.append(field(random, (0, 3, 251), **at(103, 10), **now))
+    told.append([f"var discipline=0 parmcat=3 parm=251:10 m above ground:{hour} hour fcst:"])
+    write(path, *parts)
+    lines, offset = [], 0
+    for number, (part, texts) in enumerate(zip(parts, told, strict=True), 1):
+        for count, text in enumerate(texts, 1):
+            which = f"{number}.{count}" if len(texts) > 1 else str(number)
+            lines.append(f"{which}:{offset}:d=2026011500:{text}\n")
+        offset += len(part)
+    path.with_name(f"{path.name}.idx").write_text("".join(lines))
+
+
+WINDS = ("UGRD", "VGRD")

@@ -42,8 +42,8 @@ class Findings:
     ``contents_checked``: group and name of HDF5 datasets whose chunks were. ``variables``: all
     names of a group, also of those that were left out. ``combined_along``: the dimension along
     which the file is combined with others: it decides how GRIB messages are laid out.
-    ``fingerprint``: of the part of a file that is used, where that is not all of it;
-    ``is_as_others``: all but its time is as in a file that was compared before.
+    ``fingerprint``: of what was selected of a file; ``as_others``: whether that is as in a file
+    that was read before, but for its time.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -59,8 +59,8 @@ class Findings:
     contents_checked: set[tuple[str, str]] = field(default_factory=set)
     variables: dict[str, set[str]] = field(default_factory=dict)
     combined_along: str | None = None
-    fingerprint: str = ""
-    is_as_others: bool = False
+    fingerprint: str | None = None
+    as_others: bool = False
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def assemble(
         if holds_values(variables[name]):
             text = variables[name].dtype.kind in "TO"
             copied[name] = TEXT if text else INLINED
-        elif content.findings.is_as_others:
+        elif content.findings.as_others:
             continue  # all but its time is as in a file that was read before
         elif problem := misread(probe, native, name, content.url):
             copied[name] = Reason(Code.MISREAD, problem)

@@ -17,7 +17,9 @@ def detect_format(content: Content) -> str:
     InputError
         For what cannot be virtualized: it names what it is, and what to do.
     """
-    return "grib" if content.access.select else content.once(sniff)
+    if content.access.select:  # of messages
+        return "grib"
+    return content.once(sniff)
 
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

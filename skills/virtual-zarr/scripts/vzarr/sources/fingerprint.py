@@ -17,7 +17,7 @@ def fingerprint(content: Content, size: int) -> str | None:
     """A hash of a file's content, whatever its name: of all of it, or of parts of a large file."""
     if content.is_folder:
         return None
-    if content.findings.fingerprint:  # of the part of it that is used
+    if content.findings.fingerprint is not None:
         return content.findings.fingerprint
     whole = size <= FINGERPRINT_PARTS * FINGERPRINT_PART
     starts = np.linspace(0, max(size - FINGERPRINT_PART, 0), FINGERPRINT_PARTS, dtype=int)

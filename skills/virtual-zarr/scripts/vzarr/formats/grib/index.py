@@ -99,7 +99,8 @@ def _parse_lines(text: str, content: Content) -> list[Entry]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     rows = [line.split(":") for line in lines]
     offsets = [int(row[1]) for row in rows]
-    starts = sorted({*offsets, content.size})
+    # The last message ends with the file; one that begins behind it is told by the caller.
+    starts = sorted({*offsets, max(content.size, max(offsets) + 1)})
     following = dict(pairwise(starts))
     parts: dict[int, int] = {}
     entries = []

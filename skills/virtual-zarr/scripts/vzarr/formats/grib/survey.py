@@ -24,19 +24,19 @@ _decoders: dict[tuple[str, ...], Decoder] = {}
 
 @dataclass
 class Survey:
-    """A GRIB file's fields in their groups. ``read`` gives ranges of its bytes."""
+    """A GRIB file's fields in their groups. ``is_whole``: all its bytes are in memory."""
 
     content: Content
     fields: list[Field]
     groups: dict[str, Group]
     decoder: Decoder
+    is_whole: bool = True
     kept: dict[int, bytes] = field(default_factory=dict)
 
     def octets(self, item: Field) -> Any:
         """The message that a field is of."""
-        if self.content.knows(_octets):
-            data = self.content.once(_octets)
-            return data[item.offset : item.offset + item.length]
+        if self.is_whole:
+            return self.content.once(_octets)[item.offset : item.offset + item.length]
         if item.offset not in self.kept:
             self.kept.clear()  # several fields of one message are read one after the other
             place = (item.offset, item.length)
@@ -44,6 +44,7 @@ class Survey:
         return self.kept[item.offset]
 
     def grid(self, group: Group) -> Grid:
+        """The grid that all fields of a group share."""
         """The grid of a group's fields."""
         first = group.first
         copies = sum(other.first.grid == first.grid for other in self.groups.values())
@@ -52,7 +53,8 @@ class Survey:
 
 def survey_file(content: Content) -> Survey:
     """The fields of a file, along reference time and step where it is combined along these."""
-    return content.once(_make_survey, content.findings.combined_along in FORECAST)
+    wanted = content.findings.combined_along or ()
+    return content.once(_make_survey, bool({wanted, *wanted} & {*FORECAST}))
 
 
 def _octets(content: Content) -> memoryview:
@@ -60,13 +62,18 @@ def _octets(content: Content) -> memoryview:
 
 
 def _make_survey(content: Content, forecast: bool) -> Survey:
-    decoder = Decoder()
-    if content.access.select:
-        fields = _selected(content, parse_selection(content.access.select))
-        decoder = _decoders.setdefault(content.access.select, decoder)
+    select = content.access.select
+    entries = content.once(read_index) if select else []
+    if entries:
+        fields = content.once(_by_index, select)
+        decoder = _decoders.setdefault(select, Decoder())
     else:
         fields = _all_fields(content)
-    return Survey(content, fields, lay_out(content.url, fields, forecast), decoder)
+        decoder = Decoder()
+        if select:
+            fields = _chosen(content, fields, parse_selection(select))
+    groups = lay_out(content.url, fields, forecast)
+    return Survey(content, fields, groups, decoder, is_whole=not entries)
 
 
 def _all_fields(content: Content) -> list[Field]:
@@ -77,21 +84,31 @@ def _all_fields(content: Content) -> list[Field]:
     return read_fields(content.url, data, messages)
 
 
-def _selected(content: Content, selection: Selection) -> list[Field]:
-    """Fields that ``--select`` takes: by the index beside the file, or of all.
+def _chosen(content: Content, every: list[Field], selection: Selection) -> list[Field]:
+    """Fields that ``--select`` takes, of all of a file without an index.
 
     Raises
     ------
     InputError
         If it takes none.
     """
-    entries = read_index(content)
-    if not entries:
-        every = _all_fields(content)
-        if found := [item for item in every if selection.takes_field(item)]:
-            return found
+    found = [item for item in every if selection.takes_field(item)]
+    if not found:
         names = sorted({item.name for item in every})
         raise InputError(_takes_none(content, selection, len(every), names))
+    return found
+
+
+def _by_index(content: Content, select: tuple[str, ...]) -> list[Field]:
+    """Fields that ``--select`` takes, by the index beside the file.
+
+    Raises
+    ------
+    InputError
+        If it takes none.
+    """
+    selection = parse_selection(select)
+    entries = content.once(read_index)
     chosen = [entry for entry in entries if selection.takes_entry(entry)]
     if not chosen:
         names = sorted({entry.keys.get("param", "") for entry in entries})
@@ -99,8 +116,7 @@ def _selected(content: Content, selection: Selection) -> list[Field]:
     lines = "\n".join(entry.line for entry in chosen)
     content.findings.fingerprint = hashlib.sha256(lines.encode()).hexdigest()[:32]
     read = partial(read_ranges, content)
-    fields, is_known = fields_by_index(content.url, chosen, selection.texts, read)
-    content.findings.is_as_others = is_known
+    fields, content.findings.as_others = fields_by_index(content.url, chosen, select, read)
     return fields
 
 
