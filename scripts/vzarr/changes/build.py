@@ -22,7 +22,7 @@ import vzarr
 from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.combine.plan import NO_CHOICE, Layout, Policy
+from vzarr.combine.plan import NO_CHOICE, Policy
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.store_metadata import GroupInStore, Plan, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -47,7 +47,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
-from vzarr.repository.layouts import all_layouts, open_arrays, told_ways
+from vzarr.repository.layouts import all_layouts, grown_numbers, open_arrays, told_ways
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.splitting import manifest_config
@@ -351,7 +351,7 @@ class _Build:
             self.skip_bad,
             self.before,
             more_follow,
-            Continued(self.policy, self._layouts()),
+            self._continued(),
         )
         self.left_out |= {problem.url: problem.reason for problem in differing}
         if not files:
@@ -365,13 +365,14 @@ class _Build:
             self._write_more(datasets, files, checksum)
         self.before = Boundary(self.before.first if self.before else files[0], files[-1])
 
-    def _layouts(self) -> dict[str, Layout]:
-        """How the arrays lie that are written, by path."""
+    def _continued(self) -> Continued:
+        """What is written, and how more may be made fit for it."""
         if self.metadata is None:
-            return {}
+            return Continued(self.policy)
         assert self.repository is not None
         store = self.repository.readonly_session(snapshot_id=self.tip).store
-        return all_layouts(store, stored_groups(self.metadata))
+        groups = stored_groups(self.metadata)
+        return Continued(self.policy, all_layouts(store, groups), grown_numbers(store, groups))
 
     def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
         """Refuse a copy that nobody asked for."""

@@ -19,12 +19,13 @@ from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import group_paths, part_of, stored_groups
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import fit_in_place, together
+from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
-from vzarr.repository.layouts import layout_of, stored_layouts
+from vzarr.repository.layouts import grown_numbers, layout_of, stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, SourceRecord
@@ -129,9 +130,13 @@ def _in_place(
 ) -> dict[int, ParsedFile]:
     """Files, by their number, in the form in which they take the place of old ones."""
     starts = np.cumsum([0, *kept["lengths"]])
+    dimension = str(kept["concat_dim"])
     held = stored_layouts(store, group, kept)
+    grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: kept})}
     return {
-        number: fit_in_place(part, held, str(kept["concat_dim"]), int(starts[number]), access)
+        number: fit_in_place(
+            along_records(part, grown, dimension), held, dimension, int(starts[number]), access
+        )
         for number, part in parts.items()
     }
 

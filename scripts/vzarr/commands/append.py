@@ -24,12 +24,14 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.combine.codecs import share_codecs
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
@@ -45,7 +47,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
-from vzarr.repository.layouts import all_layouts, stored_layouts
+from vzarr.repository.layouts import all_layouts, grown_numbers, stored_layouts
 from vzarr.repository.ledger import read_ledger, write_ledger
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
@@ -194,6 +196,7 @@ class _Sorted:
 class _Run:
     def __init__(self, options: _Options, access: Access) -> None:
         self.options, self.access = options, access
+        self.grown: list[str] = []
         self.progress = options.progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -450,7 +453,7 @@ class _Run:
             group: _static_values(store, group, kept)
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
-        parts = self._made_fit(files, stored, store, metadata)
+        parts = self._made_fit(files, stored, once, store, metadata)
         for file in files:
             problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
@@ -482,26 +485,37 @@ class _Run:
         self,
         files: list[ParsedFile],
         stored: dict[str, ParsedFile],
+        once: dict[str, dict[str, xr.Variable]],
         store: icechunk.IcechunkStore,
         metadata: StoreMetadata,
     ) -> dict[str, dict[str, ParsedFile]]:
         """By group and URL: new files in the form in which they can follow what is ``stored``.
 
-        This gets the form that it will have then.
+        This gets the form that it will have then. ``once``: the values of what does not grow.
         """
         found = {}
+        grown = grown_numbers(store, stored_groups(metadata))
         for group, kept in stored_groups(metadata).items():
             parts = [stored_part(file, group, kept) for file in files]
             dimension = kept["concat_dim"]
             if dimension is not None and parts:
                 parts = in_order(parts, dimension)
+                more = differing_scalars(parts) | _other_scalars(parts, once[group])
+                grown += [f"{group}/{name}".lstrip("/") for name in more]
+                names = Continued(grown=grown).grown_of(group)
+                parts = [along_records(part, names, dimension) for part in parts]
+                stored[group] = _with_grown(stored[group], more, parts[0], dimension)
                 held = stored_layouts(store, group, kept)
+                arrays = {name: layout.as_array() for name, layout in held.items()}
+                parts = share_codecs(parts, arrays, dimension)
                 plan = make_plan(parts, held, dimension, self._policy(metadata), False)
                 if plan.choices:
-                    raise Refused(question(parts[0].source.url, plan.choices))
+                    asked = question(parts[0].source.url, plan.choices)
+                    raise Refused(f"{asked} Nothing was committed.")
                 parts = fit(parts, plan, held, dimension, self.access, False)
                 stored[group] = like_stored(stored[group], held, plan)
             found[group] = {part.source.url: part for part in parts}
+        self.grown = grown
         return found
 
     def _write(
@@ -520,7 +534,7 @@ class _Run:
             self.access,
             self.options.skip_bad,
             continued=Continued(
-                self._policy(metadata), all_layouts(store, stored_groups(metadata))
+                self._policy(metadata), all_layouts(store, stored_groups(metadata)), self.grown
             ),
         )
         found.left_out += map(str, differing)
@@ -745,6 +759,35 @@ def _static_values(
             with suppress(icechunk.IcechunkError):
                 found[str(name)] = variable.load()
     return found
+
+
+def _other_scalars(parts: list[ParsedFile], once: dict[str, xr.Variable]) -> set[str]:
+    """Scalars that the store has once, and that are others in one of several new files."""
+    held = {name: digest(variable) for name, variable in once.items() if not variable.ndim}
+    return {
+        name
+        for part in parts
+        for name, expected in part.digests.items()
+        if name in held
+        and name in part.scalars
+        and held[name] != expected
+        and np.any(mismatch(once[name].values, part.scalars[name].values, tolerance(once[name])))
+    }
+
+
+def _with_grown(
+    stored: ParsedFile, names: set[str], part: ParsedFile, dimension: str
+) -> ParsedFile:
+    """The stored group as it is once its scalars of these ``names`` are as those of a file are."""
+    shape = (stored.dataset.sizes[dimension],)
+    new = {
+        name: xr.Variable(
+            (dimension,), np.broadcast_to(np.empty((), part.dataset[name].dtype), shape)
+        )
+        for name in names
+        if not stored.dataset[name].ndim
+    }
+    return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
 
 
 def _other_values(

@@ -158,6 +158,8 @@ def _compare_group(
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
+            elif not truth.ndim and mine.dims == (dimension,):  # one for each record
+                truth = truth.set_dims({dimension: span.stop - span.start})
             if dimension in mine.dims:
                 mine = mine.isel({dimension: span})
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)

@@ -31,7 +31,8 @@ class ParsedFile:
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
     ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
     whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
-    variables were made fit for those of other files.
+    variables were made fit for those of other files; ``scalars`` are the values of those without a
+    dimension, as they would be stored.
     """
 
     source: Source
@@ -48,6 +49,7 @@ class ParsedFile:
     data_url: str = ""
     fingerprint: str | None = None
     ways: dict[str, Any] = field(default_factory=dict)
+    scalars: dict[str, xr.Variable] = field(default_factory=dict)
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
