@@ -18,7 +18,7 @@ from vzarr.combine.shared_attributes import drop_contradicted, shared_with
 from vzarr.combine.times import TIME_CHUNK
 from vzarr.repository.mixed_arrays import grow, needs_care
 from vzarr.sources.discover import changed_after
-from vzarr.upstream.zarr import array_at
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
@@ -28,7 +28,7 @@ def _repeat_scalars(room: zarr.Group, more: xr.Dataset, dimension: str) -> None:
     rows = [
         array.shape[names.index(dimension)]
         for array in arrays.values()
-        if dimension in (names := array.metadata.dimension_names or ())
+        if dimension in (names := dimension_names(array))
     ]
     for name, array in arrays.items():
         if array.ndim or more[name].dims != (dimension,):
@@ -38,7 +38,7 @@ def _repeat_scalars(room: zarr.Group, more: xr.Dataset, dimension: str) -> None:
             name,
             shape=(rows[0],),
             chunks=(TIME_CHUNK,),
-            dtype=array.metadata.data_type,
+            dtype=array.metadata.dtype if array.dtype.kind != "T" else str,
             fill_value=array.fill_value,
             attributes=dict(array.attrs),
             dimension_names=(dimension,),

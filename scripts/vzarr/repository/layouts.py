@@ -81,7 +81,7 @@ def grown_numbers(store: icechunk.IcechunkStore, groups: Mapping[str, GroupInSto
     found = []
     for group, kept in groups.items():
         for name, array in open_arrays(store, group).items():
-            grows = array.metadata.dimension_names == (kept["concat_dim"],)
+            grows = dimension_names(array) == (kept["concat_dim"],)
             if grows and name not in kept["virtual"]:
                 found.append(f"{group}/{name}".lstrip("/"))
     return found
