@@ -9,6 +9,7 @@ import xarray as xr
 
 from vzarr.combine.combine import NOTHING_HELD, Boundary, Continued, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
+from vzarr.combine.merge import lengths_of
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import set_time_encoding
@@ -193,7 +194,7 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
     described: GroupRecord = {
         "concat_dim": dimension if grows else None,
-        "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
+        "lengths": [length for part in parts for length in lengths_of(part, dimension)],
         "virtual": virtual,
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,

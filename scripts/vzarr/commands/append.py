@@ -28,11 +28,12 @@ from vzarr.combine.codecs import share_codecs
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.scalars import along_records, differing_scalars
-from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.open import open_native
@@ -216,14 +217,15 @@ class _Run:
             write_stand_in(session.store, metadata, stand_in, started)
         if grown is not None:
             metadata = _without_last(session.store, metadata, grown[0], started)
-        new = self._fitting([*grown, *todo.new] if grown else todo.new, session.store, metadata)
+        more = _side_by_side([*(grown or ()), *todo.new], metadata)
+        new = self._fitting(more, session.store, metadata)
         found.left_out += new.left_out
         is_adopted = bool(self.options.made_of)
         if not todo.again and not new.files and not is_adopted:
             return found
         if grown is not None and all(file is not grown[0] for file in new.files):
             raise Refused(new.left_out[0])
-        files = [*todo.again.values(), *new.files]
+        files = [each for file in (*todo.again.values(), *new.files) for each in file.files]
         checksum = last_updated(started, [file.source for file in files]) if files else started
         repository = self._with_containers(repository, files, found)
         tip = session.snapshot_id
@@ -551,11 +553,12 @@ class _Run:
             for group, each in described.items()
             for name, way in each.get("ways", {}).items()
         }
-        found.appended = [file.source.url for file in order]
+        found.appended = [each.source.url for file in order for each in file.files]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
         steps = sorted({*found.lengths.values()})
         found.length = steps[0] if len(steps) == 1 else None
-        return with_more(metadata, [file.as_record() for file in order], described)
+        records = [record for file in order for record in records_of(file, dimension)]
+        return with_more(metadata, records, described)
 
     def _compare(
         self,
@@ -648,7 +651,9 @@ def _grown_last(todo: _Sorted, metadata: StoreMetadata) -> list[ParsedFile] | No
     """
     last = len(metadata["sources"]) - 1
     file = todo.again.get(last)
-    if file is None or all(
+    if file is None or "variables" in metadata["sources"][last]:
+        return None  # others of its records lie beside it
+    if all(
         kept["concat_dim"] is None
         or stored_part(file, group, kept).dataset.sizes.get(kept["concat_dim"], 1)
         == kept["sources"][last]["length"]
@@ -693,9 +698,9 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
         coordinate = open_store(store, group).coords.get(kept["concat_dim"])
         if coordinate is None:
             continue
-        ends = np.cumsum([record["length"] for record in kept["sources"]])
-        for number, span in enumerate(np.split(coordinate.values, ends[:-1])):
-            found[number][group] = (coordinate.attrs.get("units"), span)
+        for number in found:
+            values = coordinate.values[span_of(kept, number)]
+            found[number][group] = (coordinate.attrs.get("units"), values)
     return found
 
 
@@ -727,7 +732,19 @@ def _same_records(
     mine = _records(file, metadata)
     if not mine:
         return None
-    return next((number for number, held in spans.items() if _equal(mine, held)), None)
+    found = [number for number, held in spans.items() if _equal(mine, held)]
+    names = sorted(map(str, file.dataset.variables))
+    sources = metadata["sources"]
+    own = [number for number in found if sources[number].get("variables", names) == names]
+    return next(iter([*own, *found]), None)
+
+
+def _side_by_side(files: list[ParsedFile], metadata: StoreMetadata) -> list[ParsedFile]:
+    """Files of the same records as one, where the store has such."""
+    dimension = metadata["concat_dim"]
+    if dimension is None or not any("variables" in record for record in metadata["sources"]):
+        return files
+    return merge_columns(files, dimension) if are_columns(files) else files
 
 
 def _order_problems(
