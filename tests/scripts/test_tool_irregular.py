@@ -15,7 +15,9 @@ import pytest
 import xarray as xr
 import zarr
 from months import LAYOUTS, Month, read
+from virtualizarr.manifests.utils import create_v3_array_metadata
 from vzarr.changes.build import Built, build
+from vzarr.combine.codecs import decoding
 from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.refresh import refresh
@@ -135,6 +137,33 @@ def test_append_asks_for_a_choice(tmp_path: Path) -> None:
     done = append(files, str(tmp_path / "store"), Access(), irregular="rectilinear")
     assert done.ways["pr"]["kind"] == "rectilinear"
     xr.testing.assert_equal(stored(tmp_path / "store", tmp_path / "data").load(), read(files))
+
+
+def test_a_level_of_compression_is_no_difference(tmp_path: Path) -> None:
+    files = [Month(n, "tens", level=1 + 4 * n).write(tmp_path / "data") for n in (0, 2)]
+    append_to, repo = files[1:], str(tmp_path / "store")
+    build(files[:1], repo, Access(), irregular="rectilinear")
+    append(append_to, repo, Access())
+    Month(0, "tens", level=9, seed=3).write(tmp_path / "data")
+    os.utime(files[0], (2e9, 2e9))
+    refresh(repo, Access())
+    xr.testing.assert_equal(stored(tmp_path / "store", tmp_path / "data").load(), read(files))
+
+
+def test_codecs_are_compared_by_what_they_decode() -> None:
+    def of(*codecs: tuple[str, dict], dtype: str = "i2") -> tuple:
+        listed = [{"name": name, "configuration": options} for name, options in codecs]
+        kind = np.dtype(dtype)
+        return decoding(create_v3_array_metadata((4,), kind, (4,), codecs=listed))
+
+    assert of(("numcodecs.zlib", {"level": 1})) == of(("numcodecs.zlib", {"level": 9}))
+    assert of(("zstd", {"level": 1})) == of(("numcodecs.zstd", {"level": 9}))
+    assert of(("numcodecs.blosc", {"cname": "lz4"})) == of(("blosc", {"cname": "zstd"}))
+    shuffled = ("numcodecs.shuffle", {"elementsize": 2})
+    assert of(shuffled, ("numcodecs.zlib", {})) != of(("numcodecs.zlib", {}))
+    assert of(shuffled) != of(("numcodecs.shuffle", {"elementsize": 4}))
+    assert of(dtype="<i2") != of(dtype=">i2")
+    assert of(dtype="i1") == of(dtype="|i1")
 
 
 def test_small_variables_are_copied_without_a_word(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ import vzarr
 from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
-from vzarr.combine.plan import NO_CHOICE, Layout, Policy
+from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.plan import NO_CHOICE, Policy
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.store_metadata import GroupInStore, Plan, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -47,11 +48,11 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
-from vzarr.repository.layouts import all_layouts, open_arrays, told_ways
+from vzarr.repository.layouts import all_layouts, grown_numbers, open_arrays, told_ways
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.open import open_any_repository
 from vzarr.repository.splitting import manifest_config
-from vzarr.sources.discover import Source, find_sources, last_updated
+from vzarr.sources.discover import Source, SourceRecord, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix, container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming
@@ -337,6 +338,11 @@ class _Build:
         good = [file for file in good if not is_empty[file.source.url]]
         if not good:
             return
+        if self.dimension is not None and are_columns(self._with_first(good)):
+            if more_follow or self.before is not None:
+                raise _AllAtOnce
+            good = merge_columns(good, self.dimension)
+            self.notes.append(_note_columns(good))
         refer = any(FORMATS[file.file_format].references for file in good)
         if self._is_out_of_order(good) or (refer and more_follow):
             raise _AllAtOnce
@@ -352,27 +358,35 @@ class _Build:
             self.skip_bad,
             self.before,
             more_follow,
-            Continued(self.policy, self._layouts()),
+            self._continued(),
         )
         self.left_out |= {problem.url: problem.reason for problem in differing}
         if not files:
             return
         self.notes += [note for file in files for g in datasets for note in part_of(file, g).notes]
         self._weigh(datasets, files)
-        checksum = last_updated(started, [file.source for file in files])
+        checksum = last_updated(started, [each.source for file in files for each in file.files])
         if self.metadata is None:
             self._write_first(datasets, files, checksum)
         else:
             self._write_more(datasets, files, checksum)
         self.before = Boundary(self.before.first if self.before else files[0], files[-1])
 
-    def _layouts(self) -> dict[str, Layout]:
-        """How the arrays lie that are written, by path."""
+    def _with_first(self, files: list[ParsedFile]) -> list[ParsedFile]:
+        """Files, and the first of those that are written."""
+        return [self.before.first, *files] if self.before else files
+
+    def _records_of(self, files: list[ParsedFile]) -> list[SourceRecord]:
+        return [record for file in files for record in records_of(file, self.dimension)]
+
+    def _continued(self) -> Continued:
+        """What is written, and how more may be made fit for it."""
         if self.metadata is None:
-            return {}
+            return Continued(self.policy)
         assert self.repository is not None
         store = self.repository.readonly_session(snapshot_id=self.tip).store
-        return all_layouts(store, stored_groups(self.metadata))
+        groups = stored_groups(self.metadata)
+        return Continued(self.policy, all_layouts(store, groups), grown_numbers(store, groups))
 
     def _weigh(self, datasets: dict[str, xr.Dataset], files: list[ParsedFile]) -> None:
         """Refuse a copy that nobody asked for."""
@@ -430,7 +444,7 @@ class _Build:
         self.repository = create_repository(self.claim, prefixes, self.access, manifest)
         session = self.repository.writable_session(BUILDING)
         metadata["references"] = write_datasets(session.store, datasets, checksum)
-        self._compare(session.store, metadata, range(len(files)))
+        self._compare(session.store, metadata, range(len(metadata["sources"])))
         if refer:
             followed = follow(
                 session.store,
@@ -464,12 +478,12 @@ class _Build:
             self.metadata["sources"],
         )
         described = {group: describe(files, group, self.dimension) for group in kept}
-        metadata = with_more(self.metadata, [file.as_record() for file in files], described)
+        metadata = with_more(self.metadata, self._records_of(files), described)
         metadata["left_out"] = dict(self.left_out)
         metadata["bytes"] = self.share.as_json()
         metadata["references"] += references
-        begin = len(self.metadata["sources"])
-        self._compare(session.store, metadata, range(begin, begin + len(files)))
+        new = range(len(self.metadata["sources"]), len(metadata["sources"]))
+        self._compare(session.store, metadata, new)
         self._commit(session, metadata, len(files))
 
     def _check_times(
@@ -582,6 +596,14 @@ def _parts(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile |
     yield part
 
 
+def _note_columns(files: list[ParsedFile]) -> str:
+    names = ", ".join(each.source.name for each in files[0].files)
+    return (
+        f"files of the same records lie side by side, each with its variables, as {names}: "
+        f"{len(files[0].files)} in each of {len(files)} places"
+    )
+
+
 def _has(file: ParsedFile, dimension: str) -> bool:
     """A dimension of that name, or a variable, in any group."""
     names = {*file.dataset.sizes, *file.dataset.variables}
@@ -590,7 +612,7 @@ def _has(file: ParsedFile, dimension: str) -> bool:
 
 def _places(files: list[ParsedFile], datasets: dict[str, xr.Dataset]) -> list[str]:
     """The URLs that references lead to: the sources, or what these refer to themselves."""
-    places = {file.data_url for file in files}
+    places = {each.data_url for file in files for each in file.files}
     if any(FORMATS[file.file_format].references for file in files):
         for dataset in datasets.values():
             for variable in dataset.variables.values():
@@ -646,7 +668,7 @@ def _metadata(
     return {
         "version": vzarr.__version__,
         "concat_dim": concat_dim,
-        "sources": [file.as_record() for file in files],
+        "sources": [record for file in files for record in records_of(file, concat_dim)],
         "replaced": [],
         "groups": {path: describe(files, path, concat_dim) for path in paths},
     }

@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 from vzarr.combine.mixed_array import MixedArray
-from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
+from vzarr.combine.store_metadata import GroupInStore, StoreMetadata, span_of
 from vzarr.repository.layouts import layout_of
 from vzarr.repository.mixed_arrays import copy_rows
 from vzarr.repository.references import read_references
@@ -41,7 +41,8 @@ def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> S
         was = sources[number]
         if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
             replaced.append({**was, "by": record["url"]})
-        sources[number] = record
+        held: Any = {key: was[key] for key in ("variables", "covers") if key in was}
+        sources[number] = {**record, **held}
     held = {record["url"] for record in sources}
     replaced = [record for record in replaced if record["url"] not in held]
     return {**metadata, "sources": sources, "replaced": replaced}
@@ -73,8 +74,8 @@ def write_part(
     checksum: datetime,
 ) -> int:
     """Write what belongs to one file: its references, and its part of what is kept as numbers."""
-    dimension, records = metadata["concat_dim"], metadata["sources"]
-    start = sum(record["length"] for record in records[:number])
+    dimension = metadata["concat_dim"]
+    start = span_of(metadata, number).start
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable

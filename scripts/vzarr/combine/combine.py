@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from vzarr.combine.codecs import share_codecs
 from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import NO_CHOICE, Layout, Policy, fit, like_stored, make_plan, question
+from vzarr.combine.scalars import along_records, differing_scalars, note
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import InputError, Refused
@@ -63,15 +65,24 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Continued:
-    """How files may be made fit for each other, and the arrays that they continue, by path."""
+    """How files may be made fit for each other, and what they continue, by path.
+
+    ``held`` are arrays of references, ``grown`` those of numbers that have one for each record.
+    """
 
     policy: Policy = NO_CHOICE
     held: Mapping[str, Layout] = field(default_factory=dict)
+    grown: Collection[str] = ()
 
     def of_group(self, group: str) -> dict[str, Layout]:
         """``held`` of one group, by name."""
         pairs = ((path.rpartition("/"), layout) for path, layout in self.held.items())
         return {name: layout for (room, _, name), layout in pairs if room == group}
+
+    def grown_of(self, group: str) -> set[str]:
+        """``grown`` of one group, by name."""
+        pairs = (path.rpartition("/") for path in self.grown)
+        return {name for room, _, name in pairs if room == group}
 
 
 NOTHING_HELD = Continued()
@@ -151,13 +162,32 @@ def _made_fit(
 ) -> tuple[list[ParsedFile], Boundary | None]:
     """The files in the form that the plan gives them, and beside it what was there before."""
     held = continued.of_group(files[0].group)
+    files, before = _with_scalars(files, dimension, before, continued)
+    files = share_codecs(files, {name: each.as_array() for name, each in held.items()}, dimension)
     plan = make_plan(files, held, dimension, continued.policy, more_follow)
+    for file in files:
+        file.ways = dict(plan.ways)
     if plan.choices:
         raise Refused(question(files[0].source.url, plan.choices))
     if before is not None:
         first = like_stored(before.first, held, plan)
         before = replace(before, first=first, last=like_stored(before.last, held, plan))
     return fit(files, plan, held, dimension, access, more_follow), before
+
+
+def _with_scalars(
+    files: list[ParsedFile], dimension: str, before: Boundary | None, continued: Continued
+) -> tuple[list[ParsedFile], Boundary | None]:
+    """Files with those scalars along the records that differ, or of which the store has many."""
+    every = [before.first, *files] if before else files
+    names = differing_scalars(every)
+    every_name = names | continued.grown_of(files[0].group)
+    found = [along_records(file, every_name, dimension) for file in files]
+    if names:
+        found[0] = replace(found[0], notes=[*found[0].notes, note(names, dimension)])
+    if before is not None:
+        before = replace(before, first=along_records(before.first, every_name, dimension))
+    return found, before
 
 
 def _problems(

@@ -5,7 +5,7 @@ Those that decide how numbers are decoded are not touched: all files of an array
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import icechunk
@@ -34,13 +34,14 @@ def share_attributes(dataset: xr.Dataset, others: Iterable[xr.Dataset]) -> xr.Da
     """A dataset that stands for several, with those attributes only that all of these have."""
     said = [said_by(each) for each in (dataset, *others)]
     dataset = dataset.copy(deep=False)
-    dataset.attrs = _common([each[OWNER] for each in said])
+    dataset.attrs = common([each[OWNER] for each in said])
     for name, variable in dataset.variables.items():
-        variable.attrs = _common([each[str(name)] for each in said])
+        variable.attrs = common([each[str(name)] for each in said if str(name) in each])
     return dataset
 
 
-def _common(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+def common(attributes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Those that all have, and readers' own of the first."""
     first, *others = attributes
     return {
         key: value
@@ -61,7 +62,7 @@ def drop_contradicted(
             key: value
             for key, value in item.attrs.items()
             if key in READERS_OWN
-            or all(key not in each[name] or same(value, each[name][key]) for each in said)
+            or all(key not in each.get(name, {}) or same(value, each[name][key]) for each in said)
         }
         if len(kept) < len(item.attrs):
             item.attrs.put(kept)

@@ -51,6 +51,13 @@ class GroupInStore(GroupRecord):
     sources: list[StoredRecord]
 
 
+def span_of(kept: GroupInStore, number: int) -> slice:
+    """The steps of a source: those that it adds, or that the file has which it lies beside."""
+    stop = sum(kept["lengths"][: number + 1])
+    steps = kept["sources"][number].get("covers", kept["lengths"][number])
+    return slice(stop - steps, stop)
+
+
 class Plan(TypedDict):
     """What a build was asked for: a run that asks for the same goes on with it."""
 

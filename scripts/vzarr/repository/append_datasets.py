@@ -8,16 +8,43 @@ from datetime import datetime
 from typing import Any
 
 import icechunk
+import numpy as np
 import xarray as xr
 import zarr
 
 from vzarr.combine.groups import part_of
 from vzarr.combine.mixed_array import count_references
 from vzarr.combine.shared_attributes import drop_contradicted, shared_with
+from vzarr.combine.times import TIME_CHUNK
 from vzarr.repository.mixed_arrays import grow, needs_care
 from vzarr.sources.discover import changed_after
-from vzarr.upstream.zarr import array_at
+from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
+
+
+def _repeat_scalars(room: zarr.Group, more: xr.Dataset, dimension: str) -> None:
+    """Store scalars, of which ``more`` has one for each record, once for each that is there."""
+    arrays = {name: array for name, array in room.arrays() if name in more.variables}
+    rows = [
+        array.shape[names.index(dimension)]
+        for array in arrays.values()
+        if dimension in (names := dimension_names(array))
+    ]
+    for name, array in arrays.items():
+        if array.ndim or more[name].dims != (dimension,):
+            continue
+        value = array[()]
+        grown = room.create_array(
+            name,
+            shape=(rows[0],),
+            chunks=(TIME_CHUNK,),
+            dtype=array.metadata.dtype if array.dtype.kind != "T" else str,
+            fill_value=array.fill_value,
+            attributes=dict(array.attrs),
+            dimension_names=(dimension,),
+            overwrite=True,
+        )
+        grown[:] = np.broadcast_to(np.asarray(value), (rows[0],))
 
 
 def append_datasets(
@@ -44,6 +71,7 @@ def append_datasets(
         more = dataset.drop_vars(static).copy(deep=False)  # the files keep what they say
         room = zarr.open_group(store, path=group, mode="r+")
         coordinates = room.attrs.get("coordinates")
+        _repeat_scalars(room, more, dimension)
         more.attrs = shared_with(room, more.attrs)
         for name, variable in more.variables.items():
             if not is_virtual(variable):

@@ -135,8 +135,10 @@ def _compare_group(
     """Compare one group of one file; returns what the file says beside values, if it has it."""
     group, dataset = pair.group, pair.dataset
     dropped, dimension = pair.metadata["dropped"], pair.metadata["concat_dim"]
-    span = slice(int(pair.starts[number]), int(pair.starts[number + 1]))
-    url = pair.metadata["sources"][number]["url"]
+    record = pair.metadata["sources"][number]
+    stop = int(pair.starts[number + 1])
+    span = slice(stop - record.get("covers", record["length"]), stop)
+    url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
     if missing and not dataset.variables:
@@ -147,6 +149,8 @@ def _compare_group(
         expected = {str(name) for name in native.variables} - dropped.keys()
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
+        if "variables" in record:  # the others are in the files beside it
+            stored &= {*record["variables"]}
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
@@ -158,6 +162,8 @@ def _compare_group(
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
+            elif not truth.ndim and mine.dims == (dimension,):  # one for each record
+                truth = truth.set_dims({dimension: span.stop - span.start})
             if dimension in mine.dims:
                 mine = mine.isel({dimension: span})
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)

@@ -166,7 +166,7 @@ def _copy(native: xr.Dataset, name: str, reason: Reason | None, url: str) -> xr.
             f"cannot be virtual ({reason or 'loaded'}), and the native reader fails "
             f"({first_line(error)})"
         )
-    if kind := _foreign_type(variable):
+    if kind := foreign_type(variable):
         return f"is {kind} that cannot be virtual ({reason})"
     return as_stored(variable)
 
@@ -184,7 +184,7 @@ def as_stored(variable: xr.Variable) -> xr.Variable:
     return variable
 
 
-def _foreign_type(variable: xr.Variable) -> str:
+def foreign_type(variable: xr.Variable) -> str:
     """What Zarr has no type for, or an empty string."""
     if variable.dtype.names:
         return "of a compound type"

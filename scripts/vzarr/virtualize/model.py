@@ -31,7 +31,9 @@ class ParsedFile:
     without the record dimension. It describes the root ``group``; ``children`` the others, by path.
     ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
     whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
-    variables were made fit for those of other files.
+    variables were made fit for those of other files; ``scalars`` are the values of those without a
+    dimension, as they would be stored. ``beside`` are files of other variables of the same records,
+    which are in ``dataset``, too; ``own`` are the file's then.
     """
 
     source: Source
@@ -48,6 +50,14 @@ class ParsedFile:
     data_url: str = ""
     fingerprint: str | None = None
     ways: dict[str, Any] = field(default_factory=dict)
+    scalars: dict[str, xr.Variable] = field(default_factory=dict)
+    beside: list[ParsedFile] = field(default_factory=list)
+    own: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[ParsedFile]:
+        """The file itself and those beside it."""
+        return [self, *self.beside]
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""

@@ -20,7 +20,7 @@ from vzarr.sources.discover import Source
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
 from vzarr.text import drop_options
-from vzarr.virtualize.assemble import assemble
+from vzarr.virtualize.assemble import as_stored, assemble, foreign_type
 from vzarr.virtualize.attributes import as_python, check_nesting, clean_attributes
 from vzarr.virtualize.model import ParsedFile, cf_encoding, digest
 from vzarr.virtualize.selection import choose_groups, nothing_in, refusal, without_dropped
@@ -131,5 +131,12 @@ def _parse_group(
                 if record_dimension not in variable.dims
                 and name != record_dimension
                 and not (grown and variable.ndim and name in native.data_vars)
+            }
+            parsed.scalars = {
+                name: as_stored(native.variables[name].compute())
+                for name in parsed.digests
+                if not native.variables[name].ndim
+                and name in parsed.dataset.variables
+                and not foreign_type(native.variables[name])
             }
     return parsed

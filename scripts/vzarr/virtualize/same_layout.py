@@ -230,6 +230,7 @@ def _own_copy(parsed: ParsedFile) -> ParsedFile:
         native=dict(parsed.native),
         dropped=dict(parsed.dropped),
         digests=dict(parsed.digests),
+        scalars=dict(parsed.scalars),
         children={path: _own_copy(part) for path, part in parsed.children.items()},
     )
 

@@ -19,12 +19,13 @@ from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import group_paths, part_of, stored_groups
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import fit_in_place, together
+from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
-from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import commit_metadata, what_changed
-from vzarr.repository.layouts import layout_of, stored_layouts
+from vzarr.repository.layouts import grown_numbers, layout_of, stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, SourceRecord
@@ -129,10 +130,17 @@ def _in_place(
     access: Access,
 ) -> dict[int, ParsedFile]:
     """Files, by their number, in the form in which they take the place of old ones."""
-    starts = np.cumsum([0, *kept["lengths"]])
+    dimension = str(kept["concat_dim"])
     held = stored_layouts(store, group, kept)
+    grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: kept})}
     return {
-        number: fit_in_place(part, held, str(kept["concat_dim"]), int(starts[number]), access)
+        number: fit_in_place(
+            along_records(part, grown, dimension),
+            held,
+            dimension,
+            span_of(kept, number).start,
+            access,
+        )
         for number, part in parts.items()
     }
 
@@ -290,7 +298,9 @@ def _check_fits(
     """What ``build`` asks of files that share arrays, asked of one file and the store."""
     dimension = metadata["concat_dim"]
     length = part.dataset.sizes.get(dimension, 1)
-    expected = metadata["sources"][number]["length"]
+    span = span_of(metadata, number)
+    expected = span.stop - span.start
+    stored = _with_own(stored, metadata["sources"][number])
     if length != expected:
         what = f"the length of {dimension}"
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
@@ -303,6 +313,14 @@ def _check_fits(
     if found:
         more = f" ({len(found) - 1} more differences in this file.)" if len(found) > 1 else ""
         raise Refused(f"{replace(found[0], advice=ADVICE)}{more}")
+
+
+def _with_own(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
+    """What is stored of a file beside others."""
+    if "variables" not in record:
+        return stored
+    others = [name for name in stored.dataset.variables if name not in record["variables"]]
+    return replace(stored, dataset=stored.dataset.drop_vars(others))
 
 
 def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInStore) -> ParsedFile:

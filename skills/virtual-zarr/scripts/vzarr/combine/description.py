@@ -85,7 +85,7 @@ class Descriptions:
                     f"{owner} {key} {as_python(stored[key])!r} in the store, in the file "
                     f"{as_python(seen.first)!r}",
                 )
-            elif key not in stored and of_all and seen.is_shared and seen.files == self.files:
+            elif key not in stored and of_all and seen.is_shared and self._is_in_all(name, seen):
                 yield seen.url, f"{owner} {key} {as_python(seen.first)!r}, the store has lost it"
         for name in sorted(
             self.stored.attributes.keys() & self.names.keys() - {OWNER, self.dimension}
@@ -96,6 +96,10 @@ class Descriptions:
                 yield "", f"{name} is a coordinate in the files, but no longer in the store"
             elif not count and is_one:
                 yield "", f"{name} is a coordinate in the store, but not in the files"
+
+    def _is_in_all(self, name: str, seen: _Attribute) -> bool:
+        """Whether all files that have a variable say something of it."""
+        return seen.files == self.names[name]
 
 
 def describe_dataset(dataset: xr.Dataset) -> Description:

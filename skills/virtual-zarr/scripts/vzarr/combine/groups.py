@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import xarray as xr
 
 from vzarr.combine.combine import NOTHING_HELD, Boundary, Continued, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
+from vzarr.combine.merge import lengths_of
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.combine.times import set_time_encoding
@@ -90,6 +92,7 @@ def _combine_all(
     # The group with the record coordinate decides the order; the others have nothing to sort by.
     indexed = [path for path in growing if dimension in part_of(files[0], path).dataset.indexes]
     datasets: dict[str, xr.Dataset] = {}
+    combined: dict[str, dict[str, ParsedFile]] = {}
     order = files
     for path in [*indexed, *(path for path in paths if path not in indexed)]:
         parts = [part_of(file, path) for file in order]
@@ -102,6 +105,7 @@ def _combine_all(
             datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad, here)
         if problems:
             return {}, [], problems
+        combined[path] = {part.source.url: part for part in kept}
         urls = [part.source.url for part in kept]
         if indexed and path != indexed[0]:
             _check_order(path, urls, [file.source.url for file in order])
@@ -111,7 +115,14 @@ def _combine_all(
     if "" not in by_path:
         root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
         by_path = {"": root, **by_path}
-    return by_path, order, []
+    return by_path, [_as_combined(file, combined) for file in order], []
+
+
+def _as_combined(file: ParsedFile, combined: dict[str, dict[str, ParsedFile]]) -> ParsedFile:
+    """A file with its groups in the form in which they were combined."""
+    url = file.source.url
+    parts = {path: by_url[url] for path, by_url in combined.items()}
+    return replace(parts.pop("", file), children={**file.children, **parts})
 
 
 def _note_order(
@@ -183,7 +194,7 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
     described: GroupRecord = {
         "concat_dim": dimension if grows else None,
-        "lengths": [int(part.dataset.sizes.get(dimension, 1)) for part in parts],
+        "lengths": [length for part in parts for length in lengths_of(part, dimension)],
         "virtual": virtual,
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,

@@ -16,6 +16,7 @@ from typing import Any
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
+from vzarr.combine.codecs import with_codecs_of
 from vzarr.combine.copied import show_bytes
 from vzarr.combine.mixed_array import (
     READERS_NEED,
@@ -181,7 +182,7 @@ def find_choice(
     total = sum(form.bytes for form in forms)
     followed = every if more_follow else every[:-1]
     edges = sum(form.left * form.row_bytes for form in followed)
-    lengths, chunks = ([getattr(form, key) for form in forms] for key in ("length", "chunk"))
+    lengths, chunks = [form.length for form in forms], [form.chunk for form in every]
     why = why_uneven(lengths, chunks, dimension)
     rectilinear = Way("rectilinear", why, total - edges, edges, readers=READERS_NEED)
     rows = common_rows(every)
@@ -306,8 +307,6 @@ def fit(
     more_follow: bool,
 ) -> list[ParsedFile]:
     """The files with each variable in the form that its way asks for."""
-    for file in files:
-        file.ways = dict(plan.ways)
     if not plan.ways:
         return list(files)
     fitted = []
@@ -348,15 +347,16 @@ def fit_in_place(
 ) -> ParsedFile:
     """A file in the form in which it takes the rows from ``start`` on of what is stored.
 
-    What does not lie in chunks as the store's there is copied.
+    Where the store has copies or chunks of unequal length, what does not lie as these is copied.
     """
     new = {}
     for name, layout in held.items():
         variable = file.dataset.variables.get(name)
         if variable is None or not is_virtual(variable) or dimension not in variable.dims:
             continue
-        if _is_like(variable.data, layout.as_array(), layout.axis):
-            data = _in_place(variable.data, layout, start, access)
+        array = with_codecs_of(variable.data, layout.as_array())
+        if _is_like(array, layout.as_array(), layout.axis):
+            data = _in_place(array, layout, start, access)
             new[name] = xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
     return replace(file, dataset=file.dataset.assign(new)) if new else file
 
@@ -377,9 +377,10 @@ def _in_place(data: ManifestArray, layout: Layout, start: int, access: Access) -
     if form.chunk == layout.chunk and not layout.is_copy:
         return data
     divides = form.chunk % layout.chunk == 0 and form.left % layout.chunk == 0
-    if form.is_plain and divides and not layout.is_copy:
-        return cut(data, axis, layout.chunk)
-    return as_copy(data, layout.metadata, axis, access)
+    if layout.is_copy:
+        return as_copy(data, layout.metadata, axis, access)
+    # What cannot be cut is left as it is, and refused: nothing is copied that nobody asked for.
+    return cut(data, axis, layout.chunk) if form.is_plain and divides else data
 
 
 def like_stored(parsed: ParsedFile, held: dict[str, Layout], plan: Plan) -> ParsedFile:

@@ -24,13 +24,16 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.combine.codecs import share_codecs
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
-from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
+from vzarr.combine.scalars import along_records, differing_scalars
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.combine.times import finer_unit
 from vzarr.errors import InputError, Refused
 from vzarr.formats.open import open_native
@@ -45,7 +48,7 @@ from vzarr.repository.history import (
     what_changed,
     with_more,
 )
-from vzarr.repository.layouts import all_layouts, stored_layouts
+from vzarr.repository.layouts import all_layouts, grown_numbers, stored_layouts
 from vzarr.repository.ledger import read_ledger, write_ledger
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
@@ -195,6 +198,7 @@ class _Sorted:
 class _Run:
     def __init__(self, options: _Options, access: Access) -> None:
         self.options, self.access = options, access
+        self.grown: list[str] = []
         self.progress = options.progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -214,14 +218,15 @@ class _Run:
             write_stand_in(session.store, metadata, stand_in, started)
         if grown is not None:
             metadata = _without_last(session.store, metadata, grown[0], started)
-        new = self._fitting([*grown, *todo.new] if grown else todo.new, session.store, metadata)
+        more = _side_by_side([*(grown or ()), *todo.new], metadata)
+        new = self._fitting(more, session.store, metadata)
         found.left_out += new.left_out
         is_adopted = bool(self.options.made_of)
         if not todo.again and not new.files and not is_adopted:
             return found
         if grown is not None and all(file is not grown[0] for file in new.files):
             raise Refused(new.left_out[0])
-        files = [*todo.again.values(), *new.files]
+        files = [each for file in (*todo.again.values(), *new.files) for each in file.files]
         checksum = last_updated(started, [file.source for file in files]) if files else started
         repository = self._with_containers(repository, files, found)
         tip = session.snapshot_id
@@ -451,7 +456,7 @@ class _Run:
             group: _static_values(store, group, kept)
             for group, kept in (stored_groups(metadata).items() if files else ())
         }
-        parts = self._made_fit(files, stored, store, metadata)
+        parts = self._made_fit(files, stored, once, store, metadata)
         for file in files:
             problems = other_groups(file, location, metadata)
             for group, kept in stored_groups(metadata).items():
@@ -483,26 +488,37 @@ class _Run:
         self,
         files: list[ParsedFile],
         stored: dict[str, ParsedFile],
+        once: dict[str, dict[str, xr.Variable]],
         store: icechunk.IcechunkStore,
         metadata: StoreMetadata,
     ) -> dict[str, dict[str, ParsedFile]]:
         """By group and URL: new files in the form in which they can follow what is ``stored``.
 
-        This gets the form that it will have then.
+        This gets the form that it will have then. ``once``: the values of what does not grow.
         """
         found = {}
+        grown = grown_numbers(store, stored_groups(metadata))
         for group, kept in stored_groups(metadata).items():
             parts = [stored_part(file, group, kept) for file in files]
             dimension = kept["concat_dim"]
             if dimension is not None and parts:
                 parts = in_order(parts, dimension)
+                more = differing_scalars(parts) | _other_scalars(parts, once[group])
+                grown += [f"{group}/{name}".lstrip("/") for name in more]
+                names = Continued(grown=grown).grown_of(group)
+                parts = [along_records(part, names, dimension) for part in parts]
+                stored[group] = _with_grown(stored[group], more, parts[0], dimension)
                 held = stored_layouts(store, group, kept)
+                arrays = {name: layout.as_array() for name, layout in held.items()}
+                parts = share_codecs(parts, arrays, dimension)
                 plan = make_plan(parts, held, dimension, self._policy(metadata), False)
                 if plan.choices:
-                    raise Refused(question(parts[0].source.url, plan.choices))
+                    asked = question(parts[0].source.url, plan.choices)
+                    raise Refused(f"{asked} Nothing was committed.")
                 parts = fit(parts, plan, held, dimension, self.access, False)
                 stored[group] = like_stored(stored[group], held, plan)
             found[group] = {part.source.url: part for part in parts}
+        self.grown = grown
         return found
 
     def _write(
@@ -521,7 +537,7 @@ class _Run:
             self.access,
             self.options.skip_bad,
             continued=Continued(
-                self._policy(metadata), all_layouts(store, stored_groups(metadata))
+                self._policy(metadata), all_layouts(store, stored_groups(metadata)), self.grown
             ),
         )
         found.left_out += map(str, differing)
@@ -538,11 +554,12 @@ class _Run:
             for group, each in described.items()
             for name, way in each.get("ways", {}).items()
         }
-        found.appended = [file.source.url for file in order]
+        found.appended = [each.source.url for file in order for each in file.files]
         found.lengths = {group or "/": sum(lengths[group]) for group in growing}
         steps = sorted({*found.lengths.values()})
         found.length = steps[0] if len(steps) == 1 else None
-        return with_more(metadata, [file.as_record() for file in order], described)
+        records = [record for file in order for record in records_of(file, dimension)]
+        return with_more(metadata, records, described)
 
     def _compare(
         self,
@@ -635,7 +652,9 @@ def _grown_last(todo: _Sorted, metadata: StoreMetadata) -> list[ParsedFile] | No
     """
     last = len(metadata["sources"]) - 1
     file = todo.again.get(last)
-    if file is None or all(
+    if file is None or "variables" in metadata["sources"][last]:
+        return None  # others of its records lie beside it
+    if all(
         kept["concat_dim"] is None
         or stored_part(file, group, kept).dataset.sizes.get(kept["concat_dim"], 1)
         == kept["sources"][last]["length"]
@@ -680,9 +699,9 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
         coordinate = open_store(store, group).coords.get(kept["concat_dim"])
         if coordinate is None:
             continue
-        ends = np.cumsum([record["length"] for record in kept["sources"]])
-        for number, span in enumerate(np.split(coordinate.values, ends[:-1])):
-            found[number][group] = (coordinate.attrs.get("units"), span)
+        for number in found:
+            values = coordinate.values[span_of(kept, number)]
+            found[number][group] = (coordinate.attrs.get("units"), values)
     return found
 
 
@@ -714,7 +733,19 @@ def _same_records(
     mine = _records(file, metadata)
     if not mine:
         return None
-    return next((number for number, held in spans.items() if _equal(mine, held)), None)
+    found = [number for number, held in spans.items() if _equal(mine, held)]
+    names = sorted(map(str, file.dataset.variables))
+    sources = metadata["sources"]
+    own = [number for number in found if sources[number].get("variables", names) == names]
+    return next(iter([*own, *found]), None)
+
+
+def _side_by_side(files: list[ParsedFile], metadata: StoreMetadata) -> list[ParsedFile]:
+    """Files of the same records as one, where the store has such."""
+    dimension = metadata["concat_dim"]
+    if dimension is None or not any("variables" in record for record in metadata["sources"]):
+        return files
+    return merge_columns(files, dimension) if are_columns(files) else files
 
 
 def _order_problems(
@@ -746,6 +777,35 @@ def _static_values(
             with suppress(icechunk.IcechunkError):
                 found[str(name)] = variable.load()
     return found
+
+
+def _other_scalars(parts: list[ParsedFile], once: dict[str, xr.Variable]) -> set[str]:
+    """Scalars that the store has once, and that are others in one of several new files."""
+    held = {name: digest(variable) for name, variable in once.items() if not variable.ndim}
+    return {
+        name
+        for part in parts
+        for name, expected in part.digests.items()
+        if name in held
+        and name in part.scalars
+        and held[name] != expected
+        and np.any(mismatch(once[name].values, part.scalars[name].values, tolerance(once[name])))
+    }
+
+
+def _with_grown(
+    stored: ParsedFile, names: set[str], part: ParsedFile, dimension: str
+) -> ParsedFile:
+    """The stored group as it is once its scalars of these ``names`` are as those of a file are."""
+    shape = (stored.dataset.sizes[dimension],)
+    new = {
+        name: xr.Variable(
+            (dimension,), np.broadcast_to(np.empty((), part.dataset[name].dtype), shape)
+        )
+        for name in names
+        if not stored.dataset[name].ndim
+    }
+    return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
 
 
 def _other_values(

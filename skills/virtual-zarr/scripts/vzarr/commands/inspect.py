@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from vzarr.combine.copied import Share, show_bytes
 from vzarr.combine.file_sets import FileSet, brief, describe_set, differences, split_by_layout
+from vzarr.combine.merge import are_disjoint
 from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault, unreadable
 from vzarr.sources.discover import Source, find_sources
 from vzarr.sources.schemes import Access
@@ -87,6 +88,8 @@ def inspect_files(
         chosen = patterns if len(sets) == 1 and not unreadable else None
         found.build = _build_command(found, number, chosen, concat_dim)
         found.combine = _combine_call(found)
+    if _lie_side_by_side(sets):
+        _note_columns(sets, patterns if not unreadable else None, concat_dim)
     return Inspected(len(sources), sum(source.size for source in sources), sets, unreadable)
 
 
@@ -137,6 +140,28 @@ def _build_command(
     if share.needs_a_word:
         parts.append(f"--allow-copy {show_bytes(share.native)}")
     return " ".join([*parts, "--repo NAME.icechunk"])
+
+
+def _lie_side_by_side(sets: list[FileSet]) -> bool:
+    """Whether the sets are of the same records, each with variables of its own."""
+    places = {(s.file_format, s.along, s.begin, s.end, tuple(s.lengths)) for s in sets}
+    names = {frozenset(found.variables) for found in sets}
+    is_known = all(found.along and found.begin is not None for found in sets)
+    grouped = any("/" in name for each in names for name in each)
+    is_one_each = len(names) == len(sets) and len(places) == 1
+    return is_known and is_one_each and not grouped and are_disjoint(names)
+
+
+def _note_columns(sets: list[FileSet], patterns: list[str] | None, concat_dim: str | None) -> None:
+    """Say that one build puts files of the same records side by side, and how."""
+    files = [file for found in sets for file in found.files]
+    every = replace(sets[0], files=files)
+    command = _build_command(every, 0, patterns, concat_dim)
+    if patterns is None and len(files) > NAMED_FILES:
+        command = command.replace(".sets[0].files[]", ".sets[].files[]")
+    for found in sets:
+        found.notes.append("the sets have the same records: one build puts them side by side")
+        found.build = command
 
 
 def _width(variable: Variable) -> int:

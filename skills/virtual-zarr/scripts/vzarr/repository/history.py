@@ -151,6 +151,9 @@ def with_more(
     for path, kept in metadata["groups"].items():
         more = described[path]
         groups[path] = {**kept, "lengths": [*kept["lengths"], *more["lengths"]]}
+        grown = {*kept["virtual"]} & {*more["loaded"]}  # scalars that are one for each record now
+        groups[path]["virtual"] = [name for name in kept["virtual"] if name not in grown]
+        groups[path]["loaded"] = sorted({*kept["loaded"], *grown})
         if ways := together(kept.get("ways", {}), more.get("ways", {})):
             groups[path]["ways"] = ways
     return {**metadata, "sources": [*metadata["sources"], *sources], "groups": groups}

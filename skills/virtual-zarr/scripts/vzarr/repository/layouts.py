@@ -76,6 +76,17 @@ def all_layouts(
     }
 
 
+def grown_numbers(store: icechunk.IcechunkStore, groups: Mapping[str, GroupInStore]) -> list[str]:
+    """The paths of numbers that a store has for each record."""
+    found = []
+    for group, kept in groups.items():
+        for name, array in open_arrays(store, group).items():
+            grows = dimension_names(array) == (kept["concat_dim"],)
+            if grows and name not in kept["virtual"]:
+                found.append(f"{group}/{name}".lstrip("/"))
+    return found
+
+
 def told_ways(kept: GroupInStore, arrays: Mapping[str, zarr.Array]) -> dict[str, dict[str, Any]]:
     """The ways of a stored group by variable, of all of its files.
 

@@ -29,7 +29,8 @@ LOOK_UPS = 32
 
 class SourceRecord(TypedDict):
     """A source as a store keeps it. ``last_modified`` in ISO form; ``fingerprint`` of its content,
-    None for folders.
+    None for folders. ``variables``: what it has, where files of other variables lie beside it;
+    ``covers`` so many steps of the file before it that has steps of its own.
     """
 
     url: str
@@ -37,6 +38,8 @@ class SourceRecord(TypedDict):
     last_modified: str
     etag: str | None
     fingerprint: NotRequired[str | None]
+    variables: NotRequired[list[str]]
+    covers: NotRequired[int]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""Archives with a file for each variable: files of the same records become one, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from vzarr.combine.combine import with_record_dimension
+from vzarr.combine.compatibility import SEPARATE
+from vzarr.combine.shared_attributes import common
+from vzarr.errors import Refused
+from vzarr.sources.discover import SourceRecord
+from vzarr.virtualize.model import ParsedFile, is_virtual
+
+
+def are_columns(files: Sequence[ParsedFile]) -> bool:
+    """Whether there is a file for each variable, or for each of several sets of them.
+
+    Each set has variables that no other one has, and the rest is in all.
+    """
+    sets = {frozenset(map(str, file.dataset.variables)) for file in files}
+    return not any(file.children for file in files) and are_disjoint(sets)
+
+
+def are_disjoint(sets: Collection[frozenset[str]]) -> bool:
+    """Whether each of several sets of names has its own, beside those that are in all."""
+    if len(sets) < 2:
+        return False
+    shared = frozenset.intersection(*sets)
+    own = [names - shared for names in sets]
+    return all(own) and sum(map(len, own)) == len(frozenset.union(*own))
+
+
+def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFile]:
+    """Files whose variables stand beside each other, one for all files of the same records.
+
+    Raises
+    ------
+    Refused
+        If a record has not got all variables, or what the files share is not the same in them.
+    """
+    files = [with_record_dimension(file, dimension) for file in files]
+    rows: dict[tuple, list[ParsedFile]] = {}
+    for file in files:
+        rows.setdefault(_records(file, dimension), []).append(file)
+    sets = {frozenset(map(str, file.dataset.variables)) for file in files}
+    for row in rows.values():
+        held = [frozenset(map(str, file.dataset.variables)) for file in row]
+        if len(held) == len(sets) == len({*held}):
+            continue
+        missing = sorted(frozenset.union(*sets) - frozenset.union(*held))
+        twice = f"{row[1].source.url} has the same" if not missing else ""
+        what = twice or f"no file has {', '.join(missing)} for them"
+        raise Refused(
+            f"{row[0].source.url}: its records along {dimension} are not those of the others: "
+            f"{what}. Name files of all variables for each record, or leave it out."
+        )
+    return [_merged(row, dimension) for row in rows.values()]
+
+
+def _records(file: ParsedFile, dimension: str) -> tuple:
+    """What tells the records of a file from others'."""
+    index = file.dataset.indexes.get(dimension)
+    if index is None:
+        raise Refused(
+            f"{file.source.url}: {dimension} has no values that tell which files belong side by "
+            f"side. {SEPARATE}."
+        )
+    return tuple(index)
+
+
+def _merged(row: Sequence[ParsedFile], dimension: str) -> ParsedFile:
+    first, *others = row
+    dataset = first.dataset
+    for other in others:
+        _check_shared(first, other, dimension)
+        more = [name for name in other.dataset.variables if name not in dataset.variables]
+        coordinates = [name for name in more if name in other.dataset.coords]
+        new = {name: other.dataset.variables[name] for name in more}
+        dataset = dataset.assign(new).set_coords(coordinates)
+    dataset.attrs = common([file.dataset.attrs for file in row])
+    for name in dataset.variables:
+        said = [file.dataset[name].attrs for file in row if name in file.dataset.variables]
+        dataset[name].attrs = common(said)
+    own = tuple(sorted(map(str, first.dataset.variables)))
+    merged = replace(first, dataset=dataset, beside=list(others), own=own)
+    for kind in ("native", "dropped", "packing", "digests", "scalars"):
+        setattr(
+            merged, kind, {k: v for file in reversed(row) for k, v in getattr(file, kind).items()}
+        )
+    merged.notes = list(dict.fromkeys(note for file in row for note in file.notes))
+    merged.unlimited = tuple(dict.fromkeys(dim for file in row for dim in file.unlimited))
+    return merged
+
+
+def _check_shared(first: ParsedFile, other: ParsedFile, dimension: str) -> None:
+    """What two files share must be the same in both: it is stored once."""
+    for name in map(str, first.dataset.variables.keys() & other.dataset.variables.keys()):
+        mine, theirs = other.dataset.variables[name], first.dataset.variables[name]
+        if dimension not in mine.dims:
+            same = other.digests.get(name) == first.digests.get(name)
+        elif is_virtual(mine) or is_virtual(theirs):
+            same = False  # nothing tells without reading all of it
+        else:
+            same = mine.dims == theirs.dims and bool(_equal(mine, theirs))
+        if not same:
+            raise Refused(
+                f"{other.source.url}: {name} is not known to be as in {first.source.url}, which "
+                f"has the same records. {SEPARATE}."
+            )
+
+
+def _equal(left: xr.Variable, right: xr.Variable) -> bool:
+    values = left.values, right.values
+    kinds = {value.dtype.kind for value in values}
+    return bool(np.array_equal(*values, equal_nan=kinds <= set("fc")))
+
+
+def records_of(file: ParsedFile, dimension: str | None) -> list[SourceRecord]:
+    """The records of a parsed file and of those beside it, which cover the same steps."""
+    if not file.beside:
+        return [file.as_record()]
+    length = int(file.dataset.sizes.get(dimension, 1))
+    found: list[SourceRecord] = [{**file.as_record(), "variables": list(file.own)}]
+    for each in file.beside:
+        names = sorted(map(str, each.dataset.variables))
+        found.append({**each.as_record(), "variables": names, "covers": length})
+    return found
+
+
+def lengths_of(file: ParsedFile, dimension: str | None) -> list[int]:
+    """The steps of each of the records: files beside the first add none."""
+    return [int(file.dataset.sizes.get(dimension, 1)), *(0 for _ in file.beside)]
