@@ -122,6 +122,33 @@ def test_values_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "repo").exists()
 
 
+@pytest.mark.parametrize("history", ["build", "batches", "append"])
+def test_a_packing_of_each_file_can_be_unpacked(tmp_path: Path, history: str) -> None:
+    """As ERA5 by request, and daily images: no two files have the same scale and offset."""
+    recipes = [
+        Recipe(start=2 * n, scale=0.01 * (1 + n / 7), offset=290.0 + n / 3) for n in range(4)
+    ]
+    files = make(tmp_path / "data", recipes)
+    repo, access = str(tmp_path / "repo"), Access()
+    with pytest.raises(Refused, match=r"add_offset|scale_factor") as refused:
+        build(files, repo, access)
+    assert "--irregular decode (256B copied as values)" in str(refused.value)
+    with pytest.raises(Refused, match="Copy the values of all files with --irregular decode"):
+        build(files, repo, access, irregular="copy")
+    if history == "append":
+        build(files[:2], repo, access, irregular="decode")
+        append(files, repo, access)
+    else:
+        built = build(
+            files, repo, access, irregular="decode", batch=2 if history == "batches" else None
+        )
+        assert (built.ways["v"]["kind"], built.ways["v"]["virtual"]) == ("decode", 0)
+    check(tmp_path / "repo", files)
+    found = stored(tmp_path / "repo", tmp_path / "data")
+    assert found.v.attrs == {"units": "K"}
+    assert not {"scale_factor", "add_offset"} & found.v.encoding.keys()
+
+
 @pytest.mark.parametrize("key", ["units", "calendar"])
 def test_what_means_something_else_is_no_form(tmp_path: Path, key: str) -> None:
     changes = {"units": {"units": "degC"}, "calendar": {"calendar": "noleap"}}[key]

@@ -20,6 +20,7 @@ from vzarr.combine.mixed_array import (
     as_regular,
     cut,
     edges_of,
+    empty_array,
 )
 from vzarr.combine.plan import (
     Choice,
@@ -32,9 +33,9 @@ from vzarr.combine.plan import (
     form_of,
     is_regular,
 )
-from vzarr.combine.recode import PACKING, Recode, packing_of
+from vzarr.combine.recode import PACKING, Recode, packing_of, value_dtype
 from vzarr.sources.schemes import Access
-from vzarr.upstream.virtualizarr import manifest_chunk_shape
+from vzarr.upstream.virtualizarr import create_v3_array_metadata, manifest_chunk_shape
 from vzarr.virtualize.equality import same
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
@@ -103,7 +104,8 @@ def make_plan(
                 find_choice(name, forms, before, dimension, more_follow, is_uneven=has_edges)
             )
     ways, left = choose(choices, total, policy, held, row_bytes)
-    return Plan(ways, tuple(left), models)
+    unpacked = {n: _as_values(files, n, models[n]) for n, w in ways.items() if w.kind == "decode"}
+    return Plan(ways, tuple(left), {**models, **unpacked})
 
 
 def _find_models(
@@ -194,7 +196,33 @@ def _form(file: ParsedFile, name: str, model: Model, dimension: str) -> Form | N
         return None
     row = math.prod(shapes[0]) * model.data.dtype.itemsize
     chunk = manifest_chunk_shape(model.data.metadata)[axis]
-    return Form(variable.shape[axis], chunk, row, is_plain=True, otherwise=otherwise)
+    is_packed = any(not same(packing.get(key), model.packing.get(key)) for key in PACKING)
+    width = _values_of(variable, packing).itemsize if is_packed else 0
+    length = variable.shape[axis]
+    return Form(length, chunk, row, True, otherwise, value_bytes=math.prod(shapes[0]) * width)
+
+
+def _values_of(variable: xr.Variable, packing: dict[str, Any]) -> np.dtype:
+    """The type that a variable's numbers have when they are unpacked."""
+    return variable.dtype if not is_virtual(variable) else value_dtype(variable.dtype, packing)
+
+
+def _as_values(files: Sequence[ParsedFile], name: str, model: Model) -> Model:
+    """The model of a variable that is stored as values, which each file packs in its way."""
+    types = [
+        _values_of(file.dataset[name].variable, packing_of(file.packing.get(name, {})))
+        for file in files
+        if name in file.dataset.variables
+    ]
+    metadata = create_v3_array_metadata(
+        shape=model.data.shape,
+        data_type=np.result_type(*types),
+        chunk_shape=manifest_chunk_shape(model.data.metadata),
+        fill_value=np.nan,
+        codecs=[{"name": "zstd", "configuration": {"level": 3}}],
+    )
+    attrs = {key: value for key, value in model.attrs.items() if key not in PACKING}
+    return replace(model, data=empty_array(metadata), packing={}, attrs=attrs)
 
 
 def fit(
@@ -255,7 +283,7 @@ def _copied(
     if way.kind == "cut":
         metadata = cut(model.data, axis, way.rows).metadata
     chunk = manifest_chunk_shape(metadata)[axis]
-    is_all = way.kind == "copy" and not way.virtual
+    is_all = way.kind in ("copy", "decode") and not way.virtual
     edges = None if is_all else edges_of(source.shape[axis], chunk)
     is_grid = way.kind != "rectilinear"
     return as_copy(source, metadata, axis, access, edges, is_grid, recode)
@@ -268,7 +296,7 @@ def _fit_array(
     if way.kind == "cut":
         cut_up = cut(data, axis, way.rows)
         return as_regular(cut_up, axis) if way.native else cut_up
-    if way.kind == "copy" and way.virtual == 0:
+    if way.kind in ("copy", "decode") and way.virtual == 0:
         return as_copy(data, model.data.metadata, axis, access)
     if way.kind in ("partly", "copy"):
         return as_regular(data, axis)

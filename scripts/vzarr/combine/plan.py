@@ -19,7 +19,7 @@ from vzarr.combine.copied import show_bytes
 from vzarr.combine.mixed_array import READERS_NEED, MixedArray, empty_array, is_plain
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 
-WAYS = ("rectilinear", "copy", "refuse")
+WAYS = ("rectilinear", "copy", "decode", "refuse")
 """What ``--irregular`` chooses among."""
 COPIED_SHARE, COPIED_BYTES = 0.05, 100 * 10**6
 """What may be copied without a word so that every reader can open all: of the bytes of the files,
@@ -42,8 +42,8 @@ NO_CHOICE = Policy()
 class Way:
     """How a variable becomes one array, and what that costs in decoded bytes.
 
-    ``kind``: "cut", "rectilinear", "copy" or "partly" (copied); ``rows`` in each chunk that is cut;
-    ``readers`` says what opens it, where that is not every reader.
+    ``kind``: "cut", "rectilinear", "copy", "partly" (copied) or "decode" (copied, unpacked);
+    ``rows`` in each chunk that is cut; ``readers`` says what opens it, where not every reader does.
     """
 
     kind: str
@@ -69,7 +69,8 @@ def together(first: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     for name, way in more.items():
         held = found.get(name, {})
         sums = {key: held.get(key, 0) + way.get(key, 0) for key in ("virtual", "native")}
-        found[name] = {**way, **sums}
+        kind = "decode" if held.get("kind") == "decode" else way["kind"]
+        found[name] = {**way, **sums, "kind": kind}
     return found
 
 
@@ -78,7 +79,8 @@ class Form:
     """How a file stores a variable along the record dimension: ``length`` rows, ``chunk`` each.
 
     ``is_plain``: uncompressed, so that it can be cut between rows. ``otherwise`` says what is
-    different where a file stores it in another form than the array, so that it is copied.
+    different where a file stores it in another form than the array, so that it is copied;
+    ``value_bytes`` are those of a row of values, where files pack them differently.
     """
 
     length: int
@@ -86,6 +88,7 @@ class Form:
     row_bytes: int
     is_plain: bool
     otherwise: str = ""
+    value_bytes: int = 0
 
     @property
     def bytes(self) -> int:
@@ -154,7 +157,8 @@ def common_rows(forms: Iterable[Form]) -> int:
 class Choice:
     """A variable whose files fill no regular grid, or store it in several forms; and its ways.
 
-    ``partly``: on a regular grid, with what is stored otherwise copied.
+    ``partly``: on a regular grid, with what is stored otherwise copied; ``decode``: all of it
+    copied as values, where files pack them differently.
     """
 
     variable: str
@@ -162,15 +166,13 @@ class Choice:
     rectilinear: Way | None = None
     cut: Way | None = None
     partly: Way | None = None
+    decode: Way | None = None
 
     @property
     def offered(self) -> list[Way]:
         """Those that the user chooses among."""
-        return [self.partly] if self.partly else [way for way in self._both if way]
-
-    @property
-    def _both(self) -> tuple[Way | None, Way]:
-        return self.rectilinear, self.copy
+        ways = (self.partly, self.decode) if self.partly else (self.rectilinear, self.copy)
+        return [way for way in ways if way]
 
 
 def find_choice(
@@ -191,9 +193,12 @@ def find_choice(
     other_bytes = sum(form.bytes for form in others)
     number = f"{len(others)} of {len(forms)} files store it otherwise"
     whys = [f"{number}, as {others[0].otherwise}"] if others else []
+    row_of_values = max((form.value_bytes for form in others), default=0)
+    values = sum(form.length for form in forms) * row_of_values
+    decode = Way("decode", whys[0], 0, values) if values else None
     if others and is_regular(every, more_follow) and not is_uneven:
         way = Way("partly", whys[0], total - other_bytes, other_bytes)
-        return Choice(name, replace(way, kind="copy"), partly=way)
+        return Choice(name, replace(way, kind="copy"), partly=way, decode=decode)
     lengths, chunks = [form.length for form in forms], [form.chunk for form in every]
     why = "; ".join([why_uneven(lengths, chunks, dimension), *whys])
     followed = every if more_follow else every[:-1]
@@ -203,7 +208,7 @@ def find_choice(
     cut_way = None
     if all(form.is_plain for form in every):
         cut_way = Way("cut", why, total - other_bytes, other_bytes, common_rows(every))
-    return Choice(name, Way("copy", why, 0, total), rectilinear, cut_way)
+    return Choice(name, Way("copy", why, 0, total), rectilinear, cut_way, decode=decode)
 
 
 def why_uneven(lengths: Iterable[int], chunks: Iterable[int], dimension: str) -> str:
@@ -258,6 +263,8 @@ def _chosen(
         return choice.rectilinear or choice.partly
     if layout is not None and layout.is_copy:
         return choice.copy
+    if policy.irregular == "decode" and choice.decode is not None and layout is None:
+        return choice.decode
     if choice.partly is not None:
         return choice.partly if is_told or is_cheap(choice.partly) else None
     if choice.cut is not None and (is_told or is_cheap(choice.cut)):
@@ -279,6 +286,10 @@ def question(where: str, choices: Sequence[Choice]) -> str:
         offers = offers.replace("copied;", f"copied, {show_bytes(kept)} virtual;")
     ways = [choice.rectilinear for choice in choices if choice.rectilinear]
     what = "so they have to be copied"
+    decodes = [choice.decode for choice in choices if choice.decode]
+    if decodes:
+        values = sum(way.native for way in decodes)
+        offers += f", or --irregular decode ({show_bytes(values)} copied as values)"
     if ways:
         virtual, edges = (sum(getattr(way, key) for way in ways) for key in ("virtual", "native"))
         what = "which no regular grid of Zarr holds without a copy"

@@ -53,9 +53,15 @@ class Recode:
             raise Refused(
                 f"{self.url}: {self.name}: {int(differ.sum())} of {differ.size} values cannot be "
                 f"kept as the other files store theirs ({self.dtype}, {_as_json(self.packing)}): "
-                f"they would be off by up to {off:.3g}. Build such files into a store of their own."
+                f"they would be off by up to {off:.3g}. Copy the values of all files with "
+                "--irregular decode, or build such files into a store of their own."
             )
         return encoded
+
+
+def value_dtype(dtype: np.dtype, packing: dict[str, Any]) -> np.dtype:
+    """The type of values that are stored as ``dtype``."""
+    return _decoded(np.zeros(1, dtype), packing).dtype
 
 
 def _as_json(packing: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def stored_layouts(
     arrays = open_arrays(store, group)
     ways = kept.get("ways", {})
     return {
-        name: layout_of(arrays[name], dimension, ways.get(name, {}).get("kind") == "copy")
+        name: layout_of(
+            arrays[name], dimension, ways.get(name, {}).get("kind") in ("copy", "decode")
+        )
         for name in kept["virtual"]
         if name in arrays and dimension in dimension_names(arrays[name])
     }
