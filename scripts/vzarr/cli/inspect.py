@@ -95,13 +95,13 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
     return lines
 
 
-def _plan(found: FileSet) -> list[str]:
+def _plan(file_set: FileSet) -> list[str]:
     """What becomes of variables whose chunks fill no regular grid."""
     return [
         f"{path}: {' or '.join(f'--irregular {way}' for way in ways)}"
         if len(ways) > 1
         else f"{path}: {ways[0]}"
-        for path, ways in found.ways.items()
+        for path, ways in file_set.ways.items()
     ]
 
 
