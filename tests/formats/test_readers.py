@@ -5,9 +5,12 @@ Stores are built here and read in a process of its own, where only named package
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,12 +41,18 @@ ABSENT = {"virtualizarr", "gribberish", "virtual_tiff", "astropy", "kerchunk", "
 
 
 def read(
-    path: Path, repository: Path, group: str, present: set[str], imported: tuple[str, ...] = ()
+    path: Path,
+    repository: Path,
+    group: str,
+    present: set[str],
+    imported: tuple[str, ...] = (),
+    installed: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     prefix = f"file://{path.parent}/"
     arguments = [str(repository), prefix, group, ",".join(ABSENT - present), *imported]
     command = [sys.executable, "-W", "ignore", "-c", READ, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(installed or "")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +95,28 @@ def test_reader_needs_what_the_table_says(
     if imported:
         only_installed = read(path, repository, group, present)
         assert "UnknownCodecError" in only_installed.stderr
+
+
+def test_the_codec_of_grib_is_found_once_it_is_installed(
+    format_folder: Path, tmp_path: Path
+) -> None:
+    """``scripts/pyproject.toml`` makes a package of one module, with an entry point."""
+    scripts = Path(__file__).parents[2] / "scripts"
+    project = tomllib.loads((scripts / "pyproject.toml").read_text())
+    (module,) = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    name, version = project["project"]["name"], project["project"]["version"]
+    points = project["project"]["entry-points"]["zarr.codecs"]
+    told = tmp_path / "site" / f"{name.replace('-', '_')}-{version}.dist-info"
+    told.mkdir(parents=True)
+    shutil.copy(scripts / module, tmp_path / "site")
+    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{codec} = {place}" for codec, place in points.items()]
+    (told / "entry_points.txt").write_text("\n".join(["[zarr.codecs]", *lines, ""]))
+    path, repository = format_folder / "grib" / "multi_field.grib2", tmp_path / "repo"
+    built = build([str(path)], str(repository), Access())
+    assert built.virtual == ["isobar/instant/ugrd", "isobar/instant/vgrd"]
+    group = "isobar/instant"
+    done = read(path, repository, group, {"gribberish"}, installed=tmp_path / "site")
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr[-2000:]
+    without = read(path, repository, group, {"gribberish"})
+    assert "codec 'virtual_zarr.grib' is not available" in without.stderr
