@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import warm_start
+
 ROOT = Path(__file__).parents[2]
 MEMORY = 6 * 1024**3
 """Bytes of addresses that the process may have: what asks for more fails, and harms nobody."""
@@ -86,13 +88,8 @@ class ToolWorker:
         return self.call("harness.tool_worker:run_tool", [str(word) for word in arguments])
 
     def _start(self) -> None:
-        paths = [str(ROOT / name) for name in ("scripts", "tests", "tests/scripts")]
-        code = (
-            "import sys, json; sys.path[:0] = json.loads(sys.argv[1]); "
-            "from harness.tool_worker import serve; serve()"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, json.dumps(paths)],
+        self._process = warm_start.Process(
+            script="from harness.tool_worker import serve; serve()",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

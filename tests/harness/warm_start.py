@@ -30,16 +30,8 @@ ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "scripts" / "virtual_zarr.py"
 PATHS = [str(ROOT / name) for name in ("scripts", "tests", "tests/scripts")]
 LIBRARIES = (
-    *(
-        "numpy",
-        "zarr",
-        "pandas",
-        "xarray",
-        "xarray.backends.api",
-        "obstore",
-        "obspec_utils.registry",
-    ),
-    *("virtualizarr", "virtualizarr.parsers", "h5py", "h5netcdf", "netCDF4", "distributed"),
+    *("numpy", "zarr", "pandas", "xarray", "obstore", "obspec_utils.registry", "virtualizarr"),
+    *("virtualizarr.parsers", "h5py", "h5netcdf", "netCDF4", "distributed"),
 )
 """All but Icechunk, whose import starts threads: after a fork they are missing, and it hangs."""
 LENGTH, STATUS = struct.Struct("!I"), struct.Struct("!i")
@@ -166,8 +158,6 @@ def serve(handle: int) -> Callable[[], None]:
     for name in LIBRARIES:
         importlib.import_module(name)
     importlib.import_module("xarray").backends.list_engines()  # imports a dozen more
-    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
-    assert threads == 1, f"{threads} threads: a fork would lose all but one"
     asking = socket.socket(fileno=handle)
     ended, writer = os.pipe()
     for end in (ended, writer):
@@ -187,7 +177,8 @@ def serve(handle: int) -> Callable[[], None]:
             for process in running:
                 os.kill(process, signal.SIGKILL)
             return lambda: None
-        asked = _receive(asking, LENGTH.unpack(head)[0])
+        message = asking.recv(LENGTH.unpack(head)[0], socket.MSG_WAITALL)
+        _check_alone()
         process = os.fork()
         if not process:
             signal.set_wakeup_fd(-1)
@@ -195,15 +186,18 @@ def serve(handle: int) -> Callable[[], None]:
             for other in (ended, writer, handles[3], *running.values()):
                 os.close(other)
             asking.close()
-            return lambda: _become(asked, handles[:3])
+            # Only here: what it names is imported, perhaps with Icechunk.
+            return lambda: _become(pickle.loads(message), handles[:3])
         for other in handles[:3]:
             os.close(other)
         running[process] = handles[3]
         asking.sendall(LENGTH.pack(process))
 
 
-def _receive(asking: socket.socket, length: int) -> dict[str, Any]:
-    return pickle.loads(asking.recv(length, socket.MSG_WAITALL))
+def _check_alone() -> None:
+    tasks = Path("/proc/self/task")
+    threads = len(list(tasks.iterdir())) if tasks.exists() else 1
+    assert threads == 1, f"{threads} threads: a fork would lose all but one"
 
 
 def _report_ends(running: dict[int, int]) -> None:

@@ -7,46 +7,55 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+from harness import warm_start
+
+TOOL = warm_start.TOOL
 
 
-def run(
-    *arguments: str | Path | bytes,
+def run(*arguments: str | Path | bytes, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the tool quietly; options as of ``warm_start.run``."""
+    return warm_start.run(*arguments, "--quiet", errors="surrogateescape", **options)
+
+
+def run_cold(
+    *arguments: str | Path,
     before: Callable[[], None] | None = None,
     script: str | None = None,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the tool quietly; ``before`` its start in the new process. ``script`` runs it instead."""
-    start = [str(TOOL)] if script is None else ["-c", script, str(TOOL.parent)]
+    """By a new interpreter: what it makes of the environment, and of limits at its own start."""
+    begin = [str(TOOL)] if script is None else ["-c", script, str(TOOL.parent)]
     return subprocess.run(
-        [sys.executable, *start, *arguments, "--quiet"],
+        [sys.executable, *begin, *arguments, "--quiet"],
         capture_output=True,
         text=True,
-        errors="surrogateescape",
         preexec_fn=before,
         env={**os.environ, **environment},
     )
 
 
-def start(*arguments: str | Path, script: str | None = None) -> subprocess.Popen[str]:
+def start(*arguments: str | Path, **options: Any) -> warm_start.Process:
     """As ``run``, without waiting for its end."""
-    begin = [str(TOOL)] if script is None else ["-c", script, str(TOOL.parent)]
-    command = [sys.executable, *begin, *map(str, arguments), "--quiet"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, **pipes)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return warm_start.Process(*arguments, "--quiet", **pipes, **options)
 
 
 def limited(what: int, amount: int) -> Callable[[], None]:
     """Set a limit of ``resource``."""
     import resource
 
-    return lambda: resource.setrlimit(what, (amount, amount))
+    return partial(resource.setrlimit, what, (amount, amount))
 
 
 def bound_by_permissions() -> None:
-    """Take from root the right to read and write what is not its own: permissions bind it then."""
+    """Take from root the right to read and write what is not its own: permissions bind it then.
+
+    From the next ``exec`` on, so for ``run_cold`` only.
+    """
     if os.geteuid() == 0:
         drop, library = 24, ctypes.CDLL(None, use_errno=True)  # PR_CAPBSET_DROP
         for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER

@@ -7,7 +7,6 @@ import itertools
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import obstore
 import pytest
 import vzarr.changes.build as building
 import vzarr.repository.create as writing
+from harness import warm_start
 from making import Recipe
 from mitmproxy import http
 from obstore.store import S3Store
@@ -35,7 +35,6 @@ from worlds.faults import Fault
 from worlds.proxy import Proxy
 from worlds.s3 import ARCHIVE_BUCKET, S3, STORES_BUCKET
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 WEST = Access(region="us-west-2")
 PLACE = f"s3://{STORES_BUCKET}/store"
 SOURCES = [f"s3://{ARCHIVE_BUCKET}/era5/era5_t2m_2024-01-0{day}.nc" for day in (1, 2, 3)]
@@ -298,9 +297,8 @@ class Running:
     """The tool in a process of its own, which begins when it is told to."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-c", DRIVER, str(TOOL.parent)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, text=True, **pipes)
+        self.process = warm_start.Process(script=DRIVER, text=True, **pipes)
         assert self.process.stdout.readline() == "ready\n"
 
     def begin(self, *arguments: str) -> None:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import icechunk
 import pytest
+from harness import warm_start
 from making import Recipe
-from reliability.running import TOOL, bound_by_permissions, limited, run, sentence
+from reliability.running import (
+    TOOL,
+    bound_by_permissions,
+    limited,
+    run,
+    run_cold,
+    sentence,
+    start,
+)
 from vzarr import process
 from vzarr.changes.build import build
 from vzarr.commands.append import append
@@ -105,10 +117,10 @@ def test_disk_that_fills_up(
 def test_folder_that_may_not_be_written(files: list[Path], tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    built = run("build", *files, "--repo", closed / "repo", before=bound_by_permissions)
+    built = run_cold("build", *files, "--repo", closed / "repo", before=bound_by_permissions)
     assert built.returncode == 3
     assert f"{closed / 'repo'}: permission was denied" in sentence(built)
-    built = run("build", *files, "--repo", closed, before=bound_by_permissions)
+    built = run_cold("build", *files, "--repo", closed, before=bound_by_permissions)
     assert built.returncode == 3
     assert f"{closed}: permission was denied" in sentence(built).replace(f"/{MARKER}", "")
     assert list(closed.iterdir()) == []
@@ -118,7 +130,7 @@ def test_folder_that_may_not_be_written(files: list[Path], tmp_path: Path) -> No
 def test_repository_that_may_not_be_written(files: list[Path], repository: Path, part: str) -> None:
     before = {path for path in repository.rglob("*") if path.parent.name != "transactions"}
     (repository / part).chmod(0o555)
-    appended = run("append", *files, "--repo", repository, before=bound_by_permissions)
+    appended = run_cold("append", *files, "--repo", repository, before=bound_by_permissions)
     (repository / part).chmod(0o755)
     if part or appended.returncode:  # a folder that is there may take new files below it
         assert appended.returncode == 3
@@ -133,11 +145,11 @@ def test_file_that_may_not_be_read(files: list[Path], tmp_path: Path) -> None:
     """The one that is denied is named; only --skip-bad leaves it out."""
     files[2].chmod(0)
     place = tmp_path / "new"
-    built = run("build", *files, "--repo", place, before=bound_by_permissions)
+    built = run_cold("build", *files, "--repo", place, before=bound_by_permissions)
     assert built.returncode == 2
     assert f"file://{files[2]}: permission was denied" in sentence(built)
     assert not place.exists()
-    built = run("build", *files, "--repo", place, "--skip-bad", before=bound_by_permissions)
+    built = run_cold("build", *files, "--repo", place, "--skip-bad", before=bound_by_permissions)
     assert built.returncode == 0, built.stderr
     assert f"left out: file://{files[2]}: permission was denied" in built.stdout
     check(place, 5)
@@ -150,11 +162,11 @@ def test_few_file_handles(tmp_path: Path) -> None:
     for number in range(300):
         shutil.copy(Recipe().write(tmp_path / "one.nc"), folder / f"f{number}.nc")
     many, place = [f"{folder}/*.nc", "--concat-dim", "number"], tmp_path / "new"
-    built = run("build", *many, "--repo", place, before=limited(resource.RLIMIT_NOFILE, 20))
+    built = run_cold("build", *many, "--repo", place, before=limited(resource.RLIMIT_NOFILE, 20))
     assert built.returncode == 3, built.stdout
     assert "too many open files: raise the limit (ulimit -n 4096)" in sentence(built)
     assert not place.exists()
-    built = run("build", *many, "--repo", place, before=limited(resource.RLIMIT_NOFILE, 64))
+    built = run_cold("build", *many, "--repo", place, before=limited(resource.RLIMIT_NOFILE, 64))
     assert built.returncode == 0, built.stderr
     assert "stored natively" not in built.stdout
     assert verify_repository(str(place), Access(), sample=3).passed
@@ -164,7 +176,7 @@ def test_few_file_handles(tmp_path: Path) -> None:
 def test_hardly_any_file_handles(files: list[Path], tmp_path: Path, handles: int) -> None:
     """Even the tool's own libraries cannot be opened."""
     few = limited(resource.RLIMIT_NOFILE, handles)
-    built = run("build", *files, "--repo", tmp_path / "new", before=few)
+    built = run_cold("build", *files, "--repo", tmp_path / "new", before=few)
     assert built.returncode == 3, built.stdout
     assert "too many open files" in sentence(built)
     assert not (tmp_path / "new").exists()
@@ -174,7 +186,7 @@ def test_hardly_any_file_handles(files: list[Path], tmp_path: Path, handles: int
 def test_little_memory(files: list[Path], repository: Path, megabytes: int) -> None:
     """Of less, libraries end the process, or wait for ever: it is said before they are loaded."""
     little = limited(resource.RLIMIT_AS, megabytes * 1024**2)
-    appended = run("append", *files, "--repo", repository, before=little)
+    appended = run_cold("append", *files, "--repo", repository, before=little)
     assert appended.returncode == 3, appended.stdout
     expected = f"{repository}: this process may have {megabytes} MB of memory (ulimit -v), and its"
     assert expected in sentence(appended)
@@ -183,7 +195,7 @@ def test_little_memory(files: list[Path], repository: Path, megabytes: int) -> N
 
 def test_enough_memory(files: list[Path], repository: Path) -> None:
     enough = limited(resource.RLIMIT_AS, 4 * process.ADDRESS_SPACE)
-    appended = run("append", *files, "--repo", repository, before=enough)
+    appended = run_cold("append", *files, "--repo", repository, before=enough)
     assert appended.returncode == 0, appended.stderr
     check(repository, 6)
 
@@ -254,43 +266,63 @@ if __name__ == "__main__":
 
 
 CLOSED = {
-    "stdout": ">&-",
-    "stderr": "2>&-",
-    "both": ">&- 2>&-",
-    "all": "<&- >&- 2>&-",
-    "nobody reads": "| head -c 0",
-    "nobody reads either": "2>&1 | head -c 0",
+    "stdout": (1,),
+    "stderr": (2,),
+    "both": (1, 2),
+    "all": (0, 1, 2),
+    "nobody reads": (1,),
+    "nobody reads either": (1, 2),
 }
 
 
-@pytest.mark.parametrize("closed", CLOSED.values(), ids=CLOSED)
-def test_streams_that_are_closed(files: list[Path], tmp_path: Path, closed: str) -> None:
+def close(*handles: int) -> None:
+    for handle in handles:
+        os.close(handle)
+
+
+def status(*arguments: str | Path, closed: tuple[int, ...], is_pipe: bool) -> int:
+    """Of the tool where streams are closed, or pipes whose reader has gone."""
+    if not is_pipe:
+        return start(*arguments, before=partial(close, *closed)).wait(180)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        streams = dict.fromkeys(("stdout", "stderr")[: len(closed)], writer)
+        return warm_start.Process(*arguments, **streams).wait(180)
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_streams_that_are_closed(files: list[Path], tmp_path: Path, name: str) -> None:
     """The status is that of the work; what is written goes to no file of the repository."""
     place = tmp_path / "new"
-
-    def status(*arguments: str) -> int:
-        command = " ".join([sys.executable, str(TOOL), *arguments, closed])
-        return subprocess.run(["bash", "-o", "pipefail", "-c", command]).returncode
-
-    sources = " ".join(map(str, files[:2]))
-    assert status("build", sources, "--repo", str(place)) == 0
+    how = {"closed": CLOSED[name], "is_pipe": name.startswith("nobody")}
+    assert status("build", *files[:2], "--repo", place, **how) == 0
     check(place, 2)
-    assert status("verify", "--repo", str(place), "--json") == 0
-    assert status("build", sources, "--repo", str(place)) == 2
+    assert status("verify", "--repo", place, "--json", **how) == 0
+    assert status("build", *files[:2], "--repo", place, **how) == 2
     files[0].unlink()
-    assert status("verify", "--repo", str(place)) == 1
+    assert status("verify", "--repo", place, **how) == 1
 
 
 def test_result_that_cannot_be_written(repository: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, str(TOOL), "verify", "--repo", str(repository), "--quiet"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        done = run("verify", "--repo", repository, stdout=full)
     assert done.returncode == 3
     assert "standard output: no space is left on the disk" in sentence(done)
+
+
+ONE_AFTER_ANOTHER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import virtual_zarr
+from vzarr import process
+process.prepare_streams(is_silent=True)
+ends = [virtual_zarr.main([*command, "--quiet"]) for command in json.loads(sys.argv[2])]
+process.finish_output()
+sys.exit("".join(map(str, ends)))
+"""
 
 
 @pytest.mark.parametrize(
@@ -298,18 +330,18 @@ def test_result_that_cannot_be_written(repository: Path) -> None:
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}],
 )
 def test_terminal_that_knows_only_ascii(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Three commands in one process, which is a new one for its streams."""
     folder = tmp_path / "Süd"
     folder.mkdir()
-    files = [Recipe(start=2 * n).write(folder / f"größe{n}.nc") for n in range(2)]
-    place = tmp_path / "répo"
-    built = run("build", *files, "--repo", place, **environment)
-    assert built.returncode == 0, built.stderr
-    verified = run("verify", "--repo", place, "--all", **environment)
-    assert verified.returncode == 0, verified.stderr + verified.stdout
-    refused = run("build", *files, "--repo", place, **environment)
-    assert refused.returncode == 2
-    assert "something is there already" in sentence(refused)
-    check(place, 2)
+    files = [str(Recipe(start=2 * n).write(folder / f"größe{n}.nc")) for n in range(2)]
+    place = str(tmp_path / "répo")
+    build_it = ["build", *files, "--repo", place]
+    commands = json.dumps([build_it, ["verify", "--repo", place, "--all"], build_it])
+    done = run_cold(commands, script=ONE_AFTER_ANOTHER, **environment)
+    refused, ends = done.stderr.splitlines()
+    assert ends == "002", done
+    assert "something is there already" in refused
+    check(Path(place), 2)
 
 
 def test_names_that_are_not_utf8(files: list[Path], tmp_path: Path) -> None:

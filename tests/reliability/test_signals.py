@@ -8,16 +8,16 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from making import Recipe
 from mitmproxy import http
-from reliability.running import TOOL, sentence, start
+from reliability.running import sentence, start
 from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.verify import verify_repository
@@ -55,7 +55,7 @@ def test_build(files: list[str], tmp_path: Path, number: signal.Signals) -> None
         for _ in range(10):
             running = start("build", *files, "--repo", place, "--batch", "2")
             while len(list(place.glob("snapshots/*"))) <= commits and running.poll() is None:
-                time.sleep(0.002)
+                time.sleep(0.01)
             running.send_signal(number)
             if running.wait(60):
                 break
@@ -81,7 +81,7 @@ def test_append(files: list[str], tmp_path: Path, number: signal.Signals) -> Non
         before = {path.name for path in place.rglob("*")}
         running = start("append", *files[:more], "--repo", place)
         while not {path.name for path in place.rglob("*")} - before and running.poll() is None:
-            time.sleep(0.002)
+            time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.05))
         running.send_signal(number)
         if running.wait(60):
@@ -124,15 +124,15 @@ def test_workers_end_with_the_build(
 
 def test_terminal_that_is_closed_is_no_reason_with_nohup(files: list[str], tmp_path: Path) -> None:
     """A signal that the caller ignores stays ignored."""
-    command = ["build", *files[:3], "--repo", str(tmp_path / "repo"), "--quiet"]
-    running = subprocess.Popen(
-        [sys.executable, str(TOOL), *command],
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    running = start(
+        *["build", *files[:3], "--repo", tmp_path / "repo"],
+        before=partial(signal.signal, signal.SIGHUP, signal.SIG_IGN),
     )
     for _ in range(20):
         time.sleep(0.1)
         running.send_signal(signal.SIGHUP)
-    assert running.wait(60) == 0
+    running.communicate(timeout=60)
+    assert running.returncode == 0
 
 
 STALLED = """

@@ -6,13 +6,12 @@ import json
 import random
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import icechunk
 import pytest
 import xarray as xr
+from harness import warm_start
 from making import Recipe
 from reliability.states import content, opened
 from vzarr.changes.build import BUILDING, build
@@ -21,8 +20,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
-FILES, BATCH, KILLS = 200, 4, 10
+FILES, BATCH, KILLS = 120, 4, 10
 
 
 @pytest.fixture(scope="module")
@@ -35,49 +33,48 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(data: Path, repository: Path) -> list[str]:
     return [
-        *[sys.executable, str(TOOL), "build", f"{data}/*.nc", "--repo", str(repository)],
+        *["build", f"{data}/*.nc", "--repo", str(repository)],
         *["--batch", str(BATCH), "--quiet", "--json"],
     ]
 
 
+KILLED = """
+import sys, threading
+import icechunk, virtual_zarr
+from killing import Kill, kill_this_process, killed_at
+
+step, delay, *arguments = sys.argv[2:]
+commit = icechunk.Session.commit
+
+def committing(*arguments, **options):
+    result = commit(*arguments, **options)
+    threading.Timer(float(delay), kill_this_process).start()
+    return result
+
+if delay != "-":
+    icechunk.Session.commit = committing
+with killed_at(Kill(int(step)), kill_this_process):
+    virtual_zarr.main(arguments)
+"""
+"""Kills itself at a step, or a moment after its first commit: no other process has to be quick."""
+
+
 def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
-    """``SIGKILL`` at random moments: before the first commit of a run, or soon after it."""
-    subprocess.run(command(data, tmp_path / "whole"), check=True, capture_output=True)
+    """``SIGKILL`` in turn at one of the first steps, and at a random moment after a commit."""
+    whole = warm_start.run(*command(data, tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
     seed = random.randrange(10**6)
     moments = random.Random(seed)
     killed = tmp_path / "killed"
-    found = [kill_at_random(command(data, killed), killed, moments) for _ in range(KILLS)]
-    assert found[-1] > 2, (seed, found, "the kills left nothing to go on with")
-    last = subprocess.run(command(data, killed), capture_output=True, text=True)
+    for number in range(KILLS):
+        step, delay = (10**9, moments.uniform(0, 0.02)) if number % 2 else (number, "-")
+        run = warm_start.run(str(step), str(delay), *command(data, killed), script=KILLED)
+        assert run.returncode == -signal.SIGKILL, (seed, number, run.stderr)
+    last = warm_start.run(*command(data, killed))
     assert last.returncode == 0, (seed, last.stderr)
-    assert json.loads(last.stdout)["resumed"] > BATCH, seed
+    assert BATCH * KILLS / 2 <= json.loads(last.stdout)["resumed"] < FILES, seed
     assert content(killed, data) == content(tmp_path / "whole", data), seed
     assert verify_repository(str(killed), Access(), sample=None).passed, seed
-
-
-def kill_at_random(arguments: list[str], repository: Path, moments: random.Random) -> int:
-    """Run, and kill after a moment or after a commit and a moment; the snapshots that are there.
-
-    After three commits at the latest: ten runs together must not get to the end.
-    """
-
-    def snapshots() -> int:
-        return len(list(repository.glob("snapshots/*")))
-
-    before = snapshots()
-    running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    if moments.random() < 0.6:
-        while snapshots() <= before and running.poll() is None:
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.2))
-    else:
-        end = time.monotonic() + moments.uniform(0, 4)
-        while time.monotonic() < end and snapshots() < before + 3:
-            time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    _, complaint = running.communicate()
-    assert running.returncode == -signal.SIGKILL, complaint
-    return snapshots()
 
 
 class Stop(Exception):
@@ -306,11 +303,8 @@ def test_what_others_made_is_not_touched(few: list[str], tmp_path: Path) -> None
 
 def test_two_builds_at_once(few: list[str], tmp_path: Path) -> None:
     """The second waits for the first, and then finds its repository."""
-    arguments = [sys.executable, str(TOOL), "build", *few, "--repo", str(tmp_path / "repo")]
-    both = [
-        subprocess.Popen([*arguments, "--batch", "2"], stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    arguments = ["build", *few, "--repo", str(tmp_path / "repo"), "--batch", "2"]
+    both = [warm_start.Process(*arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ends = sorted((run.communicate()[1], run.returncode) for run in both)
     assert sorted(code for _, code in ends) == [0, 2], ends
     assert any("something is there already" in complaint for complaint, _ in ends)

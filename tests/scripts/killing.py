@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import icechunk
 import vzarr.changes.build
 import vzarr.commands.append
 import vzarr.commands.refresh
+from harness import warm_start
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
@@ -78,7 +81,7 @@ def _raise() -> None:
     raise Killed
 
 
-def _signal() -> None:
+def kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -93,33 +96,28 @@ def run_killed(kill: Kill, run: Callable[..., Any], *arguments: Any, **options: 
     if not kill.in_process:
         with killed_at(kill, _raise):
             return run(*arguments, **options)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killing"])
-    theirs, ours = context.Pipe(duplex=False)
-    process = context.Process(target=_run_in_process, args=(ours, kill, run, arguments, options))
-    process.start()
-    ours.close()
-    try:
-        result = theirs.recv()
-    except EOFError:
-        result = None
-    process.join()
-    if process.exitcode == -signal.SIGKILL:
+    process = warm_start.Process(
+        script="import killing; killing.answer()", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    answer, _ = process.communicate(pickle.dumps((kill, run, arguments, options)))
+    if process.returncode == -signal.SIGKILL:
         raise Killed
-    assert process.exitcode == 0, process.exitcode
+    assert process.returncode == 0, process.returncode
+    result = pickle.loads(answer)
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def _run_in_process(
-    pipe: Any, kill: Kill, run: Callable[..., Any], arguments: tuple, options: dict[str, Any]
-) -> None:
-    with killed_at(kill, _signal):
+def answer() -> None:
+    """In a process of its own: run what stdin brings, write the result to stdout."""
+    kill, run, arguments, options = pickle.load(sys.stdin.buffer)
+    with killed_at(kill, kill_this_process):
         try:
-            pipe.send(run(*arguments, **options))
+            result = run(*arguments, **options)
         except Exception as error:
-            pipe.send(error)
+            result = error
+    sys.stdout.buffer.write(pickle.dumps(result))
 
 
 @contextmanager

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +17,7 @@ import obstore
 import pytest
 import xarray as xr
 import zarr
+from harness import warm_start
 from making import Recipe
 from obstore.store import S3Store
 from vzarr.changes.build import build
@@ -29,8 +27,6 @@ from vzarr.errors import InputError, Refused
 from vzarr.repository.open import open_repository
 from vzarr.sources.schemes import Access
 from worlds.s3 import STORES_BUCKET
-
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 
 
 def days(folder: Path, *starts: int, **changes: object) -> list[str]:
@@ -247,9 +243,8 @@ def test_foreign_repository_is_refused(tmp_path: Path, data: Path) -> None:
 
 def test_two_runs_at_once_append_each_file_once(repository: Path, data: Path) -> None:
     files = days(data, 4, 6, 8)
-    command = [sys.executable, str(TOOL), "append", *files, "--repo", str(repository), "--quiet"]
-    environment = {**os.environ, "ICECHUNK_LOG": "error"}
-    runs = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    command = ["append", *files, "--repo", str(repository), "--quiet"]
+    runs = [warm_start.Process(*command) for _ in range(2)]
     assert [run.wait(timeout=180) for run in runs] == [0, 0]
     np.testing.assert_array_equal(stored(repository, data).v, Recipe(steps=10).values)
     assert verify_repository(str(repository), Access(), sample=None).sources == 5

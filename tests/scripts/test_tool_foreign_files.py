@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -18,6 +16,7 @@ import tifffile
 import xarray as xr
 import zarr
 from astropy.io import fits
+from harness import warm_start
 from making import Recipe
 from pyhdf.HDF import HC, HDF
 from pyhdf.SD import SD, SDC
@@ -328,9 +327,7 @@ def test_libraries_write_nothing_beside_the_sentence(tmp_path: Path) -> None:
     whole = (DATA / "era5_levels_members.grib").read_bytes()
     path = tmp_path / "file.grib"
     path.write_bytes(whole[: len(whole) // 2 + 100])
-    script = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
-    command = [sys.executable, script, "build", path, "--repo", tmp_path / "repo", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = warm_start.run("build", path, "--repo", tmp_path / "repo", "--quiet")
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("virtual_zarr.py: ")

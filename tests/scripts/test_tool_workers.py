@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import vzarr
 from distributed import Client, LocalCluster
+from harness import warm_start
 from making import Recipe
 from vzarr.changes.build import build
 from vzarr.commands.verify import verify_repository
@@ -21,8 +21,6 @@ from vzarr.sources.schemes import Access
 from vzarr.virtualize import pool as workers
 from vzarr.virtualize.model import ParsedFile, Unreadable
 from vzarr.virtualize.pool import Options, Parsing, parse_files
-
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 
 
 @pytest.fixture
@@ -115,11 +113,7 @@ def test_build_and_append_on_a_cluster(
     good = [file for file in files if not file.endswith("f5.nc")]
     arguments = ["--repo", "repo", "--dask", scheduler, "--quiet"]
     for command, chosen in (("build", good[:6]), ("append", good[6:])):
-        done = subprocess.run(
-            [sys.executable, str(TOOL), command, *chosen, *arguments],
-            capture_output=True,
-            text=True,
-        )
+        done = warm_start.run(command, *chosen, *arguments)
         assert done.returncode == 0, done.stderr
     report = verify_repository("repo", Access(), sample=None)
     assert (report.passed, report.compared) == (True, 11), report.failures

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +14,11 @@ import numpy as np
 import pytest
 import virtual_zarr
 import xarray as xr
+from harness import warm_start
 from making import Recipe
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import state_folder
 from worlds.s3 import ARCHIVE_BUCKET, S3, STORES_BUCKET
-
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +118,8 @@ def test_a_record_that_says_nothing(kind: str, run) -> None:
         "not a record": "[1]",
     }
     record.write_text(other[kind])
-    command = [sys.executable, str(TOOL), "verify", "--repo", "repo"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = ["verify", "--repo", "repo"]
+    done = warm_start.run(*command)
     assert done.returncode == 2
     assert "--trust" in done.stderr
 
@@ -133,10 +130,10 @@ def test_where_nothing_can_be_kept(run, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("XDG_STATE_HOME", "state")
     files = [*write("a", 0), *write("b", 1), *write("c", 2)]
     assert run("build", *files, "--repo", "repo", "--batch", "1")[0] == 0
-    command = [sys.executable, str(TOOL), "verify", "--repo", "repo"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = ["verify", "--repo", "repo"]
+    done = warm_start.run(*command)
     assert done.returncode == 2
-    trusted = subprocess.run([*command, "--trust", "."], capture_output=True, text=True)
+    trusted = warm_start.run(*command, "--trust", ".")
     assert trusted.returncode == 0, trusted.stderr
 
 

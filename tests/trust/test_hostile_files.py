@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +15,13 @@ import obstore
 import pytest
 import virtual_zarr
 import xarray as xr
+from harness import warm_start
 from kerchunk.df import refs_to_dataframe
 from obstore.store import S3Store
 from pyhdf.SD import SD, SDC
 from vzarr.sources.trust import is_below
 from worlds.s3 import STORES_BUCKET
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
 SECRET = b"aws_secret_access_key = made-up!"
 COUNT = len(SECRET)
 
@@ -315,9 +313,7 @@ def test_what_is_not_followed_is_not_opened(what: str, secret: Path) -> None:
         ["verify", "--repo", "repo", "--source", "data/a.h5"],
         ["refresh", "--repo", "repo", "--content"],
     ):
-        done = subprocess.run(
-            [sys.executable, str(TOOL), *arguments], capture_output=True, text=True, timeout=60
-        )
+        done = warm_start.run(*arguments, timeout=60)
         expected = {"inspect": 1}.get(arguments[0], 2 if "refused" in arguments else 0)
         assert done.returncode == expected, (arguments, done.stderr)
 
