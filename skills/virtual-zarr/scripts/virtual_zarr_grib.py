@@ -61,7 +61,12 @@ class GribCodec(ArrayBytesCodec):
         raise NotImplementedError("messages are only read")
 
 
-register_codec(NAME, GribCodec)
+def register() -> None:
+    """Tell Zarr of the codec; importing this module does it once."""
+    register_codec(NAME, GribCodec)
+
+
+register()
 
 
 def decode(message: bytes, field: int = 0, values: str = "data") -> np.ndarray:

@@ -16,9 +16,10 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import group_paths, part_of, stored_groups
 from vzarr.combine.mixed_array import copied_bytes
-from vzarr.combine.plan import fit_in_place, together
+from vzarr.combine.plan import together
 from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of

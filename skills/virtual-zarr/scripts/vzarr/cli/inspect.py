@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vzarr.cli.options import Commands, Parser, access_of
-from vzarr.formats.registry import FORMATS
 from vzarr.text import aligned
 
 if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help comes by here
@@ -63,6 +62,8 @@ def as_lines(inspected: Inspected, shown_sets: int = 10) -> list[str]:
 
 
 def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
+    from vzarr.formats.registry import FORMATS
+
     title = FORMATS[file_set.file_format].title
     along = f" along {file_set.along}" if file_set.along else ""
     span = f": {file_set.begin} to {file_set.end}" if file_set.begin is not None else ""
@@ -95,13 +96,13 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
     return lines
 
 
-def _plan(found: FileSet) -> list[str]:
+def _plan(file_set: FileSet) -> list[str]:
     """What becomes of variables whose chunks fill no regular grid."""
     return [
         f"{path}: {' or '.join(f'--irregular {way}' for way in ways)}"
         if len(ways) > 1
         else f"{path}: {ways[0]}"
-        for path, ways in found.ways.items()
+        for path, ways in file_set.ways.items()
     ]
 
 

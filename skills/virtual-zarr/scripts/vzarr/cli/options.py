@@ -180,9 +180,10 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     command.add_argument(
         "--irregular",
-        choices=("rectilinear", "copy", "refuse"),
-        help="where chunks of the files fill no regular grid: chunks of unequal length, which "
-        "readers of zarr 3.2 or later open with a flag; copies, which all open; or no store "
+        choices=("rectilinear", "copy", "decode", "refuse"),
+        help="where files store a variable in several forms, or chunks fill no regular grid: "
+        "chunks of unequal length, which readers of zarr 3.2 or later open with a flag; copies, "
+        "which all open; copies of the values, where each file packs them otherwise; or no store "
         "(default: ask, where more than 5 %% would be copied)",
     )
 

@@ -94,8 +94,8 @@ def as_lines(shown: Shown) -> list[str]:
     return lines + [f"note: {note}" for note in shown.notes]
 
 
-def _names(found: dict[str, str]) -> str:
-    names = sorted(found)
+def _names(reasons_by_name: dict[str, str]) -> str:
+    names = sorted(reasons_by_name)
     more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
     return (", ".join(names[:NAMES]) or "none") + more
 

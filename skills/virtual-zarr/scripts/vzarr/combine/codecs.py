@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import xarray as xr
 from virtualizarr.manifests import ManifestArray
-
-from vzarr.virtualize.model import ParsedFile, is_virtual
 
 ENCODING_ONLY = {
     "blosc": None,
@@ -48,30 +45,3 @@ def with_codecs_of(array: ManifestArray, first: ManifestArray) -> ManifestArray:
     if decoding(mine) != decoding(theirs):
         return array
     return ManifestArray(replace(mine, codecs=theirs.codecs), array.manifest)
-
-
-def share_codecs(
-    files: Sequence[ParsedFile], held: Mapping[str, ManifestArray], dimension: str
-) -> list[ParsedFile]:
-    """Files with the codecs of the first, or of the arrays that are ``held``, in what grows."""
-    found = []
-    for file in files:
-        new = {}
-        for name in _growing(file, dimension):
-            variable = file.dataset.variables[name]
-            first = held.get(name) or _data(files[0], name)
-            data = variable.data if first is None else with_codecs_of(variable.data, first)
-            if data is not variable.data:
-                new[name] = xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
-        found.append(replace(file, dataset=file.dataset.assign(new)) if new else file)
-    return found
-
-
-def _growing(file: ParsedFile, dimension: str) -> Iterable[str]:
-    variables = file.dataset.variables.items()
-    return [str(name) for name, v in variables if is_virtual(v) and dimension in v.dims]
-
-
-def _data(file: ParsedFile, name: str) -> ManifestArray | None:
-    variable = file.dataset.variables.get(name)
-    return variable.data if variable is not None and is_virtual(variable) else None

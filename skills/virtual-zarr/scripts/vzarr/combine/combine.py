@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from vzarr.combine.codecs import share_codecs
 from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
+from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.order import order_problem
-from vzarr.combine.plan import NO_CHOICE, Layout, Policy, fit, like_stored, make_plan, question
+from vzarr.combine.plan import NO_CHOICE, Layout, Policy, question
 from vzarr.combine.scalars import along_records, differing_scalars, note
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.times import set_time_encoding
@@ -67,12 +67,14 @@ class Boundary:
 class Continued:
     """How files may be made fit for each other, and what they continue, by path.
 
-    ``held`` are arrays of references, ``grown`` those of numbers that have one for each record.
+    ``held`` are arrays of references, ``grown`` those of numbers that have one for each record;
+    ``first`` stands for what is stored in each group, where no file does.
     """
 
     policy: Policy = NO_CHOICE
     held: Mapping[str, Layout] = field(default_factory=dict)
     grown: Collection[str] = ()
+    first: Mapping[str, ParsedFile] = field(default_factory=dict)
 
     def of_group(self, group: str) -> dict[str, Layout]:
         """``held`` of one group, by name."""
@@ -121,7 +123,7 @@ def combine_files(
             with_record_dimension(before.first, dimension),
             with_record_dimension(before.last, dimension),
         )
-    files, before = _made_fit(files, dimension, access, before, more_follow, continued)
+    files, before = _made_fit(files, dimension, access, before, more_follow, continued, skip_bad)
     kept: list[ParsedFile] = []
     left_out: list[Difference] = []
     for number, file in enumerate(files):
@@ -159,20 +161,21 @@ def _made_fit(
     before: Boundary | None,
     more_follow: bool,
     continued: Continued,
+    skip_bad: bool,
 ) -> tuple[list[ParsedFile], Boundary | None]:
     """The files in the form that the plan gives them, and beside it what was there before."""
     held = continued.of_group(files[0].group)
     files, before = _with_scalars(files, dimension, before, continued)
-    files = share_codecs(files, {name: each.as_array() for name, each in held.items()}, dimension)
-    plan = make_plan(files, held, dimension, continued.policy, more_follow)
+    first = before.first if before else continued.first.get(files[0].group)
+    plan = make_plan(files, held, dimension, continued.policy, more_follow, first)
     for file in files:
         file.ways = dict(plan.ways)
-    if plan.choices:
+    if plan.choices and not skip_bad:  # which leaves them out
         raise Refused(question(files[0].source.url, plan.choices))
     if before is not None:
         first = like_stored(before.first, held, plan)
         before = replace(before, first=first, last=like_stored(before.last, held, plan))
-    return fit(files, plan, held, dimension, access, more_follow), before
+    return fit(files, plan, dimension, access, more_follow), before
 
 
 def _with_scalars(

@@ -248,7 +248,7 @@ def _find_ways(group: list[Description], along: str) -> dict[str, list[Way]]:
     total = sum(form.bytes for each in forms.values() for form in each)
     row_bytes = {path: each[0].row_bytes for path, each in forms.items()}
     ways, left = choose(choices, total, NO_CHOICE, {}, row_bytes)
-    asked = {choice.variable: [choice.rectilinear, choice.copy] for choice in left}
+    asked = {choice.variable: choice.offered for choice in left}
     return {**{path: [way] for path, way in ways.items()}, **asked}
 
 

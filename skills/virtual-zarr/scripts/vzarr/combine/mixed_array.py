@@ -45,15 +45,17 @@ READ_AT_ONCE = 64 * 1024**2
 class Rows:
     """Rows of an array that are copied from a file: ``count`` from ``start`` on.
 
-    ``source`` holds them from its row ``first`` on, as numbers of the array's own type.
+    ``source`` holds them from its row ``first`` on, as the array stores them, or as ``recode`` does
+    of what is there.
     """
 
     start: int
     count: int
-    source: ManifestArray
+    source: ManifestArray | np.ndarray
     first: int
     access: Access
     axis: int
+    recode: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -65,7 +67,11 @@ class Rows:
         """Some of the rows, raw: neither scaled nor masked."""
         index: list[Any] = [slice(None)] * self.source.ndim
         index[self.axis] = slice(self.first + begin, self.first + begin + count)
-        return np.asarray(open_raw(self.source, self.access)[tuple(index)])
+        source: Any = self.source
+        if isinstance(source, ManifestArray):
+            source = open_raw(source, self.access)
+        values = np.asarray(source[tuple(index)])
+        return values if self.recode is None else self.recode(values)
 
 
 def open_raw(array: ManifestArray, access: Access) -> zarr.Array:
@@ -214,20 +220,40 @@ def _without_last(manifest: ChunkManifest, axis: int) -> ChunkManifest:
     return make_manifest(paths, offsets, lengths)
 
 
-def as_copy(array: ManifestArray, metadata: Any, axis: int, access: Access) -> MixedArray:
-    """A file's array as part of one of regular chunks, with all of its rows copied.
+def as_copy(
+    source: ManifestArray | np.ndarray,
+    metadata: Any,
+    axis: int,
+    access: Access,
+    edges: Sequence[int] | None = None,
+    is_regular: bool = True,
+    recode: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> MixedArray:
+    """A file's numbers as part of an array, with all of its rows copied.
 
-    ``metadata`` is the array's that it becomes part of.
+    ``metadata`` is the array's that it becomes part of, in which it has chunks of ``edges`` rows.
     """
-    length = array.shape[axis]
-    shape = list(array.shape)
-    like = copy_and_replace_metadata(metadata, new_shape=shape)
-    inner = zip(shape, manifest_chunk_shape(like), strict=True)
+    length = source.shape[axis]
+    edges = [length] if edges is None else list(edges)
+    like = copy_and_replace_metadata(metadata, new_shape=list(source.shape))
+    inner = zip(source.shape, manifest_chunk_shape(like), strict=True)
     grid = [-(-size // chunk) for size, chunk in inner]
-    grid[axis] = 1
-    manifest = no_references(grid)
-    rows = [Rows(0, length, array, 0, access, axis)]
-    return MixedArray(like, manifest, axis, [length], rows, is_regular=True)
+    grid[axis] = len(edges)
+    rows = [Rows(0, length, source, 0, access, axis, recode)]
+    return MixedArray(like, no_references(grid), axis, edges, rows, is_regular)
+
+
+def as_regular(array: ManifestArray, axis: int) -> MixedArray:
+    """An array of regular chunks as part of one some chunks of which are copied."""
+    count = array.manifest.shape_chunk_grid[axis]
+    chunk = manifest_chunk_shape(array.metadata)[axis]
+    return MixedArray(array.metadata, array.manifest, axis, [chunk] * count, is_regular=True)
+
+
+def edges_of(length: int, chunk: int) -> list[int]:
+    """The rows of each chunk of a file; the last may have less."""
+    left = length % chunk
+    return [chunk] * (length // chunk) + ([left] if left else [])
 
 
 def is_plain(array: ManifestArray, axis: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vzarr.combine.compatibility import Difference
 from vzarr.text import option
 from vzarr.virtualize.describe import RUN
@@ -34,13 +36,16 @@ def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -
             str(index[0]),
             f"has to be later than {before[-1]}, the last",
             previous.source.url,
-            f"Files must not overlap: leave one of them out{_of_runs(following, dimension)}",
+            "Files must not overlap: leave one of them out"
+            + _of_runs(previous, following, dimension),
         )
     return None
 
 
-def _of_runs(parsed: ParsedFile, dimension: str) -> str:
-    """What else is to be done with forecasts, whose valid times are those of later ones, too."""
-    if dimension == "time" and "reference_time" in parsed.dataset.variables:
+def _of_runs(previous: ParsedFile, following: ParsedFile, dimension: str) -> str:
+    """What else is to be done with forecasts of the same steps, whose valid times are shared."""
+    steps = [file.dataset.variables.get("step") for file in (previous, following)]
+    known = [step.values for step in steps if step is not None and step.dims == (dimension,)]
+    if len(known) == len(steps) and np.array_equal(known[0], known[1]):
         return f", or combine them along another dimension ({option('--concat-dim', RUN)})"
     return ""

@@ -24,13 +24,13 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
-from vzarr.combine.codecs import share_codecs
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.order import order_problem
-from vzarr.combine.plan import Policy, fit, like_stored, make_plan, question
+from vzarr.combine.plan import Policy, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
@@ -199,6 +199,7 @@ class _Run:
     def __init__(self, options: _Options, access: Access) -> None:
         self.options, self.access = options, access
         self.grown: list[str] = []
+        self.stored: dict[str, ParsedFile] = {}
         self.progress = options.progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -509,16 +510,15 @@ class _Run:
                 parts = [along_records(part, names, dimension) for part in parts]
                 stored[group] = _with_grown(stored[group], more, parts[0], dimension)
                 held = stored_layouts(store, group, kept)
-                arrays = {name: layout.as_array() for name, layout in held.items()}
-                parts = share_codecs(parts, arrays, dimension)
-                plan = make_plan(parts, held, dimension, self._policy(metadata), False)
-                if plan.choices:
+                policy = self._policy(metadata)
+                plan = make_plan(parts, held, dimension, policy, False, stored[group])
+                if plan.choices and not self.options.skip_bad:
                     asked = question(parts[0].source.url, plan.choices)
                     raise Refused(f"{asked} Nothing was committed.")
-                parts = fit(parts, plan, held, dimension, self.access, False)
+                parts = fit(parts, plan, dimension, self.access, False)
                 stored[group] = like_stored(stored[group], held, plan)
             found[group] = {part.source.url: part for part in parts}
-        self.grown = grown
+        self.grown, self.stored = grown, dict(stored)
         return found
 
     def _write(
@@ -537,7 +537,10 @@ class _Run:
             self.access,
             self.options.skip_bad,
             continued=Continued(
-                self._policy(metadata), all_layouts(store, stored_groups(metadata)), self.grown
+                self._policy(metadata),
+                all_layouts(store, stored_groups(metadata)),
+                self.grown,
+                self.stored,
             ),
         )
         found.left_out += map(str, differing)

@@ -1,7 +1,7 @@
 """The contract of a format: what its module defines, and nothing else has to know of it.
 
 A new format is a module with these functions and an entry in ``vzarr.formats.registry``. mypy
-compares each registered module with it (``tests/scripts/test_tool_package.py``).
+compares each registered module with it (``tests/architecture/test_package.py``).
 """
 
 from __future__ import annotations

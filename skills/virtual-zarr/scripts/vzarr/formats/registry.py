@@ -97,7 +97,7 @@ def register_codecs() -> None:
     virtual_tiff.register_codecs()
     if _is_there("eccodes"):
         with suppress(ImportError, RuntimeError):  # ecCodes without its C library
-            importlib.import_module("virtual_zarr_grib")
+            importlib.import_module("virtual_zarr_grib").register()
 
 
 def _is_there(module: str) -> bool:

@@ -54,7 +54,9 @@ def stored_layouts(
     arrays = open_arrays(store, group)
     ways = kept.get("ways", {})
     return {
-        name: layout_of(arrays[name], dimension, ways.get(name, {}).get("kind") == "copy")
+        name: layout_of(
+            arrays[name], dimension, ways.get(name, {}).get("kind") in ("copy", "decode")
+        )
         for name in kept["virtual"]
         if name in arrays and dimension in dimension_names(arrays[name])
     }
@@ -98,6 +100,10 @@ def told_ways(kept: GroupInStore, arrays: Mapping[str, zarr.Array]) -> dict[str,
         layout = layout_of(arrays[name], dimension)
         total = math.prod(arrays[name].shape) * arrays[name].dtype.itemsize
         chunks = layout.edges or (layout.chunk,)
-        why = why_uneven(kept["lengths"], chunks, dimension)
+        why, _, forms = way["why"].partition("; ")
+        if way["kind"] != "partly":
+            lengths = [length for length in kept["lengths"] if length]
+            uneven = why_uneven(lengths, chunks, dimension)
+            why = f"{uneven}; {forms}" if forms else uneven
         found[name] = {**way, "virtual": max(0, total - way["native"]), "why": why}
     return found

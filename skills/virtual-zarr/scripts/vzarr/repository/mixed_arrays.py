@@ -72,7 +72,7 @@ def grow(
         _write_chunks(store, path, data, axis, len(edges), rows, checksum)
         return
     chunk = manifest_chunk_shape(data.metadata)[axis]
-    if layout.edges is None and not isinstance(data, MixedArray) and chunk != layout.chunk:
+    if layout.edges is None and chunk != layout.chunk:
         _recut(store, path, layout, chunk, written)
     zarr.open_array(store, path=path, mode="r+").resize(tuple(shape))
     _write_chunks(store, path, data, axis, rows // chunk, rows, checksum)
@@ -138,7 +138,10 @@ def _write_references(
 
 def copy_rows(store: icechunk.IcechunkStore, path: str, rows: Rows, start: int) -> None:
     """Write copied rows of a variable that begins at row ``start`` of the array."""
-    length = manifest_chunk_shape(rows.source.metadata)[rows.axis]
+    source = rows.source
+    length = 1
+    if not isinstance(source, np.ndarray):
+        length = manifest_chunk_shape(source.metadata)[rows.axis]
     step = max(READ_AT_ONCE // max(1, rows.row_bytes) // length, 1) * length
     for begin in range(0, rows.count, step):
         values = rows.read(begin, min(step, rows.count - begin))

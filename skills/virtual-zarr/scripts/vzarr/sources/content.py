@@ -232,9 +232,9 @@ def read_ranges(content: Content, places: list[tuple[int, int]]) -> list[bytes]:
     """Parts of a file, each by its start and its length, and nothing else of a remote one."""
     if isinstance(content.handle, RangedFile):
         return content.handle.ranges(places)
-    found = []
+    parts = []
     with content.opened() as file:
         for start, length in places:
             file.seek(start)
-            found.append(file.read(length))
-    return found
+            parts.append(file.read(length))
+    return parts

@@ -136,10 +136,10 @@ class RangedFile:
     def ranges(self, places: list[tuple[int, int]]) -> list[bytes]:
         """Parts, each by its start and its length; those close to each other in one request."""
         starts, lengths = zip(*places, strict=True)
-        found = obstore.get_ranges(
+        parts = obstore.get_ranges(
             self._store, self._path, starts=starts, lengths=lengths, coalesce=CLOSE
         )
-        return [bytes(part) for part in found]
+        return [bytes(part) for part in parts]
 
     def seek(self, offset: int) -> int:
         """Nothing is to be moved: parts are asked for by their place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import icechunk
@@ -22,6 +23,28 @@ from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.names import names_path, unknown
 
 BY_SKIP = "named by --skip"
+
+
+@dataclass(frozen=True)
+class FileGroup:
+    """One group of one file: sizes of dimensions, and names of variables.
+
+    ``firsts``: the first value of each coordinate, in a list that is empty where there is none;
+    ``times``: coordinates that may be the record dimension.
+    """
+
+    sizes: dict[str, int]
+    firsts: dict[str, list[Any]]
+    times: list[str]
+    names: list[str]
+
+
+Contents = dict[str, dict[str, FileGroup]]
+"""By the URL of a file, and by group."""
+
+
+Sizes = dict[str, dict[str, int]]
+"""Of dimensions, by group."""
 
 
 def describe_named(
@@ -56,7 +79,7 @@ def describe_named(
         _check_dimension(concat_dim, contents, stored_sizes)
     _check_skipped(skip, contents, array_paths(store))
     order = _in_order(sources, contents, concat_dim)
-    below = sorted({*stored_sizes, *(path for found in contents.values() for path in found)})
+    below = sorted({*stored_sizes, *(path for groups in contents.values() for path in groups)})
     virtual = [
         path for path in array_paths(store) if any(True for _ in read_references(store, path))
     ]
@@ -110,11 +133,11 @@ def complete_named(
 
 def _look_into(
     source: Source, access: Access, group: str | None, skip: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    """By group: the sizes of its dimensions and the first values of its coordinates."""
+) -> dict[str, FileGroup]:
+    """The groups of a file that have variables, or the one that is to be read as the root."""
     content = fetch(source.url, access, source.size)
     file_format = detect_format(content)
-    groups = {}
+    groups: dict[str, FileGroup] = {}
     available = list_groups(content)
     if group and group not in available:
         what = f"{source.url} has no group of this name"
@@ -132,12 +155,7 @@ def _look_into(
                 times = [name for name in firsts if native[name].dtype.kind == "M"]
                 times += list(native.encoding.get("unlimited_dims", ()))
                 sizes = {str(name): size for name, size in native.sizes.items()}
-                groups[path if group is None else ""] = {
-                    "sizes": sizes,
-                    "firsts": firsts,
-                    "times": times,
-                    "names": names,
-                }
+                groups[path if group is None else ""] = FileGroup(sizes, firsts, times, names)
     return groups
 
 
@@ -151,10 +169,10 @@ def _all_names(content: Content, file_format: str, path: str, skip: list[str]) -
             return sorted({*map(str, native.variables), *skip})
 
 
-def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
+def _stored_sizes(store: icechunk.IcechunkStore) -> Sizes:
     """By group: the length of each dimension, the longest where arrays do not agree."""
     root = zarr.open_group(store, mode="r")
-    by_group: dict[str, dict[str, int]] = {}
+    by_group: Sizes = {}
     for path in array_paths(store):
         sizes = by_group.setdefault(_parent(path), {})
         array = array_at(root, path)
@@ -163,22 +181,20 @@ def _stored_sizes(store: icechunk.IcechunkStore) -> dict[str, dict[str, int]]:
     return by_group
 
 
-def _guess_dimension(
-    contents: dict[str, dict[str, dict[str, Any]]], stored_sizes: dict[str, dict[str, int]]
-) -> str:
+def _guess_dimension(contents: Contents, stored_sizes: Sizes) -> str:
     names: dict[str, bool] = {}
     for path, sizes in stored_sizes.items():
-        parts = [found[path] for found in contents.values() if path in found]
+        parts = [groups[path] for groups in contents.values() if path in groups]
         for name, size in sizes.items():
-            lengths = [part["sizes"].get(name, 1) for part in parts]
+            lengths = [part.sizes.get(name, 1) for part in parts]
             if parts and set(lengths) != {size}:
-                is_time = any(name in part["times"] for part in parts)
+                is_time = any(name in part.times for part in parts)
                 names[name] = names.get(name, False) or is_time
     chosen = [name for name, is_time in names.items() if is_time] or list(names)
     if len(chosen) != 1:
-        found = ", ".join(chosen) or "none is longer than in one file"
+        candidates = ", ".join(chosen) or "none is longer than in one file"
         raise InputError(
-            f"The dimension along which the files lie is not clear ({found}): name it with "
+            f"The dimension along which the files lie is not clear ({candidates}): name it with "
             "--concat-dim."
         )
     return chosen[0]
@@ -186,25 +202,23 @@ def _guess_dimension(
 
 def _check_dimension(
     dimension: str,
-    contents: dict[str, dict[str, dict[str, Any]]],
-    stored_sizes: dict[str, dict[str, int]],
+    contents: Contents,
+    stored_sizes: Sizes,
 ) -> None:
-    parts = [part for found in contents.values() for part in found.values()]
-    sizes = [*stored_sizes.values(), *(part["sizes"] for part in parts)]
-    names = sorted({name for found in sizes for name in found})
+    parts = [part for groups in contents.values() for part in groups.values()]
+    sizes = [*stored_sizes.values(), *(part.sizes for part in parts)]
+    names = sorted({name for group_sizes in sizes for name in group_sizes})
     if dimension not in names:
         what = "neither the store nor a file has a dimension of this name"
         raise unknown("--concat-dim", dimension, what, names)
 
 
-def _check_skipped(
-    skip: tuple[str, ...], contents: dict[str, dict[str, dict[str, Any]]], stored: list[str]
-) -> None:
+def _check_skipped(skip: tuple[str, ...], contents: Contents, stored: list[str]) -> None:
     in_files = [
         f"{path}/{name}".lstrip("/")
-        for found in contents.values()
-        for path, part in found.items()
-        for name in part["names"]
+        for groups in contents.values()
+        for path, part in groups.items()
+        for name in part.names
     ]
     paths = sorted({*stored, *in_files})
     for name in skip:
@@ -213,38 +227,35 @@ def _check_skipped(
             raise unknown("--skip", name, what, paths)
 
 
-def _in_order(
-    sources: list[Source], contents: dict[str, dict[str, dict[str, Any]]], dimension: str | None
-) -> list[Source]:
+def _in_order(sources: list[Source], contents: Contents, dimension: str | None) -> list[Source]:
     def first(source: Source) -> Any:
         parts = contents[source.url].values()
-        values = [part["firsts"][dimension] for part in parts if part["firsts"].get(dimension)]
-        return values[0]
+        values = [part.firsts.get(dimension or "") for part in parts]
+        return next(value for value in values if value)
 
     try:
         return sorted(sources, key=first)
-    except (IndexError, TypeError):  # no such coordinate, or values that cannot be compared
+    except (StopIteration, TypeError):  # no such coordinate, or values that cannot be compared
         return sources
 
 
 def _grows(
-    contents: dict[str, dict[str, dict[str, Any]]],
-    stored_sizes: dict[str, dict[str, int]],
+    contents: Contents,
+    stored_sizes: Sizes,
     path: str,
     dimension: str | None,
 ) -> bool:
-    in_files = any(
-        dimension in found.get(path, {"sizes": {}})["sizes"] for found in contents.values()
-    )
+    parts = [groups[path] for groups in contents.values() if path in groups]
+    in_files = any(dimension in part.sizes for part in parts)
     return in_files or dimension in stored_sizes.get(path, {})
 
 
-def _names(contents: dict[str, dict[str, dict[str, Any]]], path: str) -> list[str]:
-    return next((found[path]["names"] for found in contents.values() if path in found), [])
+def _names(contents: Contents, path: str) -> list[str]:
+    return next((groups[path].names for groups in contents.values() if path in groups), [])
 
 
-def _length(part: dict[str, Any] | None, dimension: str | None) -> int:
-    return 1 if part is None else int(part["sizes"].get(dimension, 1))
+def _length(part: FileGroup | None, dimension: str | None) -> int:
+    return 1 if part is None else part.sizes.get(dimension or "", 1)
 
 
 def _parent(path: str) -> str:

@@ -49,11 +49,11 @@ def check_names(
     unwanted = list(dict.fromkeys(drop))
     rooms: dict[str, None] = {}
     names: dict[str, None] = {}
-    for held in _look_into(sources, access) if wanted or unwanted else ():
-        rooms.update(dict.fromkeys(held))
-        names.update({path: None for path in _names(held, groups)})
-        wanted = [group for group in wanted if not any(lies_in(path, group) for path in held)]
-        unwanted = [name for name in unwanted if not _selects(name, held, groups)]
+    for by_group in _look_into(sources, access) if wanted or unwanted else ():
+        rooms.update(dict.fromkeys(by_group))
+        names.update({path: None for path in _names(by_group, groups)})
+        wanted = [group for group in wanted if not any(lies_in(path, group) for path in by_group)]
+        unwanted = [name for name in unwanted if not _selects(name, by_group, groups)]
         if not wanted and not unwanted:
             return
     if wanted and rooms:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
+from virtual_zarr_grib import register
 from virtualizarr.manifests import ManifestGroup
 
 from vzarr.formats.decoding import decode
@@ -39,6 +40,7 @@ def manifest_group(
 ) -> ManifestGroup:
     """References to the fields of one group, message by message."""
     survey = survey_file(content)
+    register()
     if group not in survey.groups:
         return ManifestGroup({})
     found = survey.groups[group]
