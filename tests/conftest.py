@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from harness import network_guard
+from harness import (
+    network_guard,
+    npm,  # noqa: F401  (takes HOME before any test changes it)
+)
 
 # Servers are imported by the fixtures that start them: moto and mitmproxy take seconds, and most
 # tests meet neither.

@@ -17,17 +17,18 @@ import icechunk
 import obstore
 import pytest
 import vzarr.changes.build as building
+import vzarr.changes.build_commit as committing
 import vzarr.repository.create as writing
 from harness import warm_start
 from making import Recipe
 from mitmproxy import http
 from obstore.store import S3Store
 from reliability.states import content
-from vzarr.changes.build import BUILDING, build
+from vzarr.changes.build import build
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.repository import claim as claims
-from vzarr.repository.claim import MARKER, Claim
+from vzarr.repository.claim import BUILDING, MARKER, Claim
 from vzarr.repository.lock import exclusive_lock as alone
 from vzarr.repository.open import open_any_repository
 from vzarr.sources.schemes import Access
@@ -165,8 +166,8 @@ STEPS = (
     (icechunk.Repository, "reset_branch"),
     (icechunk.Repository, "delete_branch"),
     (icechunk.Session, "commit"),
-    (building, "create_repository"),
-    (building, "write_datasets"),
+    (committing, "create_repository"),
+    (committing, "write_datasets"),
 )
 
 
@@ -254,7 +255,7 @@ def leave(files: list[str], place: str, monkeypatch: pytest.MonkeyPatch) -> None
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(building._Build, "_commit", stop)
+        patch.setattr(committing, "commit_batch", stop)
         patch.setattr(writing, "_leave", lambda *arguments: None)
         with pytest.raises(Killed):
             build(files, place, Access())
@@ -403,7 +404,7 @@ def test_a_build_on_the_way_is_not_disturbed(s3: S3, monkeypatch: pytest.MonkeyP
     """It gives signs of life for as long as it takes; the other one ends soon."""
     monkeypatch.setattr(claims, "BEAT", 0.1)
     monkeypatch.setattr(claims, "POLL", 0.05)
-    with slowed(monkeypatch, building, "create_repository") as (slow, reached, go):
+    with slowed(monkeypatch, committing, "create_repository") as (slow, reached, go):
         reached.wait(30)
         begun = time.monotonic()
         with pytest.raises(InputError, match=r"store: another build writes there. Let it end, or"):
@@ -452,7 +453,7 @@ class slowed:
 
 
 SEEMED_DEAD = {
-    "before its first object": (building, "create_repository"),
+    "before its first object": (committing, "create_repository"),
     "before a commit": (icechunk.Session, "commit"),
     "before main shows it": (icechunk.Repository, "reset_branch"),
     "before its branch goes": (icechunk.Repository, "delete_branch"),

@@ -14,6 +14,8 @@ import obstore
 import pytest
 import virtual_zarr
 import vzarr.changes.build as building
+import vzarr.changes.build_batch as batches
+import vzarr.changes.build_commit as committing
 import vzarr.commands.append as appending
 import vzarr.virtualize.pool as working
 from making import Recipe
@@ -68,8 +70,8 @@ def take_away(file: Path) -> None:
 CHANGES = (write_again, put_in_place, grow, cut, take_away)
 MOMENTS = {
     "before it is read": (working, "parse_in_turn"),
-    "after it was read": (building, "combine_groups"),
-    "after it was compared": (building._Build, "_commit"),
+    "after it was read": (batches, "combine_groups"),
+    "after it was compared": (committing, "commit_batch"),
 }
 
 

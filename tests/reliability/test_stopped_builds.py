@@ -14,10 +14,11 @@ import xarray as xr
 from harness import warm_start
 from making import Recipe
 from reliability.states import content, opened
-from vzarr.changes.build import BUILDING, build
+from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
+from vzarr.repository.claim import BUILDING
 from vzarr.sources.schemes import Access
 
 FILES, BATCH, KILLS = 120, 4, 10
@@ -92,20 +93,21 @@ def leave_off(
     few: list[str], repository: str, monkeypatch: pytest.MonkeyPatch, at: int, batch: int = 2
 ) -> None:
     """Build in batches and stop after ``at`` commits, as a kill does: nothing cleans up."""
-    import vzarr.changes.build as building
+    import vzarr.changes.build_commit as committing
     import vzarr.repository.create as writing
 
-    commit, count = building._Build._commit, 0
+    commit, count = committing.commit_batch, 0
 
-    def stop(self, *arguments: object) -> None:
+    def stop(*arguments: object) -> object:
         nonlocal count
-        commit(self, *arguments)
+        after = commit(*arguments)
         count += 1
         if count == at:
             raise Stop
+        return after
 
     with monkeypatch.context() as patch:
-        patch.setattr(building._Build, "_commit", stop)
+        patch.setattr(committing, "commit_batch", stop)
         patch.setattr(writing, "_leave", lambda *arguments: None)
         with pytest.raises(Stop):
             build(few, repository, Access(), batch=batch)
@@ -242,7 +244,7 @@ def test_a_partial_chunk_between_batches_is_refused(tmp_path: Path) -> None:
     recipes = [Recipe(start=0, steps=4, chunk=2), Recipe(start=4, steps=3, chunk=2)]
     recipes += [Recipe(start=7, steps=4, chunk=2)]
     files = [str(recipe.write(folder / f"f{n}.nc")) for n, recipe in enumerate(recipes)]
-    with pytest.raises(Refused, match=r"f1.nc: v: the length of time is 3, but a multiple"):
+    with pytest.raises(Refused, match=r"f1.nc: v: 3 steps of time a file, in chunks of 2, which no regular grid"):
         build(files, str(tmp_path / "repo"), Access(), batch=1)
 
 
@@ -271,11 +273,11 @@ def test_batch_of_very_many_references_is_written_in_parts(
     few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And goes on after a stop between two of them."""
-    import vzarr.changes.build as building
+    import vzarr.changes.build_batch as batches
 
     data = tmp_path / "data"
     whole = build(few, str(tmp_path / "whole"), Access())
-    monkeypatch.setattr(building, "REFERENCES", 8)  # two files: v has 2, crs and mask one each
+    monkeypatch.setattr(batches, "REFERENCES", 8)  # two files: v has 2, crs and mask one each
     parts = build(few, str(tmp_path / "parts"), Access())
     assert parts.references == whole.references
     leave_off(few, str(tmp_path / "stopped"), monkeypatch, at=2, batch=500)

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import icechunk
-import vzarr.changes.build
+import vzarr.changes.build_commit
 import vzarr.commands.append
 import vzarr.commands.refresh
 from harness import warm_start
@@ -24,7 +24,10 @@ STEPS = (
     *((icechunk.Repository, name) for name in ("save_config", "create_branch", "delete_branch")),
     (icechunk.Repository, "reset_branch"),
     *((icechunk.IcechunkStore, name) for name in ("set_virtual_refs", "set_virtual_refs_arr")),
-    *((vzarr.changes.build, n) for n in ("write_datasets", "append_datasets", "compare_store")),
+    *(
+        (vzarr.changes.build_commit, n)
+        for n in ("write_datasets", "append_datasets", "compare_store")
+    ),
     *((vzarr.commands.append, n) for n in ("append_datasets", "replace_files", "compare_store")),
     *(
         (vzarr.commands.refresh, name)

@@ -105,7 +105,8 @@ def test_failed_comparison_leaves_nothing(
     files: list[Path], clean_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that would read wrong is refused after writing, before the commit."""
-    from vzarr.changes import build as building
+    from vzarr.changes import build_commit as committing
+    from vzarr.changes.build import build
     from vzarr.errors import Refused
     from vzarr.sources.schemes import Access
 
@@ -113,10 +114,10 @@ def test_failed_comparison_leaves_nothing(
         datasets[""].v.attrs["scale_factor"] = 0.25
         return write(store, datasets, last_updated_at)
 
-    write = building.write_datasets
-    monkeypatch.setattr(building, "write_datasets", wrong)
+    write = committing.write_datasets
+    monkeypatch.setattr(committing, "write_datasets", wrong)
     with pytest.raises(Refused, match=r"v\[0, 0\] reads 15.0, in the file 20.0"):
-        building.build([str(file) for file in files], "repo", Access())
+        build([str(file) for file in files], "repo", Access())
     assert not Path("repo").exists()
 
 

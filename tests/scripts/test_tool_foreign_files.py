@@ -20,7 +20,8 @@ from harness import warm_start
 from making import Recipe
 from pyhdf.HDF import HC, HDF
 from pyhdf.SD import SD, SDC
-from vzarr.changes.build import Built, build
+from vzarr.changes.build import build
+from vzarr.changes.build_state import Built
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused

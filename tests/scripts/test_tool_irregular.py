@@ -16,7 +16,8 @@ import xarray as xr
 import zarr
 from months import LAYOUTS, Month, read
 from virtualizarr.manifests.utils import create_v3_array_metadata
-from vzarr.changes.build import Built, build
+from vzarr.changes.build import build
+from vzarr.changes.build_state import Built
 from vzarr.combine.codecs import decoding
 from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vzarr.api.arguments import AMBIENT, Files, listed
-from vzarr.changes.build import Built
 from vzarr.changes.build import build as build_repository
+from vzarr.changes.build_state import Built
 from vzarr.changes.replacements import Refreshed
 from vzarr.commands.append import Appended
 from vzarr.commands.append import append as append_files
