@@ -583,9 +583,9 @@ def test_ten_million_records_are_no_bomb(worker: ToolWorker, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("chunks", [1_200_000, 5_000_000])
 def test_many_chunks_are_no_bomb(chunks: int) -> None:
-    whole = Declared("v", (chunks,), 4, (1,), held=chunks, unpacked=4)
+    whole = Declared("v", (chunks,), 4, (1,), stored=chunks, unpacked=4)
     check("file:///a.nc", 40 * chunks, [whole])
-    check("file:///a.nc", 40 * chunks, [Declared("v", (chunks,), 4, (1,), held=chunks - 10**6)])
+    check("file:///a.nc", 40 * chunks, [Declared("v", (chunks,), 4, (1,), stored=chunks - 10**6)])
 
 
 def test_arrays_of_a_file_count_together() -> None:
