@@ -21,6 +21,7 @@ import vzarr.virtualize.pool as working
 from making import Recipe
 from mitmproxy import http
 from obstore.store import S3Store
+from vzarr.changes import append_writing
 from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.verify import verify_repository
@@ -120,7 +121,7 @@ def test_source_that_changes_during_an_append(
     place = str(tmp_path / "repo")
     build(files[:2], place, Access())
     with monkeypatch.context() as patch:
-        once(patch, (appending, "combine_groups"), lambda: change(Path(files[2])))
+        once(patch, (append_writing, "combine_groups"), lambda: change(Path(files[2])))
         with pytest.raises((InputError, Refused), match=r"f2\.nc"):
             append(files, place, Access())
     assert verify_repository(place, Access(), sample=None).compared == 2

@@ -18,6 +18,7 @@ import vzarr.changes.build_commit
 import vzarr.commands.append
 import vzarr.commands.refresh
 from harness import warm_start
+from vzarr.changes import append_writing
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
@@ -28,7 +29,8 @@ STEPS = (
         (vzarr.changes.build_commit, n)
         for n in ("write_datasets", "append_datasets", "compare_store")
     ),
-    *((vzarr.commands.append, n) for n in ("append_datasets", "replace_files", "compare_store")),
+    *((append_writing, n) for n in ("append_datasets", "compare_store")),
+    (vzarr.commands.append, "replace_files"),
     *(
         (vzarr.commands.refresh, name)
         for name in ("replace_files", "compare_store", "commit_metadata")
@@ -129,17 +131,17 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
 
     Without the lock that keeps processes of one machine apart: as another machine.
     """
-    compare, done = vzarr.commands.append._Run._compare, False
+    compare, done = vzarr.commands.append.compare_with_sources, False
 
-    def interrupted(self: Any, *arguments: Any, **options: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         nonlocal done
-        compare(self, *arguments, **options)
+        compare(*arguments, **options)
         if not done:
             done = True
             write()
 
     with (
         mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
-        mock.patch.object(vzarr.commands.append._Run, "_compare", interrupted),
+        mock.patch.object(vzarr.commands.append, "compare_with_sources", interrupted),
     ):
         yield

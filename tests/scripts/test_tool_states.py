@@ -36,9 +36,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from killing import Kill, Killed, another_writer, run_killed
+from vzarr.changes.append_request import Appended
 from vzarr.changes.build import build
 from vzarr.changes.replacements import Refreshed
-from vzarr.commands.append import Appended, append
+from vzarr.commands.append import append
 from vzarr.commands.refresh import refresh
 from vzarr.commands.relocate import repoint
 from vzarr.commands.verify import verify_repository

@@ -15,9 +15,9 @@ from vzarr.changes.replacements import (
     compare_replacements,
     differing_files,
     open_writable,
-    parse_replacements,
     replace_files,
 )
+from vzarr.changes.stored_files import parse_replacements
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.history import what_changed

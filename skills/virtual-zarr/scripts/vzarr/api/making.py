@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vzarr.api.arguments import AMBIENT, Files, listed
-from vzarr.changes.build import Built
+from vzarr.changes.append_request import Appended
 from vzarr.changes.build import build as build_repository
+from vzarr.changes.build_state import Built
 from vzarr.changes.replacements import Refreshed
-from vzarr.commands.append import Appended
 from vzarr.commands.append import append as append_files
 from vzarr.commands.inspect import Inspected, inspect_files
 from vzarr.commands.migrate import migrate as migrate_references

@@ -13,8 +13,8 @@ from datetime import datetime
 import icechunk
 import zarr
 
-from vzarr.changes.replacements import parsing_options, stored_part
 from vzarr.changes.rewriting import write_references
+from vzarr.changes.stored_files import parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.repository.history import what_changed

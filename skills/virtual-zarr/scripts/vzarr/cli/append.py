@@ -48,8 +48,9 @@ def run(options: argparse.Namespace) -> int:
     InputError, Refused, EnvironmentFault
         As the command does; ``vzarr.cli.main`` prints them.
     """
+    from vzarr.changes.append_sorting import REPLACED
     from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
-    from vzarr.commands.append import REPLACED, append
+    from vzarr.commands.append import append
 
     done = append(
         options.files,

@@ -54,6 +54,7 @@ class Model:
     url: str = ""
 
     def axis(self, dimension: str) -> int:
+        """The number of a dimension's axis."""
         return self.dims.index(dimension)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vzarr.changes.build import Built, build
+from vzarr.changes.build import build
+from vzarr.changes.build_state import Built
 from vzarr.errors import InputError
 from vzarr.formats.detect import detect_format
 from vzarr.progress import Progress, silent

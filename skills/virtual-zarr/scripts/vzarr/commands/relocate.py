@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from vzarr.changes.replacements import (
-    NOTHING_DONE,
     Refreshed,
     commit_replacements,
     compare_replacements,
@@ -15,6 +14,7 @@ from vzarr.changes.replacements import (
     problem_there,
 )
 from vzarr.changes.rewriting import with_containers, with_sources
+from vzarr.changes.stored_files import NOTHING_DONE
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.lock import exclusive_lock

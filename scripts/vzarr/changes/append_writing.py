@@ -1,0 +1,210 @@
+"""New files written behind the others, and compared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import icechunk
+import zarr
+
+from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
+from vzarr.changes.append_request import Appended, AppendRequest
+from vzarr.changes.append_sorting import Sorted
+from vzarr.changes.rewriting import with_containers, write_static
+from vzarr.changes.stored_files import stored_part
+from vzarr.combine.combine import Continued
+from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
+from vzarr.errors import Refused
+from vzarr.repository.append_datasets import append_datasets
+from vzarr.repository.history import (
+    Held,
+    what_changed,
+    with_more,
+)
+from vzarr.repository.layouts import all_layouts
+from vzarr.sources.discover import SourceRecord, look_up
+from vzarr.sources.trust import authorization
+from vzarr.upstream.zarr import dimension_names
+from vzarr.verification.open import spread
+from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
+from vzarr.virtualize.model import ParsedFile
+
+LOOK_BACK = 5
+"""Old sources that are looked up to find one that is there, for the comparison."""
+
+
+NAME_AGAIN = (
+    "Nothing was committed: if they are right, name all files that it holds now with --source FILES"
+)
+
+
+def write_new(
+    request: AppendRequest,
+    store: icechunk.IcechunkStore,
+    fitting: Fitting,
+    metadata: StoreMetadata,
+    checksum: datetime,
+    found: Appended,
+) -> StoreMetadata:
+    """Write new files behind the others; returns the metadata with them."""
+    dimension = metadata["concat_dim"]
+    datasets, order, differing = combine_groups(
+        fitting.files,
+        dimension,
+        request.access,
+        request.skip_bad,
+        continued=Continued(
+            policy_of(request, metadata),
+            all_layouts(store, stored_groups(metadata)),
+            fitting.grown,
+            fitting.stored,
+        ),
+    )
+    found.left_out += map(str, differing)
+    kept = stored_groups(metadata)
+    growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+    described = {group: describe(order, group, dimension) for group in kept}
+    lengths = {group: each["lengths"] for group, each in described.items()}
+    assert dimension is not None  # or nothing could follow
+    found.references += append_datasets(
+        store, datasets, growing, dimension, checksum, order, metadata["sources"]
+    )
+    found.ways = {
+        f"{group}/{name}".lstrip("/"): way
+        for group, each in described.items()
+        for name, way in each.get("ways", {}).items()
+    }
+    found.appended = [each.source.url for file in order for each in file.files]
+    found.lengths = {group or "/": sum(lengths[group]) for group in growing}
+    steps = sorted({*found.lengths.values()})
+    found.length = steps[0] if len(steps) == 1 else None
+    records = [record for file in order for record in records_of(file, dimension)]
+    return with_more(metadata, records, described)
+
+
+def compare_with_sources(
+    request: AppendRequest,
+    store: icechunk.IcechunkStore,
+    metadata: StoreMetadata,
+    again: list[int],
+    old: int,
+    held: Held,
+    found: Appended,
+) -> None:
+    """The store with its new files, beside these and the last old one that is still there.
+
+    Where others have committed, beside a sample of all old ones.
+
+    Raises
+    ------
+    Refused
+        If they differ.
+    """
+    records = metadata["sources"]
+    total = len(records)
+    picked = {*again, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
+    untouched = [number for number in range(old) if number not in again]
+    picked.update(_last_there(request, untouched, records, found))
+    if held.others:
+        picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
+    report = compare_store(
+        store,
+        metadata,
+        request.access,
+        numbers=sorted(number for number in picked if number < total),
+        progress=request.progress("compared"),
+    )
+    if not report.passed:
+        advice = f"{held.notes[0]}. {NAME_AGAIN}" if held.others else BUILD_ANEW
+        raise Refused(
+            f"The store would not read as its sources do: {report.failures[0]}. {advice}."
+        )
+
+
+def _last_there(
+    request: AppendRequest, numbers: list[int], records: list[SourceRecord], found: Appended
+) -> list[int]:
+    """The last source that is as it was when it was committed; a note for those after it."""
+    for number in numbers[: -LOOK_BACK - 1 : -1]:
+        url = records[number]["url"]
+        try:
+            what = what_changed(records[number], look_up(url, request.access))
+        except FileNotFoundError:
+            what = "is gone"
+        if not what:
+            return [number]
+        found.notes.append(
+            f"{url}: {what}: its values in the store cannot be read any more. See "
+            "virtual_zarr.py refresh"
+        )
+    return []
+
+
+def with_new_containers(
+    request: AppendRequest,
+    repository: icechunk.Repository,
+    files: list[ParsedFile],
+    found: Appended,
+) -> icechunk.Repository:
+    """The repository with containers for new files, which ``found`` names; not saved yet."""
+    held = set(repository.config.virtual_chunk_containers or {})
+    urls = [file.data_url for file in files]
+    config = with_containers(
+        repository.config, urls, request.access, request.patterns, request.prefixes
+    )
+    found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
+    keys = authorization(config, request.location, request.access, found.containers)
+    return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
+
+
+def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None:
+    """The last file, where it has other records now: it is taken out of ``todo.again``.
+
+    Nothing follows it, so it can leave the store and come back as a new one.
+    """
+    last = len(metadata["sources"]) - 1
+    file = todo.again.get(last)
+    if file is None or "variables" in metadata["sources"][last]:
+        return None  # others of its records lie beside it
+    if all(
+        kept["concat_dim"] is None
+        or stored_part(file, group, kept).dataset.sizes.get(kept["concat_dim"], 1)
+        == kept["sources"][last]["length"]
+        for group, kept in stored_groups(metadata).items()
+    ):
+        return None
+    return [todo.again.pop(last)]
+
+
+def without_last(
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, file: ParsedFile, checksum: datetime
+) -> StoreMetadata:
+    """Take the records of the last source out of a store; returns the metadata without it.
+
+    What is stored once and lies in it gets the places that it has in the ``file`` of today.
+    """
+    last = len(metadata["sources"]) - 1
+    for group, kept in stored_groups(metadata).items():
+        write_static(store, stored_part(file, group, kept), kept, last, checksum)
+        if kept["concat_dim"] is None:
+            continue
+        length = sum(record["length"] for record in kept["sources"][:-1])
+        for _, array in zarr.open_group(store, path=group, mode="r+").arrays():
+            names = dimension_names(array)
+            if kept["concat_dim"] in names:
+                at = names.index(kept["concat_dim"])
+                array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+    groups: dict[str, GroupRecord] = {
+        path: {**kept, "lengths": kept["lengths"][:-1]} for path, kept in metadata["groups"].items()
+    }
+    return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
+
+
+def side_by_side(files: list[ParsedFile], metadata: StoreMetadata) -> list[ParsedFile]:
+    """Files of the same records as one, where the store has such."""
+    dimension = metadata["concat_dim"]
+    if dimension is None or not any("variables" in record for record in metadata["sources"]):
+        return files
+    return merge_columns(files, dimension) if are_columns(files) else files

@@ -1,0 +1,253 @@
+"""Whether new files can follow what is stored, and in which form."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import icechunk
+import numpy as np
+import xarray as xr
+import zarr
+
+from vzarr.changes.append_request import AppendRequest
+from vzarr.changes.replacements import NO_DIMENSION
+from vzarr.changes.stored_files import expected_in_store, other_groups, stored_file, stored_part
+from vzarr.combine.combine import Continued, in_order
+from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.fitting import fit, like_stored, make_plan
+from vzarr.combine.groups import stored_groups
+from vzarr.combine.order import order_problem
+from vzarr.combine.plan import Policy, question
+from vzarr.combine.scalars import along_records, differing_scalars
+from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
+from vzarr.combine.times import finer_unit
+from vzarr.errors import Refused
+from vzarr.formats.open import open_native
+from vzarr.repository.layouts import grown_numbers, stored_layouts
+from vzarr.sources.content import fetch
+from vzarr.sources.schemes import Access, as_url
+from vzarr.verification.open import open_store
+from vzarr.virtualize.equality import mismatch, tolerance
+from vzarr.virtualize.model import ParsedFile, digest
+
+BUILD_ANEW = "Nothing was committed: build such files into a store of their own, or all anew"
+
+
+@dataclass
+class Fitting:
+    """``files`` that can follow, and the sentences for those ``left_out``.
+
+    ``grown`` names scalars that lie along the records from now on; ``stored`` is each group of the
+    store in the form that it gets then.
+    """
+
+    files: list[ParsedFile]
+    left_out: list[str]
+    grown: list[str] = field(default_factory=list)
+    stored: dict[str, ParsedFile] = field(default_factory=dict)
+
+
+def find_fitting(
+    request: AppendRequest,
+    files: list[ParsedFile],
+    store: icechunk.IcechunkStore,
+    metadata: StoreMetadata,
+) -> Fitting:
+    """Those new files that agree with the store in all that arrays share.
+
+    Raises
+    ------
+    Refused
+        For the first that does not, unless such may be left out.
+    """
+    location = as_url(request.location)
+    stored = {
+        group: stored_file(store, location, group, kept)
+        for group, kept in stored_groups(metadata).items()
+    }
+    once = {
+        group: _static_values(store, group, kept)
+        for group, kept in (stored_groups(metadata).items() if files else ())
+    }
+    parts, grown = _made_fit(request, files, stored, once, store, metadata)
+    fitting = Fitting([], [], grown, dict(stored))
+    for file in files:
+        problems = other_groups(file, location, metadata)
+        for group, kept in stored_groups(metadata).items():
+            part = parts[group][file.source.url]
+            dimension = kept["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
+            beside_it = expected_in_store(stored[group], part, kept)
+            problems += compare_files(beside_it, part, dimension, request.access)
+            problems += _order_problems(stored[group], part, kept, store)
+            problems += _finer_times(stored[group], part, kept, store)
+            if not problems:
+                problems += _other_values(part, once[group], location, request.access)
+        if not problems:
+            fitting.files.append(file)
+            continue
+        sentence = str(replace(problems[0], advice=BUILD_ANEW))
+        if not request.skip_bad:
+            raise Refused(sentence)
+        fitting.left_out.append(sentence)
+    if fitting.files and policy_of(request, metadata).irregular == "refuse":
+        for group, kept in stored_groups(metadata).items():
+            _check_last_chunk(stored[group], kept, fitting.files[0].source.url)
+    return fitting
+
+
+def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
+    """What this run was told, or the build."""
+    return Policy(request.irregular or metadata.get("irregular"))
+
+
+def _made_fit(
+    request: AppendRequest,
+    files: list[ParsedFile],
+    stored: dict[str, ParsedFile],
+    once: dict[str, dict[str, xr.Variable]],
+    store: icechunk.IcechunkStore,
+    metadata: StoreMetadata,
+) -> tuple[dict[str, dict[str, ParsedFile]], list[str]]:
+    """By group and URL: new files in the form in which they can follow what is ``stored``.
+
+    This gets the form that it will have then. ``once``: the values of what does not grow. Also
+    returns the names of scalars that have grown.
+    """
+    found = {}
+    grown = grown_numbers(store, stored_groups(metadata))
+    for group, kept in stored_groups(metadata).items():
+        parts = [stored_part(file, group, kept) for file in files]
+        dimension = kept["concat_dim"]
+        if dimension is not None and parts:
+            parts = in_order(parts, dimension)
+            more = differing_scalars(parts) | _other_scalars(parts, once[group])
+            grown += [f"{group}/{name}".lstrip("/") for name in more]
+            names = Continued(grown=grown).grown_of(group)
+            parts = [along_records(part, names, dimension) for part in parts]
+            stored[group] = _with_grown(stored[group], more, parts[0], dimension)
+            held = stored_layouts(store, group, kept)
+            policy = policy_of(request, metadata)
+            plan = make_plan(parts, held, dimension, policy, False, stored[group])
+            if plan.choices and not request.skip_bad:
+                asked = question(parts[0].source.url, plan.choices)
+                raise Refused(f"{asked} Nothing was committed.")
+            parts = fit(parts, plan, dimension, request.access, False)
+            stored[group] = like_stored(stored[group], held, plan)
+        found[group] = {part.source.url: part for part in parts}
+    return found, grown
+
+
+def _order_problems(
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
+) -> list[Difference]:
+    dimension = kept["concat_dim"]
+    if dimension is None or dimension not in part.dataset.indexes:
+        return []
+    held = open_store(store, stored.group)
+    if dimension not in held.indexes or not len(held.indexes[dimension]):
+        return []
+    before = replace(stored, dataset=xr.Dataset(coords={dimension: held[dimension]}))
+    try:
+        problem = order_problem(before, part, dimension)
+    except TypeError:  # dates of two calendars
+        mine, theirs = (file.packing[dimension].get("calendar") for file in (part, stored))
+        url = part.source.url
+        return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
+    return [problem] if problem else []
+
+
+def _static_values(
+    store: icechunk.IcechunkStore, group: str, kept: GroupInStore
+) -> dict[str, xr.Variable]:
+    """What is stored once; without what cannot be read, of which the last comparison will tell."""
+    found = {}
+    for name, variable in open_store(store, group).variables.items():
+        if kept["concat_dim"] not in variable.dims:
+            with suppress(icechunk.IcechunkError):
+                found[str(name)] = variable.load()
+    return found
+
+
+def _other_scalars(parts: list[ParsedFile], once: dict[str, xr.Variable]) -> set[str]:
+    """Scalars that the store has once, and that are others in one of several new files."""
+    held = {name: digest(variable) for name, variable in once.items() if not variable.ndim}
+    return {
+        name
+        for part in parts
+        for name, expected in part.digests.items()
+        if name in held
+        and name in part.scalars
+        and held[name] != expected
+        and np.any(mismatch(once[name].values, part.scalars[name].values, tolerance(once[name])))
+    }
+
+
+def _with_grown(
+    stored: ParsedFile, names: set[str], part: ParsedFile, dimension: str
+) -> ParsedFile:
+    """The stored group as it is once its scalars of these ``names`` are as those of a file are."""
+    shape = (stored.dataset.sizes[dimension],)
+    new = {
+        name: xr.Variable(
+            (dimension,), np.broadcast_to(np.empty((), part.dataset[name].dtype), shape)
+        )
+        for name in names
+        if not stored.dataset[name].ndim
+    }
+    return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
+
+
+def _other_values(
+    part: ParsedFile, held: dict[str, xr.Variable], location: str, access: Access
+) -> list[Difference]:
+    """What is stored once, and is not the same in a new file."""
+    names = [
+        name
+        for name, expected in part.digests.items()
+        if name in held and digest(held[name]) != expected
+    ]
+    if not names:
+        return []
+    found = []
+    content = fetch(part.source.url, access, part.source.size)
+    with open_native(content, part.file_format, part.group, part.dropped) as native:
+        for name in names:
+            mine, theirs = native[name].values, held[name].values
+            differ = np.atleast_1d(mismatch(theirs, mine, tolerance(native[name])))
+            if differ.any():
+                index = tuple(np.argwhere(differ)[0][: mine.ndim])
+                values = (mine[index], theirs[index])
+                found.append(Difference(part.source.url, name, "the value", *values, location))
+    return found
+
+
+def _finer_times(
+    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
+) -> list[Difference]:
+    """Times that the store's whole seconds, or other units, cannot hold."""
+    found = []
+    for name, variable in part.dataset.variables.items():
+        if name in stored.packing and kept["concat_dim"] in variable.dims:
+            path = f"{stored.group}/{name}".lstrip("/")
+            if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
+                what = "the resolution of its times"
+                found.append(Difference(part.source.url, name, what, *units, stored.source.url))
+    return found
+
+
+def _check_last_chunk(stored: ParsedFile, kept: GroupInStore, url: str) -> None:
+    """Nothing can follow a partial chunk: Zarr's chunks are regular, later data would shift."""
+    dimension = kept["concat_dim"]
+    for name in kept["virtual"]:
+        variable = stored.dataset.variables.get(name)
+        if variable is None or dimension not in variable.dims:
+            continue
+        axis = variable.dims.index(dimension)
+        chunks = variable.data.metadata.chunk_grid.chunk_shape
+        if variable.shape[axis] % chunks[axis]:
+            raise Refused(
+                f"{url}: {name}: cannot follow {variable.shape[axis]} steps of {dimension} in "
+                f"chunks of {chunks[axis]}, the last of them partial, in "
+                f"{stored.source.url}: later data would be shifted. {BUILD_ANEW}."
+            )

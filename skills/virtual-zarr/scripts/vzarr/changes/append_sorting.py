@@ -1,0 +1,228 @@
+"""Which files an append takes: new ones, those written again, those known already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import icechunk
+import numpy as np
+
+from vzarr.changes.append_request import Appended, AppendRequest
+from vzarr.changes.stored_files import parsing_options, stored_part
+from vzarr.combine.groups import stored_groups
+from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.combine.store_metadata import StoreMetadata, span_of
+from vzarr.errors import InputError, Refused
+from vzarr.repository.history import (
+    is_same_content,
+    what_changed,
+)
+from vzarr.sources.discover import Source, SourceRecord
+from vzarr.verification.open import open_store
+from vzarr.virtualize.model import ParsedFile, Unreadable
+from vzarr.virtualize.pool import parse_files
+
+REPLACED = "was replaced by"
+"""How ``Appended.known`` begins for a file whose place another one took."""
+
+
+Records = dict[str, tuple[object, np.ndarray]]
+"""By group: the units, where they are not decoded, and the values of a record coordinate."""
+
+
+@dataclass
+class Sorted:
+    """What is to be done with parsed files: ``again`` by the number of the source to write over."""
+
+    again: dict[int, ParsedFile]
+    new: list[ParsedFile]
+
+
+def find_wanted(sources: list[Source], metadata: StoreMetadata, found: Appended) -> list[Source]:
+    """The files that have to be looked into: new ones, and those that changed since."""
+    wanted = []
+    held = {record["url"]: record for record in metadata["sources"]}
+    gone = {record["url"]: record for record in metadata["replaced"]}
+    for source in sources:
+        record = held.get(source.url) or gone.get(source.url)
+        if record is None or what_changed(record, source):
+            wanted.append(source)
+        elif source.url in held:
+            found.known[source.url] = source.url
+        else:
+            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
+    return wanted
+
+
+def parse_wanted(
+    request: AppendRequest, sources: list[Source], metadata: StoreMetadata, found: Appended
+) -> list[ParsedFile]:
+    """The files with records, parsed; ``found`` says which were left out.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, unless such may be left out.
+    """
+    if not sources:
+        return []
+    results = parse_files(
+        sources,
+        request.access,
+        workers=request.workers,
+        dask=request.dask,
+        progress=request.progress("parsed"),
+        **parsing_options(metadata),
+    )
+    for result in results:
+        if isinstance(result, Unreadable):
+            if not request.skip_bad:
+                raise InputError(f"{result.reason} Nothing was committed.")
+            found.left_out.append(result.reason)
+    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    dimension = metadata["concat_dim"]
+    is_empty = [has_no_records(file, dimension) for file in parsed]
+    pairs = list(zip(parsed, is_empty, strict=True))
+    found.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
+    return [file for file, empty in pairs if not empty]
+
+
+def sort_out(
+    request: AppendRequest,
+    parsed: list[ParsedFile],
+    session: icechunk.Session,
+    metadata: StoreMetadata,
+    found: Appended,
+) -> Sorted:
+    """Which files take an old one's place, and which are new.
+
+    Raises
+    ------
+    Refused
+        For a file whose place another one has, unless such may be left out, or take it.
+    """
+    records = metadata["sources"]
+    numbers = {record["url"]: number for number, record in enumerate(records)}
+    todo = Sorted({}, [])
+    spans = _spans(session.store, metadata)
+    prints = {
+        record["fingerprint"]: record["url"] for record in records if record.get("fingerprint")
+    }
+    gone = {record["url"]: record for record in metadata["replaced"]}
+    fresh: dict[str, ParsedFile] = {}
+    for file in parsed:
+        source = file.source
+        if source.url in numbers:
+            _written_again(request, file, numbers[source.url], records, todo, found)
+            continue
+        if source.url in gone and is_same_content(gone[source.url], file):
+            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
+            continue
+        url = prints.get(file.fingerprint or "", "")
+        # Two large files may have the same fingerprint; then only their records tell.
+        held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url, -1))
+        if url and _equal(_records(file, metadata), held):
+            found.known[source.url] = url
+        elif (number := _same_records(file, spans, metadata)) is not None:
+            if request.replace_known:
+                rival = todo.again.get(number)
+                if rival is None or rival.source.last_modified < source.last_modified:
+                    todo.again[number] = file
+                    found.replaced.append(source.url)
+            else:
+                _refuse(
+                    request,
+                    f"{source.url}: has the same {metadata['concat_dim']} as "
+                    f"{records[number]['url']}, but other content. Let it take "
+                    "that file's place with --replace, or leave it out.",
+                    found,
+                )
+        else:
+            todo.new.append(file)
+            if file.fingerprint:
+                prints[file.fingerprint] = source.url
+                fresh[source.url] = file
+    written = {file.source.url for file in todo.again.values()}
+    found.renewed = [url for url in found.renewed if url in written]
+    found.replaced = [
+        file.source.url for file in todo.again.values() if file.source.url not in found.renewed
+    ]
+    return todo
+
+
+def _written_again(
+    request: AppendRequest,
+    file: ParsedFile,
+    number: int,
+    records: list[SourceRecord],
+    todo: Sorted,
+    found: Appended,
+) -> None:
+    """A file that is in and was written again: with the same content, or with another."""
+    url = file.source.url
+    if is_same_content(records[number], file):
+        todo.again[number] = file
+        found.renewed.append(url)
+    elif request.replace_known:
+        todo.again[number] = file
+    else:
+        _refuse(
+            request,
+            f"{url}: {what_changed(records[number], file.source)} when it was committed. Take "
+            "its new state with --replace, or name only new files.",
+            found,
+        )
+
+
+def _refuse(request: AppendRequest, sentence: str, found: Appended) -> None:
+    if not request.skip_bad:
+        raise Refused(sentence)
+    found.left_out.append(sentence)
+
+
+def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, Records]:
+    """The records of each source, by its number, in groups that have a coordinate for them."""
+    found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
+    for group, kept in stored_groups(metadata).items():
+        coordinate = open_store(store, group).coords.get(kept["concat_dim"])
+        if coordinate is None:
+            continue
+        for number in found:
+            values = coordinate.values[span_of(kept, number)]
+            found[number][group] = (coordinate.attrs.get("units"), values)
+    return found
+
+
+def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
+    """As ``_spans``, of a file."""
+    found: Records = {}
+    for group, kept in stored_groups(metadata).items():
+        if group and group not in file.children:
+            continue
+        dataset = stored_part(file, group, kept).dataset
+        if kept["concat_dim"] in dataset.indexes:
+            coordinate = dataset[kept["concat_dim"]]
+            found[group] = (coordinate.attrs.get("units"), coordinate.values)
+    return found
+
+
+def _equal(mine: Records, held: Records | None) -> bool:
+    """Whether two files have the same records, in all groups; true where none has any."""
+    return held is not None and all(
+        group in held and units == held[group][0] and np.array_equal(values, held[group][1])
+        for group, (units, values) in mine.items()
+    )
+
+
+def _same_records(
+    file: ParsedFile, spans: dict[int, Records], metadata: StoreMetadata
+) -> int | None:
+    """The number of the source that has just this file's records."""
+    mine = _records(file, metadata)
+    if not mine:
+        return None
+    found = [number for number, held in spans.items() if _equal(mine, held)]
+    names = sorted(map(str, file.dataset.variables))
+    sources = metadata["sources"]
+    own = [number for number in found if sources[number].get("variables", names) == names]
+    return next(iter([*own, *found]), None)

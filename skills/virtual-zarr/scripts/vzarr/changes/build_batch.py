@@ -1,0 +1,201 @@
+"""One batch of a build before it is written: which of its files are taken, and in which form."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import xarray as xr
+
+from vzarr.changes.build_commit import write_first, write_more
+from vzarr.changes.build_state import BuildRequest, BuildState
+from vzarr.combine.combine import Boundary, Continued
+from vzarr.combine.copied import Share, show_bytes, weigh
+from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
+from vzarr.combine.merge import are_columns, merge_columns
+from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.errors import InputError, Refused
+from vzarr.formats.registry import FORMATS
+from vzarr.repository.claim import Claim
+from vzarr.repository.layouts import all_layouts, grown_numbers
+from vzarr.sources.discover import last_updated
+from vzarr.virtualize.model import ParsedFile, Unreadable
+
+REFERENCES = 500_000
+"""References in a commit of a build, about: each takes 1 kB of memory, and the time of a commit
+grows with its references times its manifests (``benchmarks``, writing)."""
+
+
+@dataclass(frozen=True)
+class AllAtOnce:
+    """Instead of a state: these files cannot be written in batches, in the order of their names."""
+
+
+def write_batch(
+    request: BuildRequest,
+    claim: Claim,
+    state: BuildState,
+    results: list[ParsedFile | Unreadable],
+    started: datetime,
+    *,
+    more_follow: bool,
+    sample: int,
+) -> BuildState | AllAtOnce:
+    """Combine the files of a batch that fit, write and commit them; returns the state after it.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, unless it may be left out.
+    Refused
+        For files that differ, and if the store would not read as they do.
+    """
+    state, good = _readable(request, state, results)
+    if not good:
+        return state
+    dimension = state.dimension
+    with_first = [state.before.first, *good] if state.before else good
+    if dimension is not None and are_columns(with_first):
+        if more_follow or state.before is not None:
+            return AllAtOnce()
+        good = merge_columns(good, dimension)
+        state = _noted(state, _note_columns(good))
+    refer = any(FORMATS[file.file_format].references for file in good)
+    if _is_out_of_order(state, good) or (refer and more_follow):
+        return AllAtOnce()
+    if state.metadata is None and dimension and not _has(good[0], dimension):
+        state = _noted(
+            state,
+            f"no file has a dimension or variable {dimension}: it is a new dimension, "
+            "along which each file is one step",
+        )
+    datasets, files, differing = combine_groups(
+        good,
+        dimension,
+        request.access,
+        request.skip_bad,
+        state.before,
+        more_follow,
+        _continued(request, state),
+    )
+    left_out = state.left_out | {problem.url: problem.reason for problem in differing}
+    state = replace(state, left_out=left_out)
+    if not files:
+        return state
+    state = _noted(state, *(n for file in files for g in datasets for n in part_of(file, g).notes))
+    state = replace(state, share=state.share + _weigh(request, state, datasets, files))
+    checksum = last_updated(started, [each.source for file in files for each in file.files])
+    write = write_first if state.metadata is None else write_more
+    state = write(request, claim, state, datasets, files, checksum, sample)
+    return replace(
+        state, before=Boundary(state.before.first if state.before else files[0], files[-1])
+    )
+
+
+def parts_of(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile | Unreadable]]:
+    """Files that follow one another, in parts of about ``REFERENCES``."""
+    part: list[ParsedFile | Unreadable] = []
+    held = 0
+    for result in results:
+        count = result.references if isinstance(result, ParsedFile) else 0
+        if held and held + count > REFERENCES:
+            yield part
+            part, held = [], 0
+        part.append(result)
+        held += count
+    yield part
+
+
+def _noted(state: BuildState, *notes: str) -> BuildState:
+    return replace(state, notes=(*state.notes, *notes))
+
+
+def _readable(
+    request: BuildRequest, state: BuildState, results: list[ParsedFile | Unreadable]
+) -> tuple[BuildState, list[ParsedFile]]:
+    """The files of a batch that hold records; the state knows why others do not."""
+    unreadable = {
+        result.source.url: result.reason for result in results if isinstance(result, Unreadable)
+    }
+    good = [result for result in results if isinstance(result, ParsedFile)]
+    if unreadable and not (request.skip_bad and (good or state.before)):
+        more = f" ({len(unreadable) - 1} more files.)" if len(unreadable) > 1 else ""
+        raise InputError(next(iter(unreadable.values())) + more)
+    empty = {
+        file.source.url: no_records(file, state.dimension)
+        for file in good
+        if has_no_records(file, state.dimension)
+    }
+    state = replace(state, left_out=state.left_out | unreadable | empty)
+    return state, [file for file in good if file.source.url not in empty]
+
+
+def _continued(request: BuildRequest, state: BuildState) -> Continued:
+    """What is written, and how more may be made fit for it."""
+    if state.metadata is None:
+        return Continued(request.policy)
+    assert state.repository is not None
+    store = state.repository.readonly_session(snapshot_id=state.tip).store
+    groups = stored_groups(state.metadata)
+    return Continued(request.policy, all_layouts(store, groups), grown_numbers(store, groups))
+
+
+def _weigh(
+    request: BuildRequest,
+    state: BuildState,
+    datasets: dict[str, xr.Dataset],
+    files: list[ParsedFile],
+) -> Share:
+    """The share of a copy in a batch. Refuses one, with all before, that nobody asked for."""
+    native = {group: describe(files, group, state.dimension)["native"] for group in datasets}
+    only = None if state.metadata is None else state.dimension
+    own = weigh(datasets, native, only, chosen=request.policy.irregular is not None)
+    share = state.share + own
+    if request.allow_copy is None:
+        if not share.needs_a_word:
+            return own
+    elif share.native - share.chosen <= request.allow_copy or not share.names:
+        return own
+    done = len(files) + (len(state.metadata["sources"]) if state.metadata else 0)
+    total = len(request.sources) - len(state.left_out)
+    needed = show_bytes(int(share.native * max(1.0, total / done)))
+    path = max(sorted(share.names), key=share.names.__getitem__)
+    group, _, name = path.rpartition("/")
+    others = len(share.names) - 1
+    more = f", and {others} more" if others else ""
+    raise Refused(
+        f"{request.location}: about {needed} would be copied, "
+        f"{show_bytes(share.virtual)} of these files would be virtual ({path}: "
+        f"{native[group][name]}{more}). Copy with --allow-copy {needed}, or "
+        f"leave variables out, as with --drop {shlex.quote(path)}."
+    )
+
+
+def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
+    if state.before is None or state.dimension is None:
+        return False
+    index = state.before.last.dataset.indexes.get(state.dimension)
+    found = [file.dataset.indexes.get(state.dimension) for file in files]
+    firsts = [first for first in found if first is not None and len(first)]
+    if index is None or len(firsts) < len(found):
+        return False
+    try:
+        return min(first[0] for first in firsts) <= index[-1]
+    except TypeError:  # two calendars: the comparison of the files will say so
+        return False
+
+
+def _note_columns(files: list[ParsedFile]) -> str:
+    names = ", ".join(each.source.name for each in files[0].files)
+    return (
+        f"files of the same records lie side by side, each with its variables, as {names}: "
+        f"{len(files[0].files)} in each of {len(files)} places"
+    )
+
+
+def _has(file: ParsedFile, dimension: str) -> bool:
+    """A dimension of that name, or a variable, in any group."""
+    names = {*file.dataset.sizes, *file.dataset.variables}
+    return dimension in names or any(_has(part, dimension) for part in file.children.values())
