@@ -91,7 +91,7 @@ def pythons(session: nox.Session) -> None:
 
 
 COVERED = 0
-"""Percent of lines and branches of ``scripts/`` that the tool's own tests ran when last measured."""
+"""Percent of lines and branches of ``scripts/`` that tests of the tool ran when last measured."""
 
 
 @nox.session(python=PYTHON)

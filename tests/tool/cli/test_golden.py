@@ -17,7 +17,7 @@ from kerchunk.hdf import SingleHdf5ToZarr
 from making import Recipe
 from vzarr.cli.main import COMMANDS
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture
