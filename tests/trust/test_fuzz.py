@@ -143,6 +143,7 @@ def judged(
     return "; ".join(compared.value["wrong"]), True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.path)
 def test_damaged_files(
     sample: Sample,

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -39,7 +38,6 @@ CLIENT_ID, CLIENT_SECRET = "22222222-2222-2222-2222-222222222222", "client-secre
 GOES_PREFIX = "ABI-L2-CMIPF/2024/001"
 
 _STORAGE_HOSTS = (".blob.core.windows.net", ".dfs.core.windows.net")
-_ENVIRONMENT = dict(os.environ)  # before any test changes it: npm needs the real one
 
 
 def install() -> Path:
@@ -68,7 +66,7 @@ class Azure:
         accounts = f"{PUBLIC_ACCOUNT}:{KEY};{ACCOUNT}:{KEY}"
         self._process = subprocess.Popen(
             [str(npm.NODE), str(install()), *options, *tls, *other],
-            env={**_ENVIRONMENT, "AZURITE_ACCOUNTS": accounts},
+            env={**npm.ENVIRONMENT, "AZURITE_ACCOUNTS": accounts},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from stores import opened
 from vzarr.changes.build import build
 from vzarr.cli.main import main
 from vzarr.commands.inspect import inspect_files
@@ -54,19 +55,6 @@ def fields(path: Path) -> Iterator[dict[str, Any]]:
                 yield found
     finally:
         eccodes.codes_grib_multi_support_off()
-
-
-def opened(repository: Path) -> dict[str, xr.Dataset]:
-    """All groups of a store, as a user opens them."""
-    prefix = f"file://{repository.parent}/"
-    access = {prefix: icechunk.credentials.LocalFileSystemAccess}
-    storage = icechunk.local_filesystem_storage(str(repository))
-    config = icechunk.Repository.fetch_config(storage)
-    repo = icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=access)
-    store = repo.readonly_session("main").store
-    tree = xr.open_datatree(store, engine="zarr", consolidated=False, decode_timedelta=False)
-    groups = {node.path.strip("/"): node.to_dataset() for node in tree.subtree if node.has_data}
-    return {path: found for path, found in groups.items() if not path.startswith("_")}
 
 
 def fits(path: str, variable: xr.DataArray, wanted: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from vzarr.paths import local_path
 from vzarr.sources.schemes import Access, as_url
 from vzarr.virtualize.pool import _layouts
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 
 
 @pytest.fixture(autouse=True)

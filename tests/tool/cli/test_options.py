@@ -25,7 +25,7 @@ from vzarr.errors import InputError
 from vzarr.sources.prefixes import container_prefixes, new_prefixes
 from vzarr.sources.schemes import Access
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -12,8 +12,8 @@ import h5py
 import netCDF4
 import numpy as np
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
-DATA = Path(__file__).parents[1] / "data"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
+DATA = Path(__file__).parents[2] / "data"
 MEASURE = """
 import re, sys, time, virtual_zarr
 status = virtual_zarr.main(sys.argv[1:])

@@ -217,6 +217,7 @@ def differences(chosen: list[Recipe], irregular: str | None) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(5))
 def test_accepted_reads_back_and_refused_differs(tmp_path: Path, number: int) -> None:
     """300 sets of files in all, half of them built at once, half by ``build`` and ``append``."""

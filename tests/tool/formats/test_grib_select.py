@@ -12,7 +12,7 @@ from typing import Any
 import eccodes
 import numpy as np
 import pytest
-from test_tool_grib import opened
+from stores import opened
 from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.verify import verify_repository
@@ -21,7 +21,7 @@ from vzarr.formats.grib import indexed
 from vzarr.sources.schemes import Access
 from worlds.grib import GRID, at, field, over, write
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from benchmarks.latency import FarStore, serve
 

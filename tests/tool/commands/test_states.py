@@ -23,6 +23,7 @@ from typing import Any
 
 import icechunk
 import numpy as np
+import pytest
 import xarray as xr
 from archives import Archive, Edition, Layout, edition, shared_attributes, truth
 from hypothesis import HealthCheck, event, note, settings
@@ -511,6 +512,7 @@ def _check_attributes(
     assert not lost, f"{where}: lost {lost}"
 
 
+@pytest.mark.slow
 def test_store_follows_its_archive() -> None:
     at_random = os.environ.get("VZARR_STATES") == "random"
     run_state_machine_as_test(

@@ -17,7 +17,7 @@ from making import Recipe
 from obstore.store import S3Store
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 
 
 @pytest.fixture

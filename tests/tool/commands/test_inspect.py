@@ -34,8 +34,8 @@ from vzarr.sources.schemes import Access
 from vzarr.virtualize.describe import describe
 from vzarr.virtualize.parse import parse_file
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
-DATA = Path(__file__).parents[1] / "data"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def inspect(*files: Path | str) -> Inspected:

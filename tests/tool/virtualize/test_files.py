@@ -16,7 +16,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
 
 
 def build_and_verify(path: Path, repository: Path) -> dict:

@@ -16,7 +16,7 @@ from vzarr.sources.schemes import Access
 from wrong_stores import COMBINE, FILES, TRAPS, combined, inject, pair, virtual
 from wrong_stores import Case as WrongStore
 
-TRAPS_PAGE = Path(__file__).parents[2] / "references" / "traps.md"
+TRAPS_PAGE = Path(__file__).parents[3] / "references" / "traps.md"
 
 NO_STORE = {
     "T15": "raises while appending",

@@ -28,7 +28,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
 from vzarr.virtualize.probe import _probe_parts
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def verified(path: Path, drop: tuple[str, ...] = ()) -> Built:

@@ -12,7 +12,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests" / "data"
 CORPUS = ROOT.parent / "shared" / "corpus"
 REFUSED = {"ref_tst_dims.nc": "holds no variables"}

@@ -26,7 +26,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
 
-TOOL = Path(__file__).parents[2] / "scripts" / "virtual_zarr.py"
+TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 WAYS = [
     ("whole", "rectilinear"),
     ("whole", "copy"),

@@ -17,7 +17,7 @@ MADE = "file:///archive/data/"
 @pytest.fixture(params=[1])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The store whose ledger has this schema, beside its files, at another place."""
-    packed = Path(__file__).parents[1] / "data" / f"store_schema_{request.param}.zip"
+    packed = Path(__file__).parents[2] / "data" / f"store_schema_{request.param}.zip"
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path)
     return tmp_path

@@ -16,7 +16,7 @@ from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TAKEN = {
     "NetCDF3": ["netcdf3/stations.nc", "netcdf3/wide.nc"],
     "NetCDF4, HDF5": ["hdf5/granule_0.nc", "hdf5/hides.h5", "hdf5/no_scales.h5", "hdf5/lzf.h5"],
