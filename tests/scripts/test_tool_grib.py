@@ -15,6 +15,7 @@ import xarray as xr
 import zarr
 from vzarr.changes.build import build
 from vzarr.cli.main import main
+from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
@@ -442,3 +443,45 @@ def test_what_is_dropped_is_named(tmp_path: Path, random: np.random.Generator) -
     built = build([str(file)], str(tmp_path / "repo"), Access(), drop=("ugrd",))
     assert built.dropped == {"hag/instant/ugrd": "named by --drop"}
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed
+
+
+def icon(folder: Path, random: np.random.Generator, steps: tuple[int, ...]) -> list[Path]:
+    """A file for each parameter and step."""
+    places = {
+        "t_2m": (TEMPERATURE, at(103, 2)),
+        "u_10m": (U, at(103, 10)),
+        "t_850": (TEMPERATURE, at(100, 85000)),
+        "pmsl": ((0, 3, 1), at(101)),
+    }
+    return [
+        write(
+            folder / f"icon_{step:03d}_{name}.grib2",
+            field(random, parameter, **level, forecastTime=step),
+        )
+        for step in steps
+        for name, (parameter, level) in places.items()
+    ]
+
+
+def test_files_of_one_parameter_each(tmp_path: Path, random: np.random.Generator) -> None:
+    """Those of a step lie side by side, in one group or in several; so do those that follow."""
+    files = icon(tmp_path, random, (0, 1, 2))
+    stored = virtual_build(tmp_path, *files)
+    assert set(stored) == {"hag/instant", "isobar/instant", "msl/instant"}
+    assert {found.sizes["time"] for found in stored.values()} == {3}
+    assert_each_is_found(stored, *files)
+    repository = str(tmp_path / "repo")
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    more = icon(tmp_path, random, (3, 4))
+    append([str(file) for file in more], repository, Access())
+    assert_each_is_found(opened(tmp_path / "repo"), *files, *more)
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    assert append([str(file) for file in more], repository, Access()).appended == []
+
+
+def test_a_step_without_one_parameter_is_refused(
+    tmp_path: Path, random: np.random.Generator
+) -> None:
+    files = icon(tmp_path, random, (0, 1))[:-1]
+    with pytest.raises(Refused, match="no file has msl/instant/prmsl for them"):
+        build([str(file) for file in files], str(tmp_path / "repo"), Access())

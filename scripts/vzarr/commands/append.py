@@ -28,7 +28,7 @@ from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import combine_groups, describe, stored_groups
-from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.merge import are_columns, merge_columns, names_of, records_of
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
@@ -737,7 +737,7 @@ def _same_records(
     if not mine:
         return None
     found = [number for number, held in spans.items() if _equal(mine, held)]
-    names = sorted(map(str, file.dataset.variables))
+    names = sorted(names_of(file))
     sources = metadata["sources"]
     own = [number for number in found if sources[number].get("variables", names) == names]
     return next(iter([*own, *found]), None)

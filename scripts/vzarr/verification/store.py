@@ -15,7 +15,7 @@ import zarr
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
-from vzarr.combine.store_metadata import StoreMetadata
+from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.open import is_by_netcdf
@@ -117,14 +117,11 @@ def _compare_labels(
     check = getattr(load_format(detect_format(content)), "label_failures", None)
     if check is None:
         return
-    stored = {
-        pair.metadata.get("source_group", pair.group): pair.dataset.isel(
-            {pair.metadata["concat_dim"]: slice(*pair.starts[number : number + 2].tolist())}
-            if pair.metadata["concat_dim"] in pair.dataset.dims
-            else {}
-        )
-        for pair in pairs
-    }
+    stored = {}
+    for pair in pairs:
+        dimension = pair.metadata["concat_dim"]
+        span = {dimension: span_of(pair.metadata, number)} if dimension in pair.dataset.dims else {}
+        stored[pair.metadata.get("source_group", pair.group)] = pair.dataset.isel(span)
     url = pairs[0].metadata["sources"][number]["url"]
     report.failures += [Failure(url, sentence) for sentence in check(content, stored)]
 
@@ -141,7 +138,7 @@ def _compare_group(
     url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
-    if missing and not dataset.variables:
+    if missing and ("variables" in record or not dataset.variables):
         return None
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
@@ -150,7 +147,8 @@ def _compare_group(
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
         if "variables" in record:  # the others are in the files beside it
-            stored &= {*record["variables"]}
+            own = {*record["variables"]}
+            stored = {name for name in stored if f"{pair.group}/{name}".lstrip("/") in own}
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
