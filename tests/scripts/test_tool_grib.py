@@ -485,3 +485,72 @@ def test_a_step_without_one_parameter_is_refused(
     files = icon(tmp_path, random, (0, 1))[:-1]
     with pytest.raises(Refused, match="no file has msl/instant/prmsl for them"):
         build([str(file) for file in files], str(tmp_path / "repo"), Access())
+
+
+def members(folder: Path, random: np.random.Generator, runs: tuple[int, ...]) -> list[Path]:
+    """A file for each run and step, of two members."""
+    files = []
+    for run in runs:
+        for step in (0, 6, 12):
+            parts = []
+            for number in (0, 1):
+                keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+                keys |= {"numberOfForecastsInEnsemble": 2, "dataTime": run * 100}
+                keys["forecastTime"] = step
+                parts += [field(random, TEMPERATURE, **keys, **at(100, p)) for p in (50000, 85000)]
+                parts.append(field(random, TEMPERATURE, **keys, **at(103, 2)))
+            files.append(write(folder / f"gefs.t{run:02d}.f{step:03d}.grib2", *parts))
+    return files
+
+
+def cube_is_right(cube: xr.Dataset, files: list[Path]) -> None:
+    """Each file's values, by cfgrib, at the run and the step that cfgrib says."""
+    for file in files:
+        keys = {"filter_by_keys": {"typeOfLevel": "isobaricInhPa"}, "indexpath": ""}
+        with xr.open_dataset(file, engine="cfgrib", decode_timedelta=True, **keys) as source:
+            hours = float(source.step.values / np.timedelta64(1, "h"))
+            found = cube.tmp.sel(reference_time=source.time.values, step=hours)
+            truth = source.t.sortby("isobaricInhPa").transpose("number", ...)
+            np.testing.assert_allclose(found.values, truth.values, rtol=1e-6)
+            place = cube.valid_time.sel(reference_time=source.time.values, step=hours)
+            assert place.values == source.valid_time.values
+
+
+@pytest.mark.parametrize("dims", [("reference_time", "step"), ("step", "reference_time")])
+def test_files_along_two_dimensions(
+    dims: tuple[str, str], tmp_path: Path, random: np.random.Generator
+) -> None:
+    """Runs, steps, members and levels in one command, a file for each run and step; appended."""
+    files = members(tmp_path, random, (0, 6))
+    command = ["build", *map(str, files), "--repo", str(tmp_path / "repo"), "--quiet"]
+    for dim in dims:
+        command += ["--concat-dim", dim]
+    assert main(command) == 0
+    repository = str(tmp_path / "repo")
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    cube = opened(tmp_path / "repo")["isobar/instant"]
+    assert cube.tmp.dims[:4] == ("reference_time", "step", "number", "isobar")
+    cube_is_right(cube, files)
+    if dims[0] == "reference_time":
+        more = members(tmp_path, random, (12,))
+        append([str(file) for file in more], repository, Access())
+        cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*files, *more])
+        assert verify_repository(repository, Access(), sample=None).failures == []
+        with pytest.raises(Refused, match="step"):
+            append([str(members(tmp_path, random, (18,))[0])], repository, Access())
+
+
+def test_a_run_without_a_step_is_refused(tmp_path: Path, random: np.random.Generator) -> None:
+    files = [str(file) for file in members(tmp_path, random, (0, 6))[:-1]]
+    with pytest.raises(Refused, match=r"it has no step of 12\.0, which"):
+        build(files, str(tmp_path / "repo"), Access(), concat_dim="reference_time", inner="step")
+
+
+def test_verify_finds_a_step_in_another_place(tmp_path: Path, random: np.random.Generator) -> None:
+    files = members(tmp_path, random, (0, 6))
+    options = {"concat_dim": "reference_time", "inner": "step"}
+    virtual_build(tmp_path, *files, **options)
+    values = np.array([6.0, 0.0, 12.0])
+    path = "isobar/instant/step"
+    report = changed(tmp_path, lambda root: root[path].set_basic_selection(..., values))
+    assert report.failures

@@ -176,7 +176,14 @@ def records_of(file: ParsedFile, dimension: str | None) -> list[SourceRecord]:
     parts = [file, *file.children.values()]
     sizes = [part.dataset.sizes.get(dimension) for part in parts]
     length = int(next((size for size in sizes if size is not None), 1))
-    found: list[SourceRecord] = [{**file.as_record(), "variables": list(file.own)}]
+    if file.within is not None:
+        found: list[SourceRecord] = [
+            {**each.as_record(), "within": list(each.within or ()), "covers": length}
+            for each in file.files
+        ]
+        del found[0]["covers"]
+        return found
+    found = [{**file.as_record(), "variables": list(file.own)}]
     for each in file.beside:
         found.append({**each.as_record(), "variables": list(_sorted(each)), "covers": length})
     return found

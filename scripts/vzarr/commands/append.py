@@ -32,6 +32,7 @@ from vzarr.combine.merge import are_columns, merge_columns, names_of, records_of
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
+from vzarr.combine.rows import merge_rows
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.combine.times import finer_unit
@@ -219,7 +220,7 @@ class _Run:
             write_stand_in(session.store, metadata, stand_in, started)
         if grown is not None:
             metadata = _without_last(session.store, metadata, grown[0], started)
-        more = _side_by_side([*(grown or ()), *todo.new], metadata)
+        more = _side_by_side([*(grown or ()), *todo.new], metadata, self.access)
         new = self._fitting(more, session.store, metadata)
         found.left_out += new.left_out
         is_adopted = bool(self.options.made_of)
@@ -743,9 +744,13 @@ def _same_records(
     return next(iter([*own, *found]), None)
 
 
-def _side_by_side(files: list[ParsedFile], metadata: StoreMetadata) -> list[ParsedFile]:
+def _side_by_side(
+    files: list[ParsedFile], metadata: StoreMetadata, access: Access
+) -> list[ParsedFile]:
     """Files of the same records as one, where the store has such."""
-    dimension = metadata["concat_dim"]
+    dimension, inner = metadata["concat_dim"], metadata.get("inner")
+    if dimension is not None and inner is not None and files:
+        return merge_rows(files, dimension, inner, access)
     if dimension is None or not any("variables" in record for record in metadata["sources"]):
         return files
     return merge_columns(files, dimension) if are_columns(files) else files

@@ -121,6 +121,9 @@ def _compare_labels(
     for pair in pairs:
         dimension = pair.metadata["concat_dim"]
         span = {dimension: span_of(pair.metadata, number)} if dimension in pair.dataset.dims else {}
+        within = pair.metadata["sources"][number].get("within")
+        if within and within[0] in pair.dataset.dims:
+            span[within[0]] = slice(*within[1:])
         stored[pair.metadata.get("source_group", pair.group)] = pair.dataset.isel(span)
     url = pairs[0].metadata["sources"][number]["url"]
     report.failures += [Failure(url, sentence) for sentence in check(content, stored)]
@@ -135,6 +138,7 @@ def _compare_group(
     record = pair.metadata["sources"][number]
     stop = int(pair.starts[number + 1])
     span = slice(stop - record.get("covers", record["length"]), stop)
+    within = record.get("within")
     url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
@@ -157,6 +161,8 @@ def _compare_group(
             report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
             mine, truth = dataset.variables[name], native.variables[name]
+            if within and within[0] not in truth.dims and within[0] in mine.dims:
+                truth = truth.set_dims((within[0], *truth.dims))
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
@@ -164,6 +170,8 @@ def _compare_group(
                 truth = truth.set_dims({dimension: span.stop - span.start})
             if dimension in mine.dims:
                 mine = mine.isel({dimension: span})
+            if within and within[0] in mine.dims:
+                mine = mine.isel({within[0]: slice(*within[1:])})
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 
