@@ -423,6 +423,17 @@ def test_one_file_of_overlapping_runs_is_a_cube(
     assert cube.tmp.dims[:3] == ("reference_time", "step", "number")
 
 
+def test_inspect_finds_files_along_two_dimensions(
+    tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(file) for file in members(tmp_path, random, (0, 6))]
+    (found,) = inspect_files(files, Access()).sets
+    _, _, _, *arguments = shlex.split(found.build)
+    assert arguments.count("--concat-dim") == 2
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+
+
 def test_overlapping_runs_say_what_to_do(
     tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
