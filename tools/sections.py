@@ -88,5 +88,6 @@ def run(section: Section) -> int:
 
 if __name__ == "__main__":
     chosen, folder = sections()[sys.argv[1]], sys.argv[2]
+    sys.path.append(str(ROOT / "scripts"))  # for blocks that call the tool
     os.chdir(folder)
     print(f"{chosen.name}: {run(chosen)} blocks ran")

@@ -115,7 +115,8 @@ def write_products(folder: Path) -> None:
     """``gfs.fHHH.grib2`` with indexes and ``blend.fHHH.grib2``: steps of what is published.
 
     Winds and temperatures near the ground, on levels in Pa and hPa, U and V in one message, rain of
-    two kinds of totals, a local parameter; percentiles and probabilities.
+    two kinds of totals, a local parameter; percentiles and probabilities. ``gefs.tRRz.fHHH.grib2``:
+    a file for each run and step of two members.
     """
     random = np.random.default_rng(18)
     for hour in (3, 6, 9):
@@ -129,6 +130,9 @@ def write_products(folder: Path) -> None:
         for limit in (25, 50):
             parts.append(field(random, water, **above(limit), **keys))
         write(folder / f"blend.f{hour:03d}.grib2", *parts)
+    for run in (0, 6):
+        for hour in (0, 6, 12):
+            _write_members(folder / f"gefs.t{run:02d}z.f{hour:03d}.grib2", random, run, hour)
 
 
 def above(limit: int) -> dict[str, Any]:
@@ -141,6 +145,15 @@ def above(limit: int) -> dict[str, Any]:
         "forecastProbabilityNumber": 0,
         "totalNumberOfForecastProbabilities": 0,
     }
+
+
+def _write_members(path: Path, random: np.random.Generator, run: int, hour: int) -> None:
+    parts = []
+    for number in (1, 2):
+        keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+        keys |= {"numberOfForecastsInEnsemble": 2, "dataTime": run * 100, "forecastTime": hour}
+        parts.append(field(random, (0, 0, 0), **keys, **at(103, 2)))
+    write(path, *parts)
 
 
 def _write_gfs(path: Path, random: np.random.Generator, hour: int) -> None:

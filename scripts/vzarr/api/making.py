@@ -44,7 +44,7 @@ def build(
     files: Files,
     repo: str | os.PathLike[str],
     *,
-    concat_dim: str | None = None,
+    concat_dim: str | tuple[str, str] | None = None,
     drop: Iterable[str] = (),
     groups: Iterable[str] = (),
     select: Iterable[str] = (),
@@ -61,6 +61,7 @@ def build(
 ) -> Built:
     """Make a new repository over files, compared with a sample of them before main shows it.
 
+    ``concat_dim``: two of files that lie along two dimensions, as run and step of forecasts.
     ``drop`` leaves out variables or groups; ``groups`` takes these only, ``select``
     these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual
     (default: 10 MB, or half of all). ``irregular``: what to do where chunks of the files fill no
@@ -68,11 +69,13 @@ def build(
     costs). ``prefixes`` are what readers authorize. ``batch`` files make a commit (500); after a
     stop the same call goes on.
     """
+    outer, inner = concat_dim if isinstance(concat_dim, tuple) else (concat_dim, None)
     return build_repository(
         listed(files),
         os.fspath(repo),
         replace(access, select=tuple(select)),
-        concat_dim=concat_dim,
+        concat_dim=outer,
+        inner=inner,
         drop=tuple(drop),
         groups=tuple(groups),
         skip_bad=skip_bad,

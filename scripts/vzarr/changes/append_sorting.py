@@ -10,6 +10,7 @@ import numpy as np
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.stored_files import parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.merge import names_of
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
@@ -222,7 +223,7 @@ def _same_records(
     if not mine:
         return None
     found = [number for number, held in spans.items() if _equal(mine, held)]
-    names = sorted(map(str, file.dataset.variables))
+    names = sorted(names_of(file))
     sources = metadata["sources"]
     own = [number for number in found if sources[number].get("variables", names) == names]
     return next(iter([*own, *found]), None)

@@ -49,6 +49,7 @@ def build(
     access: Access,
     *,
     concat_dim: str | None = None,
+    inner: str | None = None,
     drop: tuple[str, ...] = (),
     skip_bad: bool = False,
     groups: tuple[str, ...] = (),
@@ -64,6 +65,7 @@ def build(
 ) -> Built:
     """Make a repository over files; refuse what would read wrong before main shows it.
 
+    ``inner``: a second dimension, along which files of the same records along ``concat_dim`` lie.
     ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``irregular``: one
     of ``vzarr.combine.plan.WAYS``, for files whose chunks fill no regular grid. ``workers`` and
     ``dask`` as in ``vzarr.virtualize.pool.Parsing``; ``batch`` files make a commit.
@@ -90,6 +92,7 @@ def build(
             patterns=tuple(patterns),
             sources=tuple(sources),
             concat_dim=concat_dim,
+            inner=inner,
             drop=drop,
             groups=groups,
             skip_bad=skip_bad,

@@ -25,6 +25,7 @@ class BuildRequest:
     patterns: tuple[str, ...]
     sources: tuple[Source, ...]
     concat_dim: str | None
+    inner: str | None
     drop: tuple[str, ...]
     groups: tuple[str, ...]
     skip_bad: bool
@@ -44,6 +45,8 @@ class BuildRequest:
             groups=sorted(self.groups),
             prefixes=sorted(self.prefixes),
         )
+        if self.inner is not None:
+            plan["inner"] = self.inner
         if self.access.select:
             plan["select"] = sorted(self.access.select)
         return plan

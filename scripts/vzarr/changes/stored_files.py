@@ -157,5 +157,7 @@ def _with_own(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
     """What is stored of a file beside others."""
     if "variables" not in record:
         return stored
-    others = [name for name in stored.dataset.variables if name not in record["variables"]]
+    room = f"{stored.group}/" if stored.group else ""
+    own = {*record["variables"]}
+    others = [name for name in stored.dataset.variables if f"{room}{name}" not in own]
     return replace(stored, dataset=stored.dataset.drop_vars(others))

@@ -15,6 +15,7 @@ from vzarr.cli.options import (
     add_workers,
     positive,
 )
+from vzarr.errors import InputError
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -30,7 +31,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     )
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
-    build.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
+    build.add_argument(
+        "--concat-dim",
+        action="append",
+        default=[],
+        help="dimension (or scalar variable) to combine along; a second one for files that lie "
+        "along two, as reference_time and step of forecasts",
+    )
     build.add_argument("--drop", action="append", default=[], help="leave out a variable or group")
     build.add_argument(
         "--group", action="append", default=[], help="take this group only (default: all)"
@@ -66,11 +73,14 @@ def run(options: argparse.Namespace) -> int:
     from vzarr.cli.output import mostly_copy, print_result, progress_printer, reasons, way_lines
     from vzarr.combine.copied import show_bytes
 
+    if len(options.concat_dim) > 2:
+        raise InputError("--concat-dim: given more than twice; files lie along two dimensions.")
     built = build(
         options.files,
         options.repo,
         replace(access_of(options), select=tuple(options.select)),
-        concat_dim=options.concat_dim,
+        concat_dim=next(iter(options.concat_dim), None),
+        inner=next(iter(options.concat_dim[1:]), None),
         drop=tuple(options.drop),
         skip_bad=options.skip_bad,
         groups=tuple(options.group),

@@ -66,6 +66,7 @@ class Plan(TypedDict):
     groups: list[str]
     prefixes: list[str]
     select: NotRequired[list[str]]
+    inner: NotRequired[str]
 
 
 class StoreMetadata(TypedDict):
@@ -73,6 +74,7 @@ class StoreMetadata(TypedDict):
 
     ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
     where that is now. ``select``: the messages of GRIB that it is of.
+    ``inner``: a second dimension, along which files of the same records lie.
     While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
     what was copied, and ``references`` their number.
     """
@@ -89,4 +91,5 @@ class StoreMetadata(TypedDict):
     references: NotRequired[int]
     irregular: NotRequired[str | None]
     moved: NotRequired[tuple[str, str]]
+    inner: NotRequired[str]
     select: NotRequired[list[str]]

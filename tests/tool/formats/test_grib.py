@@ -16,6 +16,7 @@ import zarr
 from stores import opened
 from vzarr.changes.build import build
 from vzarr.cli.main import main
+from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
@@ -410,6 +411,17 @@ def test_one_file_of_overlapping_runs_is_a_cube(
     assert cube.tmp.dims[:3] == ("reference_time", "step", "number")
 
 
+def test_inspect_finds_files_along_two_dimensions(
+    tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(file) for file in members(tmp_path, random, (0, 6))]
+    (found,) = inspect_files(files, Access()).sets
+    _, _, _, *arguments = shlex.split(found.build)
+    assert arguments.count("--concat-dim") == 2
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+
+
 def test_overlapping_runs_say_what_to_do(
     tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,3 +442,114 @@ def test_what_is_dropped_is_named(tmp_path: Path, random: np.random.Generator) -
     built = build([str(file)], str(tmp_path / "repo"), Access(), drop=("ugrd",))
     assert built.dropped == {"hag/instant/ugrd": "named by --drop"}
     assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).passed
+
+
+def icon(folder: Path, random: np.random.Generator, steps: tuple[int, ...]) -> list[Path]:
+    """A file for each parameter and step."""
+    places = {
+        "t_2m": (TEMPERATURE, at(103, 2)),
+        "u_10m": (U, at(103, 10)),
+        "t_850": (TEMPERATURE, at(100, 85000)),
+        "pmsl": ((0, 3, 1), at(101)),
+    }
+    return [
+        write(
+            folder / f"icon_{step:03d}_{name}.grib2",
+            field(random, parameter, **level, forecastTime=step),
+        )
+        for step in steps
+        for name, (parameter, level) in places.items()
+    ]
+
+
+def test_files_of_one_parameter_each(tmp_path: Path, random: np.random.Generator) -> None:
+    """Those of a step lie side by side, in one group or in several; so do those that follow."""
+    files = icon(tmp_path, random, (0, 1, 2))
+    stored = virtual_build(tmp_path, *files)
+    assert set(stored) == {"hag/instant", "isobar/instant", "msl/instant"}
+    assert {found.sizes["time"] for found in stored.values()} == {3}
+    assert_each_is_found(stored, *files)
+    repository = str(tmp_path / "repo")
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    more = icon(tmp_path, random, (3, 4))
+    append([str(file) for file in more], repository, Access())
+    assert_each_is_found(opened(tmp_path / "repo"), *files, *more)
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    assert append([str(file) for file in more], repository, Access()).appended == []
+
+
+def test_a_step_without_one_parameter_is_refused(
+    tmp_path: Path, random: np.random.Generator
+) -> None:
+    files = icon(tmp_path, random, (0, 1))[:-1]
+    with pytest.raises(Refused, match="no file has msl/instant/prmsl for them"):
+        build([str(file) for file in files], str(tmp_path / "repo"), Access())
+
+
+def members(folder: Path, random: np.random.Generator, runs: tuple[int, ...]) -> list[Path]:
+    """A file for each run and step, of two members."""
+    files = []
+    for run in runs:
+        for step in (0, 6, 12):
+            parts = []
+            for number in (0, 1):
+                keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+                keys |= {"numberOfForecastsInEnsemble": 2, "dataTime": run * 100}
+                keys["forecastTime"] = step
+                parts += [field(random, TEMPERATURE, **keys, **at(100, p)) for p in (50000, 85000)]
+                parts.append(field(random, TEMPERATURE, **keys, **at(103, 2)))
+            files.append(write(folder / f"gefs.t{run:02d}.f{step:03d}.grib2", *parts))
+    return files
+
+
+def cube_is_right(cube: xr.Dataset, files: list[Path]) -> None:
+    """Each file's values, by cfgrib, at the run and the step that cfgrib says."""
+    for file in files:
+        keys = {"filter_by_keys": {"typeOfLevel": "isobaricInhPa"}, "indexpath": ""}
+        with xr.open_dataset(file, engine="cfgrib", decode_timedelta=True, **keys) as source:
+            hours = float(source.step.values / np.timedelta64(1, "h"))
+            found = cube.tmp.sel(reference_time=source.time.values, step=hours)
+            truth = source.t.sortby("isobaricInhPa").transpose("number", ...)
+            np.testing.assert_allclose(found.values, truth.values, rtol=1e-6)
+            place = cube.valid_time.sel(reference_time=source.time.values, step=hours)
+            assert place.values == source.valid_time.values
+
+
+@pytest.mark.parametrize("dims", [("reference_time", "step"), ("step", "reference_time")])
+def test_files_along_two_dimensions(
+    dims: tuple[str, str], tmp_path: Path, random: np.random.Generator
+) -> None:
+    """Runs, steps, members and levels in one command, a file for each run and step; appended."""
+    files = members(tmp_path, random, (0, 6))
+    command = ["build", *map(str, files), "--repo", str(tmp_path / "repo"), "--quiet"]
+    for dim in dims:
+        command += ["--concat-dim", dim]
+    assert main(command) == 0
+    repository = str(tmp_path / "repo")
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    cube = opened(tmp_path / "repo")["isobar/instant"]
+    assert cube.tmp.dims[:4] == ("reference_time", "step", "number", "isobar")
+    cube_is_right(cube, files)
+    if dims[0] == "reference_time":
+        more = members(tmp_path, random, (12,))
+        append([str(file) for file in more], repository, Access())
+        cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*files, *more])
+        assert verify_repository(repository, Access(), sample=None).failures == []
+        with pytest.raises(Refused, match="step"):
+            append([str(members(tmp_path, random, (18,))[0])], repository, Access())
+
+
+def test_a_run_without_a_step_is_refused(tmp_path: Path, random: np.random.Generator) -> None:
+    files = [str(file) for file in members(tmp_path, random, (0, 6))[:-1]]
+    with pytest.raises(Refused, match=r"it has no step of 12\.0, which"):
+        build(files, str(tmp_path / "repo"), Access(), concat_dim="reference_time", inner="step")
+
+
+def test_verify_finds_a_step_in_another_place(tmp_path: Path, random: np.random.Generator) -> None:
+    files = members(tmp_path, random, (0, 6))
+    options = {"concat_dim": "reference_time", "inner": "step"}
+    virtual_build(tmp_path, *files, **options)
+    values = np.array([6.0, 0.0, 12.0])
+    path = "isobar/instant/step"
+    report = changed(tmp_path, lambda root: root[path].set_basic_selection(..., values))
+    assert report.failures

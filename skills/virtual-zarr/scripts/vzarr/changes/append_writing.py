@@ -15,6 +15,7 @@ from vzarr.changes.stored_files import stored_part
 from vzarr.combine.combine import Continued
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.rows import merge_rows
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.repository.append_datasets import append_datasets
@@ -25,6 +26,7 @@ from vzarr.repository.history import (
 )
 from vzarr.repository.layouts import all_layouts
 from vzarr.sources.discover import SourceRecord, look_up
+from vzarr.sources.schemes import Access
 from vzarr.sources.trust import authorization
 from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.open import spread
@@ -202,9 +204,13 @@ def without_last(
     return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
 
 
-def side_by_side(files: list[ParsedFile], metadata: StoreMetadata) -> list[ParsedFile]:
+def side_by_side(
+    files: list[ParsedFile], metadata: StoreMetadata, access: Access
+) -> list[ParsedFile]:
     """Files of the same records as one, where the store has such."""
-    dimension = metadata["concat_dim"]
+    dimension, inner = metadata["concat_dim"], metadata.get("inner")
+    if dimension is not None and inner is not None and files:
+        return merge_rows(files, dimension, inner, access)
     if dimension is None or not any("variables" in record for record in metadata["sources"]):
         return files
     return merge_columns(files, dimension) if are_columns(files) else files

@@ -16,6 +16,7 @@ from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns
 from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.combine.rows import merge_rows
 from vzarr.errors import InputError, Refused
 from vzarr.formats.registry import FORMATS
 from vzarr.repository.claim import Claim
@@ -56,12 +57,11 @@ def write_batch(
     if not good:
         return state
     dimension = state.dimension
-    with_first = [state.before.first, *good] if state.before else good
-    if dimension is not None and are_columns(with_first):
+    if _is_for_all(request, state, good):
         if more_follow or state.before is not None:
             return AllAtOnce()
-        good = merge_columns(good, dimension)
-        state = _noted(state, _note_columns(good))
+        good, notes = _side_by_side(request, state, good)
+        state = _noted(state, *notes)
     refer = any(FORMATS[file.file_format].references for file in good)
     if _is_out_of_order(state, good) or (refer and more_follow):
         return AllAtOnce()
@@ -106,6 +106,25 @@ def parts_of(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile
         part.append(result)
         held += count
     yield part
+
+
+def _is_for_all(request: BuildRequest, state: BuildState, files: list[ParsedFile]) -> bool:
+    """Whether files have the same records as others, so that all have to be known."""
+    if state.dimension is None:
+        return False
+    with_first = [state.before.first, *files] if state.before else files
+    return request.inner is not None or are_columns(with_first)
+
+
+def _side_by_side(
+    request: BuildRequest, state: BuildState, files: list[ParsedFile]
+) -> tuple[list[ParsedFile], list[str]]:
+    """Files that have the same records, of other variables or other steps, as one; what to note."""
+    assert state.dimension is not None
+    if request.inner is not None:
+        return merge_rows(files, state.dimension, request.inner, request.access), []
+    files = merge_columns(files, state.dimension)
+    return files, [_note_columns(files)]
 
 
 def _noted(state: BuildState, *notes: str) -> BuildState:

@@ -58,6 +58,8 @@ def write_first(
     metadata["irregular"] = request.policy.irregular
     metadata["left_out"] = dict(state.left_out)
     metadata["bytes"] = state.share.as_json()
+    if request.inner is not None:
+        metadata["inner"] = request.inner
     if request.access.select:
         metadata["select"] = list(request.access.select)
     places = _places(files, datasets)

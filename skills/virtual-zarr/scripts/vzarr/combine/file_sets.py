@@ -15,7 +15,7 @@ from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
-from vzarr.virtualize.describe import RUN, Description, Variable, digest, json_value
+from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
 
 
@@ -30,7 +30,7 @@ class FileSet:
     ``ways`` in which variables whose chunks fill no regular grid become one array, several where
     the user has to choose; ``build`` and ``combine`` are what to run.
 
-    ``build_along`` is the dimension of the command that builds it, where that is not ``along``.
+    ``build_along`` are the dimensions of the command that builds it, where they are not ``along``.
     """
 
     file_format: str
@@ -45,7 +45,7 @@ class FileSet:
     step: str | None = None
     gaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
-    build_along: str | None = None
+    build_along: tuple[str, ...] = ()
     partial_chunks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -220,9 +220,11 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
             "file is one step"
         )
-    if found.overlaps and _are_runs(group):
-        found.notes.append("forecasts that overlap: the command combines them along reference_time")
-        found.build_along = RUN
+    if found.overlaps and (dims := _forecast_dims(group)):
+        found.notes.append(
+            f"forecasts that overlap: the command combines them along {' and '.join(dims)}"
+        )
+        found.build_along = dims
     if along:
         _note_partial_chunks(found, group, along)
         found.ways = _find_ways(group, along)
@@ -261,10 +263,17 @@ def _form_of(variable: Variable, along: str) -> Form:
     return Form(variable.shape[axis], max(1, chunks[axis]), row * width, is_plain)
 
 
-def _are_runs(group: list[Description]) -> bool:
-    """Whether each file is of one forecast, and of another one than all others."""
+def _forecast_dims(group: list[Description]) -> tuple[str, ...]:
+    """Along what forecasts lie: a file for each run, or for each run and step; else nothing."""
+    if any(len(item.runs) != 1 for item in group):
+        return ()
     runs = set.union(*(item.runs for item in group))
-    return len(runs) == len(group) and all(len(item.runs) == 1 for item in group)
+    if len(runs) == len(group):
+        return (RUN,)
+    steps = {frozenset(item.steps) for item in group}
+    places = {(*item.runs, frozenset(item.steps)) for item in group}
+    is_full = len(places) == len(group) == len(runs) * len(steps)
+    return (RUN, STEP) if is_full else ()
 
 
 def _is_held(found: Description, name: str) -> bool:

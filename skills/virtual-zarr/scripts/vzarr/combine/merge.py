@@ -16,13 +16,41 @@ from vzarr.sources.discover import SourceRecord
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
+def names_of(file: ParsedFile) -> frozenset[str]:
+    """The paths of all variables of a file, in all groups."""
+    groups = {"": file, **file.children}
+    return frozenset(
+        f"{group}/{name}".lstrip("/") for group, part in groups.items() for name in _names(part)
+    )
+
+
+def _names(part: ParsedFile) -> list[str]:
+    return list(map(str, part.dataset.variables))
+
+
+def _own_names(file: ParsedFile) -> frozenset[str]:
+    """What tells the columns of an archive apart: of groups, whose coordinates others have, data.
+
+    GRIB files of a parameter each share coordinates of a group with some of the others only.
+    """
+    if not file.children:
+        return names_of(file)
+    return frozenset(
+        f"{group}/{name}"
+        for group, part in file.children.items()
+        for name in part.dataset.data_vars
+    )
+
+
 def are_columns(files: Sequence[ParsedFile]) -> bool:
     """Whether there is a file for each variable, or for each of several sets of them.
 
     Each set has variables that no other one has, and the rest is in all.
     """
-    sets = {frozenset(map(str, file.dataset.variables)) for file in files}
-    return not any(file.children for file in files) and are_disjoint(sets)
+    sets = {_own_names(file) for file in files}
+    if not any(file.children for file in files):
+        return are_disjoint(sets)
+    return len(sets) > 1 and sum(map(len, sets)) == len(frozenset.union(*sets))
 
 
 def are_disjoint(sets: Collection[frozenset[str]]) -> bool:
@@ -42,13 +70,13 @@ def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFil
     Refused
         If a record has not got all variables, or what the files share is not the same in them.
     """
-    files = [with_record_dimension(file, dimension) for file in files]
+    files = [file if file.children else with_record_dimension(file, dimension) for file in files]
     rows: dict[tuple, list[ParsedFile]] = {}
     for file in files:
         rows.setdefault(_records(file, dimension), []).append(file)
-    sets = {frozenset(map(str, file.dataset.variables)) for file in files}
+    sets = {_own_names(file) for file in files}
     for row in rows.values():
-        held = [frozenset(map(str, file.dataset.variables)) for file in row]
+        held = [_own_names(file) for file in row]
         if len(held) == len(sets) == len({*held}):
             continue
         missing = sorted(frozenset.union(*sets) - frozenset.union(*held))
@@ -63,16 +91,39 @@ def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFil
 
 def _records(file: ParsedFile, dimension: str) -> tuple:
     """What tells the records of a file from others'."""
-    index = file.dataset.indexes.get(dimension)
-    if index is None:
+    parts = [file, *file.children.values()]
+    indexes = [part.dataset.indexes.get(dimension) for part in parts]
+    found = {tuple(index) for index in indexes if index is not None}
+    if not found:
         raise Refused(
             f"{file.source.url}: {dimension} has no values that tell which files belong side by "
             f"side. {SEPARATE}."
         )
-    return tuple(index)
+    if len(found) > 1:
+        raise Refused(
+            f"{file.source.url}: its groups have other values of {dimension} than each other, so "
+            f"nothing tells which files belong beside it. {SEPARATE}."
+        )
+    return found.pop()
 
 
 def _merged(row: Sequence[ParsedFile], dimension: str) -> ParsedFile:
+    first, *others = row
+    merged = replace(_merged_group(row, dimension), beside=list(others), own=_sorted(first))
+    for path in dict.fromkeys(path for file in row for path in file.children):
+        parts = [file.children[path] for file in row if path in file.children]
+        # As many as the file itself has, under its name: each adds a source, and no steps.
+        part = replace(_merged_group(parts, dimension), beside=list(others), source=first.source)
+        merged.children = {**merged.children, path: part}
+    return merged
+
+
+def _sorted(file: ParsedFile) -> tuple[str, ...]:
+    return tuple(sorted(names_of(file)))
+
+
+def _merged_group(row: Sequence[ParsedFile], dimension: str) -> ParsedFile:
+    """One group of files that lie side by side."""
     first, *others = row
     dataset = first.dataset
     for other in others:
@@ -85,8 +136,7 @@ def _merged(row: Sequence[ParsedFile], dimension: str) -> ParsedFile:
     for name in dataset.variables:
         said = [file.dataset[name].attrs for file in row if name in file.dataset.variables]
         dataset[name].attrs = common(said)
-    own = tuple(sorted(map(str, first.dataset.variables)))
-    merged = replace(first, dataset=dataset, beside=list(others), own=own)
+    merged = replace(first, dataset=dataset)
     for kind in ("native", "dropped", "packing", "digests", "scalars"):
         setattr(
             merged, kind, {k: v for file in reversed(row) for k, v in getattr(file, kind).items()}
@@ -123,11 +173,19 @@ def records_of(file: ParsedFile, dimension: str | None) -> list[SourceRecord]:
     """The records of a parsed file and of those beside it, which cover the same steps."""
     if not file.beside:
         return [file.as_record()]
-    length = int(file.dataset.sizes.get(dimension, 1))
-    found: list[SourceRecord] = [{**file.as_record(), "variables": list(file.own)}]
+    parts = [file, *file.children.values()]
+    sizes = [part.dataset.sizes.get(dimension) for part in parts]
+    length = int(next((size for size in sizes if size is not None), 1))
+    if file.within is not None:
+        found: list[SourceRecord] = [
+            {**each.as_record(), "within": list(each.within or ()), "covers": length}
+            for each in file.files
+        ]
+        del found[0]["covers"]
+        return found
+    found = [{**file.as_record(), "variables": list(file.own)}]
     for each in file.beside:
-        names = sorted(map(str, each.dataset.variables))
-        found.append({**each.as_record(), "variables": names, "covers": length})
+        found.append({**each.as_record(), "variables": list(_sorted(each)), "covers": length})
     return found
 
 

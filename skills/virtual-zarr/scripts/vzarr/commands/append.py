@@ -122,7 +122,7 @@ def _append_once(
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, metadata, grown[0], started)
-    more = side_by_side([*(grown or ()), *todo.new], metadata)
+    more = side_by_side([*(grown or ()), *todo.new], metadata, request.access)
     new = find_fitting(request, more, session.store, metadata)
     found.left_out += new.left_out
     is_adopted = bool(request.made_of)

@@ -131,7 +131,8 @@ def _build_command(
         listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
         parts.insert(0, f"{listed} | xargs -0")
     if found.along and (len(found.files) > 1 or concat_dim):
-        parts.append(option("--concat-dim", found.build_along or found.along))
+        dims = found.build_along or (found.along,)
+        parts += [option("--concat-dim", dim) for dim in dims]
     drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
     parts += [drop_options(drops)] if drops else []
     if any(len(ways) > 1 for ways in found.ways.values()):

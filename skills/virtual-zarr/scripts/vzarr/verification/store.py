@@ -15,7 +15,7 @@ import zarr
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
-from vzarr.combine.store_metadata import StoreMetadata
+from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.open import is_by_netcdf
@@ -117,14 +117,14 @@ def _compare_labels(
     check = getattr(load_format(detect_format(content)), "label_failures", None)
     if check is None:
         return
-    stored = {
-        pair.metadata.get("source_group", pair.group): pair.dataset.isel(
-            {pair.metadata["concat_dim"]: slice(*pair.starts[number : number + 2].tolist())}
-            if pair.metadata["concat_dim"] in pair.dataset.dims
-            else {}
-        )
-        for pair in pairs
-    }
+    stored = {}
+    for pair in pairs:
+        dimension = pair.metadata["concat_dim"]
+        span = {dimension: span_of(pair.metadata, number)} if dimension in pair.dataset.dims else {}
+        within = pair.metadata["sources"][number].get("within")
+        if within and within[0] in pair.dataset.dims:
+            span[within[0]] = slice(*within[1:])
+        stored[pair.metadata.get("source_group", pair.group)] = pair.dataset.isel(span)
     url = pairs[0].metadata["sources"][number]["url"]
     report.failures += [Failure(url, sentence) for sentence in check(content, stored)]
 
@@ -138,10 +138,11 @@ def _compare_group(
     record = pair.metadata["sources"][number]
     stop = int(pair.starts[number + 1])
     span = slice(stop - record.get("covers", record["length"]), stop)
+    within = record.get("within")
     url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
-    if missing and not dataset.variables:
+    if missing and ("variables" in record or not dataset.variables):
         return None
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
@@ -150,7 +151,8 @@ def _compare_group(
         stored = {str(name) for name in dataset.variables}
         stored -= set(pair.metadata.get("without_source", ()))
         if "variables" in record:  # the others are in the files beside it
-            stored &= {*record["variables"]}
+            own = {*record["variables"]}
+            stored = {name for name in stored if f"{pair.group}/{name}".lstrip("/") in own}
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
@@ -159,6 +161,8 @@ def _compare_group(
             report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
             mine, truth = dataset.variables[name], native.variables[name]
+            if within and within[0] not in truth.dims and within[0] in mine.dims:
+                truth = truth.set_dims((within[0], *truth.dims))
             is_new = dimension not in native.dims and (truth.ndim or name == dimension)
             if is_new and dimension in mine.dims:
                 truth = truth.set_dims((dimension, *truth.dims))
@@ -166,6 +170,8 @@ def _compare_group(
                 truth = truth.set_dims({dimension: span.stop - span.start})
             if dimension in mine.dims:
                 mine = mine.isel({dimension: span})
+            if within and within[0] in mine.dims:
+                mine = mine.isel({within[0]: slice(*within[1:])})
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 

@@ -40,8 +40,8 @@ COORDINATE_LIMIT = 1_000_000
 """Elements up to which a coordinate is read, to compare it and to find gaps."""
 
 
-RUN = "reference_time"
-"""The coordinate of the time at which a forecast began."""
+RUN, STEP = "reference_time", "step"
+"""The coordinates of the time at which a forecast began, and of the hours since then."""
 
 
 UNNAMED = "phony_dim_"
@@ -75,7 +75,7 @@ class Description:
     """One file. Variables, coordinates and times have their path in the file as name.
 
     ``coordinates`` holds the decoded values of each index coordinate that was read, and of scalar
-    times; ``runs`` all reference times; ``unlimited`` the names of unlimited dimensions;
+    times; ``runs`` and ``steps`` those of forecasts; ``unlimited`` names of unlimited dimensions;
     ``placeholders`` the root's datasets that are no variables, but that VirtualiZarr returns.
     """
 
@@ -84,6 +84,7 @@ class Description:
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
+    steps: set[str] = field(default_factory=set)
     unlimited: tuple[str, ...] = ()
     placeholders: tuple[str, ...] = ()
 
@@ -313,6 +314,8 @@ def _describe_parsed(parsed: ParsedFile) -> Description:
                 description.coordinates[path] = variable.values
             if name == RUN:
                 description.runs |= {str(moment) for moment in variable.values.ravel()}
+            if name == STEP and not is_virtual(variable):
+                description.steps |= {str(hours) for hours in variable.values.ravel()}
         for name, reason in part.dropped.items():
             path = f"{group}/{name}".lstrip("/")
             description.variables[path] = Variable((), (), "", None, (), {}, "dropped", str(reason))

@@ -33,7 +33,8 @@ class ParsedFile:
     whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
     variables were made fit for those of other files; ``scalars`` are the values of those without a
     dimension, as they would be stored. ``beside`` are files of other variables of the same records,
-    which are in ``dataset``, too; ``own`` are the file's then.
+    which are in ``dataset``, too; ``own`` are the file's then. ``within``: of files that lie along
+    a second dimension, too, that one, and where the file begins and ends along it.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class ParsedFile:
     scalars: dict[str, xr.Variable] = field(default_factory=dict)
     beside: list[ParsedFile] = field(default_factory=list)
     own: tuple[str, ...] = ()
+    within: tuple[str, int, int] | None = None
 
     @property
     def files(self) -> list[ParsedFile]:
