@@ -29,6 +29,7 @@ from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, question
 from vzarr.combine.record_dimension import find_record_dimension, has_no_records, no_records
@@ -503,7 +504,7 @@ class _Run:
             parts = [stored_part(file, group, kept) for file in files]
             dimension = kept["concat_dim"]
             if dimension is not None and parts:
-                parts = in_order(parts, dimension)
+                parts = with_missing(in_order(parts, dimension), dimension, stored[group])
                 more = differing_scalars(parts) | _other_scalars(parts, once[group])
                 grown += [f"{group}/{name}".lstrip("/") for name in more]
                 names = Continued(grown=grown).grown_of(group)

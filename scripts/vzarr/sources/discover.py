@@ -30,7 +30,8 @@ LOOK_UPS = 32
 class SourceRecord(TypedDict):
     """A source as a store keeps it. ``last_modified`` in ISO form; ``fingerprint`` of its content,
     None for folders. ``variables``: what it has, where files of other variables lie beside it;
-    ``covers`` so many steps of the file before it that has steps of its own.
+    ``covers`` so many steps of the file before it that has steps of its own; ``lacks``: variables
+    of others that are missing in its steps.
     """
 
     url: str
@@ -40,6 +41,7 @@ class SourceRecord(TypedDict):
     fingerprint: NotRequired[str | None]
     variables: NotRequired[list[str]]
     covers: NotRequired[int]
+    lacks: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)

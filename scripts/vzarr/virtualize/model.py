@@ -33,7 +33,8 @@ class ParsedFile:
     whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
     variables were made fit for those of other files; ``scalars`` are the values of those without a
     dimension, as they would be stored. ``beside`` are files of other variables of the same records,
-    which are in ``dataset``, too; ``own`` are the file's then.
+    which are in ``dataset``, too; ``own`` are the file's then. ``lacks`` are variables in
+    ``dataset`` that are missing in the file.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class ParsedFile:
     scalars: dict[str, xr.Variable] = field(default_factory=dict)
     beside: list[ParsedFile] = field(default_factory=list)
     own: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[ParsedFile]:
@@ -61,7 +63,8 @@ class ParsedFile:
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
-        return {**self.source.as_record(), "fingerprint": self.fingerprint}
+        lacks: Any = {"lacks": list(self.lacks)} if self.lacks else {}
+        return {**self.source.as_record(), "fingerprint": self.fingerprint, **lacks}
 
     @property
     def is_empty(self) -> bool:
