@@ -26,6 +26,7 @@ from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.coordinates import with_coordinates
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import combine_groups, describe, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
@@ -201,6 +202,7 @@ class _Run:
         self.options, self.access = options, access
         self.grown: list[str] = []
         self.stored: dict[str, ParsedFile] = {}
+        self.once: dict[str, dict[str, xr.Variable]] = {}
         self.progress = options.progress
 
     def append(self, repository: icechunk.Repository, sources: list[Source]) -> Appended:
@@ -484,7 +486,8 @@ class _Run:
 
     def _policy(self, metadata: StoreMetadata) -> Policy:
         """What this run was told, or the build."""
-        return Policy(self.options.irregular or metadata.get("irregular"))
+        shares = [kept.get("tolerance", 0.0) for kept in metadata["groups"].values()]
+        return Policy(self.options.irregular or metadata.get("irregular"), max(shares, default=0.0))
 
     def _made_fit(
         self,
@@ -505,6 +508,9 @@ class _Run:
             dimension = kept["concat_dim"]
             if dimension is not None and parts:
                 parts = with_missing(in_order(parts, dimension), dimension, stored[group])
+                share = self._policy(metadata).tolerance
+                known = {name: digest(variable) for name, variable in once[group].items()}
+                parts = with_coordinates(parts, once[group], known, dimension, share)
                 more = differing_scalars(parts) | _other_scalars(parts, once[group])
                 grown += [f"{group}/{name}".lstrip("/") for name in more]
                 names = Continued(grown=grown).grown_of(group)
@@ -519,7 +525,7 @@ class _Run:
                 parts = fit(parts, plan, dimension, self.access, False)
                 stored[group] = like_stored(stored[group], held, plan)
             found[group] = {part.source.url: part for part in parts}
-        self.grown, self.stored = grown, dict(stored)
+        self.grown, self.stored, self.once = grown, dict(stored), once
         return found
 
     def _write(
@@ -542,6 +548,7 @@ class _Run:
                 all_layouts(store, stored_groups(metadata)),
                 self.grown,
                 self.stored,
+                self.once,
             ),
         )
         found.left_out += map(str, differing)
