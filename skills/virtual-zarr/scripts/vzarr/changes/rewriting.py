@@ -41,7 +41,9 @@ def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> S
         was = sources[number]
         if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
             replaced.append({**was, "by": record["url"]})
-        held: Any = {key: was[key] for key in ("variables", "covers", "within") if key in was}
+        held: Any = {
+            key: was[key] for key in ("variables", "covers", "within", "lacks") if key in was
+        }
         sources[number] = {**record, **held}
     held = {record["url"] for record in sources}
     replaced = [record for record in replaced if record["url"] not in held]
