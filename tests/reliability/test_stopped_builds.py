@@ -244,9 +244,8 @@ def test_a_partial_chunk_between_batches_is_refused(tmp_path: Path) -> None:
     recipes = [Recipe(start=0, steps=4, chunk=2), Recipe(start=4, steps=3, chunk=2)]
     recipes += [Recipe(start=7, steps=4, chunk=2)]
     files = [str(recipe.write(folder / f"f{n}.nc")) for n, recipe in enumerate(recipes)]
-    with pytest.raises(
-        Refused, match=r"f1.nc: v: 3 steps of time a file, in chunks of 2, which no regular grid"
-    ):
+    sentence = r"f1.nc: v: 3 steps of time a file, in chunks of 2, which no regular grid"
+    with pytest.raises(Refused, match=sentence):
         build(files, str(tmp_path / "repo"), Access(), batch=1)
 
 
