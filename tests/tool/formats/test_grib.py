@@ -298,6 +298,18 @@ def test_grids(
         eccodes.codes_release(handle)
 
 
+def test_a_grid_without_coordinates(tmp_path: Path, random: np.random.Generator) -> None:
+    """ICON's own grid: its points are numbered, and lie in another file."""
+    keys = {"gridType": "unstructured_grid", "numberOfDataPoints": 50}
+    values = random.normal(280, 10, 50)
+    parts = [message(values, grid=keys, **at(103, 2), shortName="2t", forecastTime=1)]
+    file = write(tmp_path / "icon.grib2", *parts)
+    near = virtual_build(tmp_path, file)["hag/instant"]
+    assert near.tmp.dims == ("time", "point")
+    assert "latitude" not in near.variables
+    np.testing.assert_allclose(near.tmp.values.ravel(), values, atol=1e-3)
+
+
 def test_members_layers_and_grids_in_one_file(tmp_path: Path, random: np.random.Generator) -> None:
     small = {**GRID, "Ni": 4, "longitudeOfLastGridPointInDegrees": 3.0}
     parts = []
