@@ -72,6 +72,16 @@ def format_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def irregular_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of ``worlds.irregular``, written once for each worker."""
+    from worlds import irregular
+
+    folder = tmp_path_factory.mktemp("irregular")
+    irregular.write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """One proxy, and so one CA, for each worker: the AWS SDK loads its CA once for each process."""
     from worlds.proxy import Proxy

@@ -16,6 +16,7 @@ NO_WORLD = "empty"
 WORLDS = {
     "files": "sample files under data/",
     "formats": "a small file of every format under data/formats/",
+    "irregular": "archives whose files differ, under data/irregular/",
     "s3-public": "the public bucket, no credentials anywhere",
     "s3-keys": "a user's access keys in the environment",
     "s3-ec2-role": "an EC2 instance role behind IMDSv2",

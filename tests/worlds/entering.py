@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 
 from worlds import NO_WORLD, https
 from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
@@ -72,6 +73,14 @@ def _files(around: Surroundings) -> None:
 def _formats(around: Surroundings) -> None:
     shutil.copytree(around.fixture("format_folder"), around.work / "data" / "formats")
     _undo_what_blocks_change_in_libraries(around.monkeypatch)
+
+
+def _irregular(around: Surroundings) -> None:
+    folder = around.fixture("irregular_folder")
+    shutil.copytree(folder, around.work / "data" / "irregular")
+    flag = "array.rectilinear_chunks"  # which the tool sets when it is imported
+    around.checks.append(partial(zarr.config.set, {flag: zarr.config.get(flag)}))
+    zarr.config.set({flag: False})
 
 
 def _undo_what_blocks_change_in_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +255,7 @@ BUILDERS: dict[str, Builder] = {
     NO_WORLD: _nothing,
     "files": _files,
     "formats": _formats,
+    "irregular": _irregular,
     "s3-public": _s3,
     "s3-keys": partial(_s3, environment=_keys),
     "s3-ec2-role": partial(_s3, metadata=True, asks_role=True),

@@ -207,10 +207,15 @@ WORDS = {
 """Fields of a recipe, and what a refusal for a difference in one says."""
 
 
+STORAGE = ("dtype", "scale", "offset", "fill", "shuffle", "fletcher32")
+"""Fields of a recipe that decide how values are stored: those of a file may be copied."""
+
+
 def differences(chosen: list[Recipe], irregular: str | None) -> set[str]:
     """The words for what must not differ between files, and does."""
     values = [asdict(recipe) for recipe in chosen]
-    found = {word for key, word in WORDS.items() if len({value[key] for value in values}) > 1}
+    words = {key: word for key, word in WORDS.items() if irregular is None or key not in STORAGE}
+    found = {word for key, word in words.items() if len({value[key] for value in values}) > 1}
     is_partial = any(recipe.steps % recipe.chunk for recipe in chosen[:-1])
     if irregular is None and (is_partial or len({recipe.chunk for recipe in chosen}) > 1):
         found.add("which no regular grid of Zarr holds")
@@ -255,7 +260,8 @@ def check_set(place: Path, chosen: list[Recipe], grows: bool, irregular: str | N
     except Refused as error:
         refusal = str(error)
     if refusal:
-        assert any(word in refusal for word in differing), (refusal, differing)
+        words = differing if irregular is None else {*differing, "cannot be kept as the other"}
+        assert any(word in refusal for word in words), (refusal, words)
         assert repository.exists() == grows
         chosen, files = chosen[:1], files[:1]
     else:
