@@ -17,6 +17,7 @@ from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import Policy, question
 from vzarr.combine.scalars import along_records, differing_scalars
@@ -120,7 +121,7 @@ def _made_fit(
         parts = [stored_part(file, group, kept) for file in files]
         dimension = kept["concat_dim"]
         if dimension is not None and parts:
-            parts = in_order(parts, dimension)
+            parts = with_missing(in_order(parts, dimension), dimension, stored[group])
             more = differing_scalars(parts) | _other_scalars(parts, once[group])
             grown += [f"{group}/{name}".lstrip("/") for name in more]
             names = Continued(grown=grown).grown_of(group)

@@ -62,6 +62,8 @@ def write_batch(
             return AllAtOnce()
         good, notes = _side_by_side(request, state, good)
         state = _noted(state, *notes)
+    if state.before is not None and _begins_later(state.before.first, good):
+        return AllAtOnce()
     refer = any(FORMATS[file.file_format].references for file in good)
     if _is_out_of_order(state, good) or (refer and more_follow):
         return AllAtOnce()
@@ -204,6 +206,12 @@ def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
         return min(first[0] for first in firsts) <= index[-1]
     except TypeError:  # two calendars: the comparison of the files will say so
         return False
+
+
+def _begins_later(first: ParsedFile, files: list[ParsedFile]) -> bool:
+    """Whether files have a variable that those have not which are written."""
+    held = {*first.dataset.variables}
+    return any(not held.issuperset(file.dataset.variables) for file in files)
 
 
 def _note_columns(files: list[ParsedFile]) -> str:

@@ -22,6 +22,7 @@ from vzarr.changes.stored_files import (
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import part_of, stored_groups
+from vzarr.combine.missing import with_missing
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import together
 from vzarr.combine.scalars import along_records
@@ -105,7 +106,7 @@ def replace_files(
         stored = stored_file(store, location, group, kept)
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
         if kept["concat_dim"] is not None:
-            parts = _in_place(store, group, kept, parts, access)
+            parts = _in_place(store, group, kept, parts, stored, access)
             metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
             _check_fits(stored, part, kept, number, access)
@@ -123,22 +124,22 @@ def _in_place(
     group: str,
     kept: GroupInStore,
     parts: dict[int, ParsedFile],
+    stored: ParsedFile,
     access: Access,
 ) -> dict[int, ParsedFile]:
     """Files, by their number, in the form in which they take the place of old ones."""
     dimension = str(kept["concat_dim"])
     held = stored_layouts(store, group, kept)
     grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: kept})}
-    return {
-        number: fit_in_place(
-            along_records(part, grown, dimension),
-            held,
-            dimension,
-            span_of(kept, number).start,
-            access,
-        )
-        for number, part in parts.items()
-    }
+    fitted = {}
+    for number, part in parts.items():
+        (whole,) = with_missing([part], dimension, stored)
+        if [*whole.lacks] != kept["sources"][number].get("lacks", []):
+            whole = part  # it has other variables now: comparing says so
+        scalars = along_records(whole, grown, dimension)
+        start = span_of(kept, number).start
+        fitted[number] = fit_in_place(scalars, held, dimension, start, access)
+    return fitted
 
 
 def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -> StoreMetadata:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
 from vzarr.combine.fitting import fit, like_stored, make_plan
+from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
 from vzarr.combine.plan import NO_CHOICE, Layout, Policy, question
 from vzarr.combine.scalars import along_records, differing_scalars, note
@@ -165,8 +166,9 @@ def _made_fit(
 ) -> tuple[list[ParsedFile], Boundary | None]:
     """The files in the form that the plan gives them, and beside it what was there before."""
     held = continued.of_group(files[0].group)
-    files, before = _with_scalars(files, dimension, before, continued)
     first = before.first if before else continued.first.get(files[0].group)
+    files = with_missing(files, dimension, first)
+    files, before = _with_scalars(files, dimension, before, continued)
     plan = make_plan(files, held, dimension, continued.policy, more_follow, first)
     for file in files:
         file.ways = dict(plan.ways)

@@ -64,6 +64,11 @@ def value_dtype(dtype: np.dtype, packing: dict[str, Any]) -> np.dtype:
     return _decoded(np.zeros(1, dtype), packing).dtype
 
 
+def reads_as(raw: np.ndarray, dtype: np.dtype, packing: dict[str, Any]) -> np.ndarray:
+    """The values of stored numbers."""
+    return _decoded(np.atleast_1d(raw).astype(dtype), packing)
+
+
 def _as_json(packing: dict[str, Any]) -> dict[str, Any]:
     """As readers of a store find it: JSON keeps no width of a number."""
     return {key: np.asarray(value).ravel()[0].item() for key, value in packing.items()}

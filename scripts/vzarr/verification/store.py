@@ -153,6 +153,10 @@ def _compare_group(
         if "variables" in record:  # the others are in the files beside it
             own = {*record["variables"]}
             stored = {name for name in stored if f"{pair.group}/{name}".lstrip("/") in own}
+        lacked = stored & {*record.get("lacks", ())}
+        stored -= lacked
+        for name in sorted(lacked - expected):
+            _check_missing(name, dataset.variables[name], dimension, span, url, pair, report)
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
@@ -174,6 +178,26 @@ def _compare_group(
                 mine = mine.isel({within[0]: slice(*within[1:])})
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
+
+
+def _check_missing(
+    name: str,
+    stored: xr.Variable,
+    dimension: str | None,
+    span: slice,
+    url: str,
+    pair: OpenedGroup,
+    report: Report,
+) -> None:
+    """What a file lacks has no value in its steps."""
+    if dimension not in stored.dims:
+        return
+    mine = stored.isel({dimension: span})
+    for box in _blocks(mine, only_ends=False):
+        if not np.isnan(np.asarray(mine[box].values)).all():
+            text = f"{name} has values in the store, and is not in the file"
+            report.failures.append(Failure(url, text, pair.group))
+            return
 
 
 def compare_variable(

@@ -35,6 +35,7 @@ class ParsedFile:
     dimension, as they would be stored. ``beside`` are files of other variables of the same records,
     which are in ``dataset``, too; ``own`` are the file's then. ``within``: of files that lie along
     a second dimension, too, that one, and where the file begins and ends along it.
+    ``lacks`` are variables in ``dataset`` that are missing in the file.
     """
 
     source: Source
@@ -55,6 +56,7 @@ class ParsedFile:
     beside: list[ParsedFile] = field(default_factory=list)
     own: tuple[str, ...] = ()
     within: tuple[str, int, int] | None = None
+    lacks: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[ParsedFile]:
@@ -63,7 +65,8 @@ class ParsedFile:
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
-        return {**self.source.as_record(), "fingerprint": self.fingerprint}
+        lacks: Any = {"lacks": list(self.lacks)} if self.lacks else {}
+        return {**self.source.as_record(), "fingerprint": self.fingerprint, **lacks}
 
     @property
     def is_empty(self) -> bool:

@@ -1,0 +1,99 @@
+"""Variables that some files lack, or that begin later: missing there, as their fill value says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from vzarr.combine.mixed_array import empty_array
+from vzarr.combine.recode import packing_of, reads_as
+from vzarr.upstream.virtualizarr import copy_and_replace_metadata
+from vzarr.virtualize.model import ParsedFile, is_virtual
+
+LACKED = 0.5
+"""The share of the variables that grow which a file may lack: one that lacks more is another's."""
+
+
+def with_missing(
+    files: Sequence[ParsedFile], dimension: str, first: ParsedFile | None
+) -> list[ParsedFile]:
+    """Files with all variables that one of them has, or ``first``, which stands for what is stored.
+
+    Those that cannot be missing stay out: comparing the files says so; so do groups.
+    """
+    if any(file.group for file in files):
+        return list(files)
+    every = [first, *files] if first is not None else list(files)
+    owners: dict[str, ParsedFile] = {}
+    for file in every:
+        for name in map(str, file.dataset.variables):
+            owners.setdefault(name, file)
+    if all(len(file.dataset.variables) == len(owners) for file in files):
+        return list(files)
+    growing = {name for name, owner in owners.items() if dimension in owner.dataset[name].dims}
+    return [_filled(file, owners, growing, dimension) for file in files]
+
+
+def _filled(
+    file: ParsedFile, owners: dict[str, ParsedFile], growing: set[str], dimension: str
+) -> ParsedFile:
+    lacked = [name for name in owners if name not in file.dataset.variables]
+    if len(growing.intersection(lacked)) > LACKED * len(growing - {dimension}):
+        return file
+    new: dict[str, xr.Variable] = {}
+    packing, digests = dict(file.packing), dict(file.digests)
+    for name in lacked:
+        owner = owners[name]
+        variable = owner.dataset[name].variable
+        found: xr.Variable | None = variable
+        if name in growing:
+            length = file.dataset.sizes.get(dimension, 1)
+            found = _missing(variable, owner.packing.get(name, {}), dimension, length)
+        if found is None or not _fits(found, file.dataset, dimension):
+            continue
+        new[name] = found
+        packing[name] = owner.packing.get(name, {})
+        if name in owner.digests:
+            digests[name] = owner.digests[name]
+    if not new:
+        return file
+    coordinates = [name for name in new if name in owners[name].dataset.coords]
+    dataset = file.dataset.assign(new).set_coords(coordinates)
+    note = f"{file.source.url}: has no {', '.join(sorted(new))}: missing in its records"
+    return replace(
+        file,
+        dataset=dataset,
+        packing=packing,
+        digests=digests,
+        lacks=tuple(sorted(new)),
+        notes=[*file.notes, note],
+    )
+
+
+def _fits(variable: xr.Variable, dataset: xr.Dataset, dimension: str) -> bool:
+    sizes = zip(variable.dims, variable.shape, strict=True)
+    return all(dim == dimension or dataset.sizes.get(dim, size) == size for dim, size in sizes)
+
+
+def _missing(
+    variable: xr.Variable, packing: dict[str, Any], dimension: str, length: int
+) -> xr.Variable | None:
+    """A variable of which all is missing; None if nothing stands for that."""
+    axis = variable.dims.index(dimension)
+    shape = [*variable.shape]
+    shape[axis] = length
+    if is_virtual(variable):
+        metadata = variable.data.metadata
+        values = reads_as(np.asarray(metadata.fill_value), variable.dtype, packing_of(packing))
+        if values.dtype.kind not in "fc" or not np.isnan(values).all():
+            return None
+        data = empty_array(copy_and_replace_metadata(metadata, new_shape=shape))
+        return xr.Variable(variable.dims, data, variable.attrs)
+    if variable.dtype.kind != "f":
+        return None
+    values = np.full(shape, np.nan, variable.dtype)
+    return xr.Variable(variable.dims, values, variable.attrs, variable.encoding)

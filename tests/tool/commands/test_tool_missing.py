@@ -1,0 +1,122 @@
+"""Variables that a file lacks, or that begin later, are missing in its records."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import icechunk
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from vzarr.changes.build import build
+from vzarr.commands.append import append
+from vzarr.commands.refresh import refresh
+from vzarr.commands.verify import verify_repository
+from vzarr.errors import Refused
+from vzarr.sources.schemes import Access
+
+EVERY = ("rain", "snow", "wind")
+
+
+def write(
+    folder: Path, number: int, names: tuple[str, ...] = EVERY, seed: int = 0, fill: float = -99
+) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"f{number}.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", None), ("y", 3)):
+            file.createDimension(name, size)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units = "days since 2000-01-01"
+        time[:] = 4 * number + np.arange(4)
+        file.createVariable("y", "f8", ("y",))[:] = np.arange(3)
+        for name in names:
+            if name == "crs":
+                file.createVariable("crs", "i4")[...] = 7
+                continue
+            random = np.random.default_rng([number, EVERY.index(name), seed])
+            kind = "i2" if name == "snow" else "f4"
+            options = {"zlib": True, "chunksizes": (2, 3)}
+            v = file.createVariable(name, kind, ("time", "y"), fill_value=fill, **options)
+            v[:] = random.integers(0, 90, (4, 3))
+    return str(path)
+
+
+def check(repository: Path, files: list[str]) -> xr.Dataset:
+    folder = Path(files[0]).parent
+    prefix = f"file://{folder}/"
+    repo = icechunk.Repository.open(
+        icechunk.local_filesystem_storage(str(repository)),
+        authorize_virtual_chunk_access={prefix: icechunk.credentials.LocalFileSystemAccess},
+    )
+    store = repo.readonly_session("main").store
+    found = xr.open_zarr(store, consolidated=False, chunks=None).load()
+    parts = []
+    for file in files:
+        with xr.open_dataset(file) as dataset:
+            parts.append(dataset.load())
+    truth = xr.concat(parts, "time", data_vars="minimal", coords="minimal", compat="override")
+    xr.testing.assert_equal(found, truth)
+    report = verify_repository(str(repository), Access(), sample=None)
+    assert report.passed, report.failures
+    return found
+
+
+@pytest.mark.parametrize("history", ["build", "batches", "append"])
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_a_file_lacks_a_variable(tmp_path: Path, odd: int, history: str) -> None:
+    files = [write(tmp_path / "data", n, EVERY if n != odd else ("rain", "wind")) for n in range(3)]
+    repo, access = str(tmp_path / "repo"), Access()
+    if history == "append" and odd:
+        build(files[:1], repo, access)
+        for count in (2, 3):
+            append(files[:count], repo, access)
+    else:
+        built = build(files, repo, access, batch=1 if history == "batches" else None)
+        assert f"file://{files[odd]}: has no snow: missing in its records" in built.notes
+        assert "snow" in built.virtual
+    found = check(tmp_path / "repo", files)
+    assert np.isnan(found.snow[4 * odd : 4 * odd + 4]).all()
+    if odd == 1:  # it is written again, and still lacks it; then it has it
+        write(tmp_path / "data", 1, ("rain", "wind"), seed=4)
+        os.utime(files[1], (2e9, 2e9))
+        refresh(repo, access)
+        check(tmp_path / "repo", files)
+        write(tmp_path / "data", 1, EVERY, seed=5)
+        os.utime(files[1], (2.1e9, 2.1e9))
+        with pytest.raises(Refused, match="snow"):
+            refresh(repo, access)
+
+
+def test_a_static_variable_is_stored_once(tmp_path: Path) -> None:
+    files = [write(tmp_path, 0, (*EVERY, "crs")), write(tmp_path, 1)]
+    build(files, str(tmp_path / "repo"), Access(), prefixes=(str(tmp_path),))
+    assert check(tmp_path / "repo", files).crs == 7
+
+
+def test_values_where_a_file_lacks_them_are_found(tmp_path: Path) -> None:
+    files = [write(tmp_path / "data", 0), write(tmp_path / "data", 1, ("rain", "wind"))]
+    build(files, str(tmp_path / "repo"), Access())
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(tmp_path / "repo")))
+    with repo.transaction("main", message="by hand") as store:
+        zarr.open_array(store, path="snow")[6:8] = 1
+    report = verify_repository(str(tmp_path / "repo"), Access(), sample=None)
+    assert any("snow has values in the store" in str(f) for f in report.failures)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    files = [write(tmp_path, 0), write(tmp_path, 1, ("rain",))]
+    with pytest.raises(Refused, match="the variable is absent"):
+        build(files, str(tmp_path / "repo"), Access())
+
+
+def test_what_has_no_missing_value_is_refused(tmp_path: Path) -> None:
+    files = [write(tmp_path, 0), write(tmp_path, 1, ("rain", "wind"))]
+    with netCDF4.Dataset(files[0], "a") as file:
+        v = file.createVariable("flag", "i1", ("time",), chunksizes=(2,), fill_value=False)
+        v[:] = 1
+    with pytest.raises(Refused, match="flag: the variable is absent"):
+        build(files, str(tmp_path / "repo"), Access())
