@@ -15,6 +15,7 @@ from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, part_of, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns
+from vzarr.combine.missing import with_missing
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.rows import merge_rows
 from vzarr.errors import InputError, Refused
@@ -62,7 +63,7 @@ def write_batch(
             return AllAtOnce()
         good, notes = _side_by_side(request, state, good)
         state = _noted(state, *notes)
-    if state.before is not None and _begins_later(state.before.first, good):
+    if state.before is not None and _begins_later(state.before.first, good, dimension):
         return AllAtOnce()
     refer = any(FORMATS[file.file_format].references for file in good)
     if _is_out_of_order(state, good) or (refer and more_follow):
@@ -208,10 +209,12 @@ def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
         return False
 
 
-def _begins_later(first: ParsedFile, files: list[ParsedFile]) -> bool:
-    """Whether files have a variable that those have not which are written."""
-    held = {*first.dataset.variables}
-    return any(not held.issuperset(file.dataset.variables) for file in files)
+def _begins_later(first: ParsedFile, files: list[ParsedFile], dimension: str | None) -> bool:
+    """Whether files have a variable that may be missing in those that are written."""
+    if dimension is None or first.children:
+        return False
+    whole = with_missing([first, *files], dimension, None)[0]
+    return len(whole.dataset.variables) > len(first.dataset.variables)
 
 
 def _note_columns(files: list[ParsedFile]) -> str:

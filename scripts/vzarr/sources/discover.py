@@ -31,8 +31,8 @@ class SourceRecord(TypedDict):
     """A source as a store keeps it. ``last_modified`` in ISO form; ``fingerprint`` of its content,
     None for folders. ``variables``: what it has, where files of other variables lie beside it;
     ``covers`` so many steps of the file before it that has steps of its own. ``within``: a second
-    dimension along which files lie, and where this one begins and ends along it; ``lacks``: variables of others that
-    are missing in its steps.
+    dimension along which files lie, and where this one begins and ends along it; ``lacks``:
+    variables of others that are missing in its steps.
     """
 
     url: str
