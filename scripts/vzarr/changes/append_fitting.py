@@ -15,6 +15,7 @@ from vzarr.changes.replacements import NO_DIMENSION
 from vzarr.changes.stored_files import expected_in_store, other_groups, stored_file, stored_part
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.coordinates import with_coordinates
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import with_missing
@@ -40,13 +41,14 @@ class Fitting:
     """``files`` that can follow, and the sentences for those ``left_out``.
 
     ``grown`` names scalars that lie along the records from now on; ``stored`` is each group of the
-    store in the form that it gets then.
+    store in the form that it gets then, ``once`` the values of what does not grow in it.
     """
 
     files: list[ParsedFile]
     left_out: list[str]
     grown: list[str] = field(default_factory=list)
     stored: dict[str, ParsedFile] = field(default_factory=dict)
+    once: dict[str, dict[str, xr.Variable]] = field(default_factory=dict)
 
 
 def find_fitting(
@@ -72,7 +74,7 @@ def find_fitting(
         for group, kept in (stored_groups(metadata).items() if files else ())
     }
     parts, grown = _made_fit(request, files, stored, once, store, metadata)
-    fitting = Fitting([], [], grown, dict(stored))
+    fitting = Fitting([], [], grown, dict(stored), once)
     for file in files:
         problems = other_groups(file, location, metadata)
         for group, kept in stored_groups(metadata).items():
@@ -99,7 +101,8 @@ def find_fitting(
 
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     """What this run was told, or the build."""
-    return Policy(request.irregular or metadata.get("irregular"))
+    shares = [kept.get("tolerance", 0.0) for kept in metadata["groups"].values()]
+    return Policy(request.irregular or metadata.get("irregular"), max(shares, default=0.0))
 
 
 def _made_fit(
@@ -122,6 +125,9 @@ def _made_fit(
         dimension = kept["concat_dim"]
         if dimension is not None and parts:
             parts = with_missing(in_order(parts, dimension), dimension, stored[group])
+            share = policy_of(request, metadata).tolerance
+            known = {name: digest(variable) for name, variable in once[group].items()}
+            parts = with_coordinates(parts, once[group], known, dimension, share)
             more = differing_scalars(parts) | _other_scalars(parts, once[group])
             grown += [f"{group}/{name}".lstrip("/") for name in more]
             names = Continued(grown=grown).grown_of(group)

@@ -62,6 +62,7 @@ def write_new(
             all_layouts(store, stored_groups(metadata)),
             fitting.grown,
             fitting.stored,
+            fitting.once,
         ),
     )
     found.left_out += map(str, differing)

@@ -60,6 +60,7 @@ def build(
     everything: bool = False,
     allow_copy: int | None = None,
     irregular: str | None = None,
+    tolerance: float = 0.0,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
@@ -101,7 +102,7 @@ def build(
             allow_copy=allow_copy,
             prefixes=prefixes,
             progress=progress,
-            policy=Policy(irregular),
+            policy=Policy(irregular, tolerance),
         )
         place = look(repository, access)
         state = resume(request, place.unfinished) if place.unfinished else None

@@ -56,6 +56,9 @@ def write_first(
     metadata = _metadata(files, state.dimension, datasets)
     metadata["plan"] = request.plan
     metadata["irregular"] = request.policy.irregular
+    if request.policy.tolerance:
+        for kept in metadata["groups"].values():
+            kept["tolerance"] = request.policy.tolerance
     metadata["left_out"] = dict(state.left_out)
     metadata["bytes"] = state.share.as_json()
     if request.inner is not None:

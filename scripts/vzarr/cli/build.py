@@ -14,6 +14,7 @@ from vzarr.cli.options import (
     add_prefix,
     add_workers,
     positive,
+    share_of_step,
 )
 from vzarr.errors import InputError
 
@@ -53,6 +54,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     add_allow_copy(build)
     add_irregular(build)
+    build.add_argument(
+        "--tolerance",
+        type=share_of_step,
+        default=0.0,
+        metavar="SHARE",
+        help="take the first file's coordinates where others differ by less than so much of a step",
+    )
     build.add_argument("--message", help="of the commit")
     add_prefix(build)
     add_workers(build)
@@ -90,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         dask=options.dask,
         allow_copy=options.allow_copy,
         irregular=options.irregular,
+        tolerance=options.tolerance,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )

@@ -136,6 +136,16 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def share_of_step(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 0.5, as 0.001")
+    return number
+
+
 def number_of_bytes(text: str) -> int:
     """A number of bytes, of a text like ``500MB``.
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from vzarr.combine.compatibility import Difference, compare_files, partial_chunks
+from vzarr.combine.coordinates import with_coordinates
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
@@ -19,7 +20,7 @@ from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.times import set_time_encoding
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
-from vzarr.virtualize.model import CF_ENCODING, ParsedFile
+from vzarr.virtualize.model import CF_ENCODING, ParsedFile, digest
 
 
 def with_record_dimension(parsed: ParsedFile, dimension: str) -> ParsedFile:
@@ -69,13 +70,15 @@ class Continued:
     """How files may be made fit for each other, and what they continue, by path.
 
     ``held`` are arrays of references, ``grown`` those of numbers that have one for each record;
-    ``first`` stands for what is stored in each group, where no file does.
+    ``first`` stands for what is stored in each group, where no file does, and ``coordinates`` are
+    there.
     """
 
     policy: Policy = NO_CHOICE
     held: Mapping[str, Layout] = field(default_factory=dict)
     grown: Collection[str] = ()
     first: Mapping[str, ParsedFile] = field(default_factory=dict)
+    coordinates: Mapping[str, Mapping[str, xr.Variable]] = field(default_factory=dict)
 
     def of_group(self, group: str) -> dict[str, Layout]:
         """``held`` of one group, by name."""
@@ -168,6 +171,13 @@ def _made_fit(
     held = continued.of_group(files[0].group)
     first = before.first if before else continued.first.get(files[0].group)
     files = with_missing(files, dimension, first)
+    model = before.first if before else files[0]
+    known = continued.coordinates.get(model.group)
+    coordinates = dict(model.dataset.variables) if known is None else known
+    digests = model.digests if known is None else {n: digest(v) for n, v in known.items()}
+    share = continued.policy.tolerance
+    named = {str(name): variable for name, variable in coordinates.items()}
+    files = with_coordinates(files, named, digests, dimension, share)
     files, before = _with_scalars(files, dimension, before, continued)
     plan = make_plan(files, held, dimension, continued.policy, more_follow, first)
     for file in files:

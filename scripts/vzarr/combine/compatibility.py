@@ -5,6 +5,7 @@ Each finding names a file, a variable, both values and what to do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from vzarr.combine.coordinates import apart
 from vzarr.combine.mixed_array import MixedArray, chunk_shape
 from vzarr.formats.open import open_native
 from vzarr.sources.content import fetch
@@ -22,6 +24,10 @@ from vzarr.virtualize.equality import mismatch, same
 from vzarr.virtualize.model import MEANING, ParsedFile, is_virtual
 
 SEPARATE = "Build such files into a store of their own, or leave them out with --skip-bad"
+
+
+NEARLY = 0.1
+"""The share of a step up to which another coordinate may be one that was rounded."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,20 @@ def compare_files(
         if first.digests.get(name) != other.digests.get(name):
             value, expected = _first_difference(name, first, other, access)
             advice = "Coordinates and static variables are stored once, so all files must agree"
+            advice += _tolerance(first.dataset[name].variable, other.dataset[name].variable)
             differ(name, "the value", value, expected, advice=f"{advice}. {SEPARATE}")
     return found
+
+
+def _tolerance(first: xr.Variable, other: xr.Variable) -> str:
+    """What takes the first file's coordinate, where another is nearly the same."""
+    if is_virtual(first) or is_virtual(other):
+        return ""
+    distance = apart(other.values, first.values)
+    if distance > NEARLY:
+        return ""
+    share = f"{10.0 ** math.ceil(math.log10(distance)):g}" if distance else "0"
+    return f". --tolerance {share} takes those of the first file, {distance:.2g} of a step away"
 
 
 def _compare_variable(

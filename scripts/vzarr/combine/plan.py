@@ -30,9 +30,13 @@ SMALL = 4096
 
 @dataclass(frozen=True)
 class Policy:
-    """What the user chose: ``irregular`` is one of ``WAYS``, or None where nothing was chosen."""
+    """What the user chose: ``irregular`` is one of ``WAYS``, or None where nothing was chosen.
+
+    ``tolerance`` is the share of a step by which coordinates may differ.
+    """
 
     irregular: str | None = None
+    tolerance: float = 0.0
 
 
 NO_CHOICE = Policy()
