@@ -20,7 +20,7 @@ from vzarr.formats.checks import check_arrays
 from vzarr.formats.decoding import decode
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
-from vzarr.upstream.virtual_tiff import parse_image
+from vzarr.upstream.virtual_tiff import image_attributes, parse_image
 from vzarr.upstream.virtualizarr import create_v3_array_metadata
 
 REDUCED, MASK = 1, 4
@@ -104,9 +104,18 @@ def manifest_group(
         for number, name in _names(pages).items():
             if name in drop:
                 continue
-            whole = _one_chunk(url, pages[number], tiff.byteorder)
+            whole = _one_chunk(url, registry, number, pages[number], tiff.byteorder)
             arrays[name] = whole or parse_image(url, registry, number)
     return ManifestGroup(arrays)
+
+
+def copied_attributes(
+    url: str, registry: ObjectStoreRegistry, content: Content, name: str
+) -> dict[str, Any]:
+    """What references to an image would say of it: its projection, and where it lies."""
+    with tifffile.TiffFile(content.open()) as tiff:
+        numbers = {each: number for number, each in _names(_images(tiff)).items()}
+    return image_attributes(url, registry, numbers[name]) if name in numbers else {}
 
 
 def _images(tiff: tifffile.TiffFile) -> dict[int, tifffile.TiffPage]:
@@ -338,7 +347,13 @@ def _coordinates(page: tifffile.TiffPage) -> dict[str, xr.Variable]:
     }
 
 
-def _one_chunk(url: str, page: tifffile.TiffPage, byteorder: str) -> ManifestArray | None:
+def _one_chunk(
+    url: str,
+    registry: ObjectStoreRegistry,
+    number: int,
+    page: tifffile.TiffPage,
+    byteorder: str,
+) -> ManifestArray | None:
     """Contiguous strips as one chunk, which the parser refuses if the last strip is short."""
     plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
     short = not page.is_tiled and page.rowsperstrip and page.imagelength % page.rowsperstrip
@@ -359,7 +374,7 @@ def _one_chunk(url: str, page: tifffile.TiffPage, byteorder: str) -> ManifestArr
             }
         ],
         dimension_names=("y", "x"),
-        attributes={},
+        attributes=image_attributes(url, registry, number),
     )
     length = math.prod(shape) * page.dtype.itemsize
     chunk = {"path": url, "offset": page.dataoffsets[0], "length": length}

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from typing import Any
 
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestArray
 
 from vzarr.upstream.virtualizarr import group_of
+from vzarr.upstream.zarr import sync
 
 
 def register_codecs() -> None:
@@ -47,3 +49,18 @@ def parse_image(url: str, registry: ObjectStoreRegistry, number: int) -> Manifes
         if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
             raise
         raise ValueError(f"virtual-tiff fails: {error}") from None  # a panic of its Rust part
+
+
+def image_attributes(url: str, registry: ObjectStoreRegistry, number: int) -> dict[str, Any]:
+    """What ``parse_image`` would say of an image beside its pixels; nothing where that fails."""
+    from virtual_tiff import parser
+
+    try:
+        store, path = registry.resolve(url)
+        tiff = sync(parser._open_tiff(store=store, path=path))
+        found = parser._get_attributes(tiff.ifds[number])
+    except BaseException as error:  # a panic of its Rust part is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        return {}
+    return {key: value for key, value in found.items() if key != "gdal_no_data"}

@@ -8,13 +8,16 @@ from typing import Any
 import cftime
 import numpy as np
 import xarray as xr
+from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 
 from vzarr.errors import InputError, first_line, raise_fault
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.hazards import hdf5_check, hdf5_hazards, hdf5_placeholders
 from vzarr.formats.hdf5.unwritten import Unwritten
 from vzarr.formats.reasons import INLINED, TEXT, Code, Reason
+from vzarr.formats.registry import load_format
 from vzarr.limits import Declared, limit, raising
 from vzarr.sources.content import Content
 from vzarr.sources.discover import Source
@@ -98,6 +101,7 @@ def assemble(
             unfit[path] = stored
             continue
         variables[name] = stored
+    _complete_copies({n: variables[n] for n in copied if n in variables}, content, registry)
     if not variables:
         manifests = ManifestGroup(attributes=dict(manifests.metadata.attributes))
     attributes = complete(dict(manifests.metadata.attributes), native.attrs)
@@ -106,6 +110,17 @@ def assemble(
     virtual = virtual.assign(variables)
     virtual = virtual.set_coords([name for name in native.coords if name in variables])
     return Assembled(virtual, copied, dropped)
+
+
+def _complete_copies(
+    copies: dict[str, xr.Variable], content: Content, registry: ObjectStoreRegistry
+) -> None:
+    """Give copies the attributes that references in their place would have."""
+    found = getattr(load_format(detect_format(content)), "copied_attributes", None)
+    if found is None:
+        return
+    for name, variable in copies.items():
+        variable.attrs = complete(found(content.url, registry, content, name), variable.attrs)
 
 
 def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:

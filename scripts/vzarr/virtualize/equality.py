@@ -63,7 +63,7 @@ def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.n
 
 
 def _text(value: object) -> object:
-    # Zarr pads fixed-length strings with NUL, readers differ in bytes or text.
+    # Zarr pads text with NUL, Kerchunk with spaces; readers differ in bytes or text.
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
-    return value.rstrip("\x00") if isinstance(value, str) else value
+    return value.rstrip("\x00 ") if isinstance(value, str) else value
