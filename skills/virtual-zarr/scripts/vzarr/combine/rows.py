@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import SEPARATE
@@ -46,10 +47,31 @@ def merge_rows(
 
 
 def _with_both(file: ParsedFile, dimension: str, inner: str) -> ParsedFile:
-    """A file with both dimensions; of groups each has them."""
+    """A file with both dimensions, the second behind the first; of groups each has them."""
     if file.children:
         return file
-    return with_record_dimension(with_record_dimension(file, inner), dimension)
+    file = with_record_dimension(file, dimension)
+    dataset = file.dataset
+    if inner in dataset.dims:
+        return file
+    scalar = dataset.variables.get(inner)
+    if scalar is not None and is_virtual(scalar):
+        scalar = file.scalars.get(inner)
+    if scalar is None or scalar.ndim > 1:
+        raise Refused(f"{file.source.url}: has no {inner} that tells its place. {SEPARATE}.")
+    grown = {}
+    for name in dataset.data_vars:
+        variable = dataset.variables[name]
+        if not variable.ndim or name == inner:
+            continue
+        axis = variable.dims.index(dimension) + 1 if dimension in variable.dims else 0
+        dims = (*variable.dims[:axis], inner, *variable.dims[axis:])
+        data = np.expand_dims(variable.data, axis=axis)
+        grown[name] = xr.Variable(dims, data, variable.attrs, variable.encoding)
+    place = xr.Variable((inner,), np.ravel(scalar.values), scalar.attrs, scalar.encoding)
+    dataset = dataset.drop_vars(inner).assign(grown).assign_coords({inner: place})
+    digests = {name: known for name, known in file.digests.items() if name not in {*grown, inner}}
+    return replace(file, dataset=dataset, digests=digests)
 
 
 def _values(file: ParsedFile, dimension: str) -> tuple:

@@ -54,7 +54,8 @@ def describe_grid(head: bytes, item: Field, copies: int = 1) -> Grid:
 def _describe(head: bytes, item: Field, copies: int) -> Grid:
     latitudes, longitudes = read_places(head, item)
     if latitudes.shape != item.shape:
-        return Grid(("y", "x") if len(item.shape) == 2 else ("coefficient",))
+        alone = "coefficient" if item.grid_type == "sh" else "point"
+        return Grid(("y", "x") if len(item.shape) == 2 else (alone,))
     described = _described(head, item)
     mapping = described.pop("spatial_ref", None)
     if len(item.shape) == 1:

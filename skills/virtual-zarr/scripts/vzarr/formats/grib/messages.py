@@ -37,7 +37,9 @@ def find_messages(url: str, data: memoryview) -> list[Message]:
         If one is damaged: ecCodes never ends, or ends the process, where a section's length is
         none, and passes over other damaged ones.
     """
-    found, whole = [], bytes(data)
+    found = []
+    whole = data.obj if isinstance(data.obj, bytes) and data.nbytes == len(data.obj) else data
+    whole = bytes(whole)  # which copies nothing of bytes
     at = whole.find(b"GRIB")
     while 0 <= at < len(whole) - 8:
         edition = whole[at + 7]
