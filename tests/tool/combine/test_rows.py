@@ -66,6 +66,14 @@ def test_files_along_two_dimensions(scalar: bool, tmp_path: Path) -> None:
     assert append([str(file) for file in more], str(repository), Access()).appended == []
 
 
+@pytest.mark.parametrize("scalar", [True, False])
+def test_one_dimension_says_that_there_are_two(scalar: bool, tmp_path: Path) -> None:
+    files = [str(one(tmp_path, run, lead, scalar)) for run in RUNS for lead in LEADS]
+    words = "--concat-dim init_time --concat-dim lead_time"
+    with pytest.raises(Refused, match=words):
+        build(files, str(tmp_path / "repo"), Access(), concat_dim="init_time")
+
+
 def test_a_hole_in_the_grid_is_refused(tmp_path: Path) -> None:
     files = [str(one(tmp_path, run, lead, True)) for run in RUNS for lead in LEADS]
     with pytest.raises(Refused, match=r"it has no lead_time of 12, which .*01_000.nc has"):
