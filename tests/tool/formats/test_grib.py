@@ -298,6 +298,21 @@ def test_grids(
         eccodes.codes_release(handle)
 
 
+def test_a_step_without_totals_says_how_to_leave_them_out(
+    tmp_path: Path, random: np.random.Generator
+) -> None:
+    """Step 0 of a forecast has none: the option that the sentence names does it."""
+    files = []
+    for step in (0, 3):
+        parts = [field(random, TEMPERATURE, **at(103, 2), forecastTime=step)]
+        parts += [field(random, RAIN, **at(1), **over(0, step))] if step else []
+        files.append(str(write(tmp_path / f"f{step:03d}.grib2", *parts)))
+    with pytest.raises(Refused, match="leave it out of all with --drop sfc/acc"):
+        build(files, str(tmp_path / "repo"), Access())
+    built = build(files, str(tmp_path / "repo"), Access(), drop=("sfc/acc",))
+    assert built.virtual == ["hag/instant/tmp"]
+
+
 def test_a_grid_without_coordinates(tmp_path: Path, random: np.random.Generator) -> None:
     """ICON's own grid: its points are numbered, and lie in another file."""
     keys = {"gridType": "unstructured_grid", "numberOfDataPoints": 50}
