@@ -41,10 +41,10 @@ def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> S
         was = sources[number]
         if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
             replaced.append({**was, "by": record["url"]})
-        held: Any = {
-            key: was[key] for key in ("variables", "covers", "within", "lacks") if key in was
-        }
-        sources[number] = {**record, **held}
+        said: dict[str, Any] = dict(was)
+        kept_keys = ("variables", "covers", "within", "lacks")
+        place: Any = {key: said[key] for key in kept_keys if key in said}
+        sources[number] = {**record, **place}
     held = {record["url"] for record in sources}
     replaced = [record for record in replaced if record["url"] not in held]
     return {**metadata, "sources": sources, "replaced": replaced}

@@ -18,6 +18,7 @@ from vzarr.combine.mixed_array import MixedArray, chunk_shape
 from vzarr.formats.open import open_native
 from vzarr.sources.content import fetch
 from vzarr.sources.schemes import Access
+from vzarr.text import option
 from vzarr.upstream.virtualizarr import chunk_urls, manifest_chunk_shape
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same
@@ -87,7 +88,8 @@ def compare_files(
             value, expected = _first_difference(name, first, other, access)
             advice = "Coordinates and static variables are stored once, so all files must agree"
             advice += _tolerance(first.dataset[name].variable, other.dataset[name].variable)
-            differ(name, "the value", value, expected, advice=f"{advice}. {SEPARATE}")
+            advice = f"{advice}. {SEPARATE}{_or_along(name, other, dimension)}"
+            differ(name, "the value", value, expected, advice=advice)
     return found
 
 
@@ -100,6 +102,16 @@ def _tolerance(first: xr.Variable, other: xr.Variable) -> str:
         return ""
     share = f"{10.0 ** math.ceil(math.log10(distance)):g}" if distance else "0"
     return f". --tolerance {share} takes those of the first file, {distance:.2g} of a step away"
+
+
+def _or_along(name: str, file: ParsedFile, dimension: str) -> str:
+    """What to do with files along a second dimension, each of one step of it, as of a forecast."""
+    variable = file.dataset.variables[name]
+    is_place = variable.dims in ((), (name,)) and variable.size == 1
+    if not is_place or variable.dtype.kind not in "iufmM" or name == dimension:
+        return ""
+    dims = (option("--concat-dim", dim) for dim in (dimension, name))
+    return f", or, if they lie along both, name both: {' '.join(dims)}"
 
 
 def _compare_variable(

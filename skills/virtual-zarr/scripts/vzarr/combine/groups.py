@@ -16,6 +16,7 @@ from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
 from vzarr.formats.reasons import Code
 from vzarr.sources.schemes import Access
+from vzarr.text import drop_options
 from vzarr.virtualize.model import ParsedFile
 
 
@@ -142,8 +143,10 @@ def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
         return None
     path = sorted(differ)[0]
     present = ("present", "absent") if path in group_paths(other) else ("absent", "present")
-    name = f"/{path}"
-    return Difference(other.source.url, name, "the group", *present, first.source.url)
+    advice = f"{SEPARATE}, or leave it out of all with {drop_options([path])}" if path else SEPARATE
+    return Difference(
+        other.source.url, f"/{path}", "the group", *present, first.source.url, advice=advice
+    )
 
 
 def _take_first(

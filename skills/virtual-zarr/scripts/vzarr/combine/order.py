@@ -6,8 +6,8 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.text import option
-from vzarr.virtualize.describe import RUN
-from vzarr.virtualize.model import ParsedFile
+from vzarr.virtualize.describe import RUN, STEP
+from vzarr.virtualize.model import ParsedFile, digest
 
 
 def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -> Difference | None:
@@ -43,9 +43,25 @@ def order_problem(previous: ParsedFile, following: ParsedFile, dimension: str) -
 
 
 def _of_runs(previous: ParsedFile, following: ParsedFile, dimension: str) -> str:
-    """What else is to be done with forecasts of the same steps, whose valid times are shared."""
-    steps = [file.dataset.variables.get("step") for file in (previous, following)]
+    """What else is to be done with forecasts, whose valid times are shared, and with grids."""
+    steps = [file.dataset.variables.get(STEP) for file in (previous, following)]
     known = [step.values for step in steps if step is not None and step.dims == (dimension,)]
-    if len(known) == len(steps) and np.array_equal(known[0], known[1]):
-        return f", or combine them along another dimension ({option('--concat-dim', RUN)})"
-    return ""
+    dims: tuple[str, ...] = ()
+    if len(known) == len(steps):
+        dims = (RUN,) if np.array_equal(known[0], known[1]) else (RUN, STEP)
+    elif others := _other_places(previous, following, dimension):
+        dims = (dimension, others[0])
+    if not dims:
+        return ""
+    options = " ".join(option("--concat-dim", dim) for dim in dims)
+    return f", or combine them along {' and '.join(dims)} ({options})"
+
+
+def _other_places(previous: ParsedFile, following: ParsedFile, dimension: str) -> list[str]:
+    """Scalar numbers and times that tell two files apart, as the hours of a forecast."""
+    mine, theirs = following.scalars, previous.scalars
+    return sorted(
+        name
+        for name in mine.keys() & theirs.keys() - {dimension}
+        if mine[name].dtype.kind in "iufmM" and digest(mine[name]) != digest(theirs[name])
+    )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import icechunk
 import numpy as np
@@ -17,7 +16,7 @@ from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
-from vzarr.combine.store_metadata import StoreMetadata, span_of
+from vzarr.combine.store_metadata import StoredRecord, StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
 from vzarr.formats.hdf5.open import is_by_netcdf
@@ -149,11 +148,7 @@ def _compare_group(
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
     with open_native(content, file_format, group, dropped, quick=quick) as native:
         expected = {str(name) for name in native.variables} - dropped.keys()
-        stored = {str(name) for name in dataset.variables}
-        stored -= set(pair.metadata.get("without_source", ()))
-        if "variables" in record:  # the others are in the files beside it
-            own = {*record["variables"]}
-            stored = {name for name in stored if f"{pair.group}/{name}".lstrip("/") in own}
+        stored = _names_of(pair, record)
         lacked = stored & {*record.get("lacks", ())}
         stored -= lacked
         for name in sorted(lacked - expected):
@@ -165,17 +160,27 @@ def _compare_group(
             text = f"{name} is in the store, but not in the file"
             report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
-            mine, truth = _facing(pair, name, native, span, record.get("within"))
+            mine, truth = _side_by_side(name, native, pair, record, span)
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 
 
-def _facing(
-    pair: OpenedGroup, name: str, native: xr.Dataset, span: slice, within: list[Any] | None
+def _names_of(pair: OpenedGroup, record: StoredRecord) -> set[str]:
+    """The stored variables that a source has a part in, or lacks."""
+    stored = {str(name) for name in pair.dataset.variables}
+    stored -= set(pair.metadata.get("without_source", ()))
+    if "variables" not in record:
+        return stored
+    own = {*record["variables"]}  # the others are in the files beside it
+    return {name for name in stored if f"{pair.group}/{name}".lstrip("/") in own}
+
+
+def _side_by_side(
+    name: str, native: xr.Dataset, pair: OpenedGroup, record: StoredRecord, span: slice
 ) -> tuple[xr.Variable, xr.Variable]:
-    """A variable in the steps of one file, and the file's own with the store's dimensions."""
+    """A source's part of a stored variable, and the source's own, with the same dimensions."""
     mine, truth = pair.dataset.variables[name], native.variables[name]
-    dimension = pair.metadata["concat_dim"]
+    dimension, within = pair.metadata["concat_dim"], record.get("within")
     if within and within[0] not in truth.dims and within[0] in mine.dims:
         truth = truth.set_dims((within[0], *truth.dims))
     is_new = dimension not in native.dims and (truth.ndim or name == dimension)
