@@ -73,3 +73,19 @@ def test_help_and_bad_input_import_no_library() -> None:
     imported = set(done.stdout.split())
     assert "vzarr" in imported
     assert not imported & {"icechunk", "numpy", "virtualizarr", "xarray", "zarr", "obstore"}
+
+
+def test_noxfile_needs_nothing_but_nox() -> None:
+    """It reads the table of formats where no package is installed."""
+    code = (
+        "import sys, vzarr.formats.registry;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, 'scripts'); {code}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"vzarr"} | ({"__main__"} & set(done.stdout.split()))

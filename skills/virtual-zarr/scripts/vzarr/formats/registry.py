@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from vzarr.errors import InputError
-from vzarr.upstream import virtual_tiff
 
 if TYPE_CHECKING:
     from vzarr.formats.protocol import Format
@@ -94,7 +93,9 @@ def load_format(name: str) -> Format:
 
 def register_codecs() -> None:
     """Codecs that Zarr does not find by itself: of TIFF, and of GRIB that gribberish lacks."""
-    virtual_tiff.register_codecs()
+    from vzarr.upstream.virtual_tiff import register_codecs as register_tiff
+
+    register_tiff()
     if _is_there("eccodes"):
         with suppress(ImportError, RuntimeError):  # ecCodes without its C library
             importlib.import_module("virtual_zarr_grib").register()
