@@ -87,7 +87,11 @@ def test_a_file_lacks_a_variable(tmp_path: Path, odd: int, history: str) -> None
         check(tmp_path / "repo", files)
         write(tmp_path / "data", 1, EVERY, seed=5)
         os.utime(files[1], (2.1e9, 2.1e9))
-        with pytest.raises(Refused, match="snow"):
+        refresh(repo, access)
+        assert not np.isnan(check(tmp_path / "repo", files).snow).any()
+        write(tmp_path / "data", 1, ("rain", "wind"), seed=6)
+        os.utime(files[1], (2.2e9, 2.2e9))
+        with pytest.raises(Refused, match="snow: the variable is absent"):
             refresh(repo, access)
 
 
@@ -104,7 +108,7 @@ def test_values_where_a_file_lacks_them_are_found(tmp_path: Path) -> None:
     with repo.transaction("main", message="by hand") as store:
         zarr.open_array(store, path="snow")[6:8] = 1
     report = verify_repository(str(tmp_path / "repo"), Access(), sample=None)
-    assert any("snow has values in the store" in str(f) for f in report.failures)
+    assert any("snow is in the store, but not in the file" in str(f) for f in report.failures)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
