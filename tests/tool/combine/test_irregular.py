@@ -25,6 +25,8 @@ from vzarr.commands.refresh import refresh
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
+from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.core.sync import sync
 
 TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 WAYS = [
@@ -278,3 +280,20 @@ def test_what_was_built_is_told_as_json(tmp_path: Path) -> None:
     assert way["native"] == rows * 4 * 5 * 2
     assert way["virtual"] == (90 - rows) * 4 * 5 * 2
     assert built.as_json()["bytes"]["native"] == way["native"]
+
+
+def test_icechunk_takes_lists_of_lengths_only() -> None:
+    """Fails when Icechunk reads the one number that stands for a list: lists are then no need."""
+    repo = icechunk.Repository.create(icechunk.in_memory_storage())
+    store = repo.writable_session("main").store
+    room = zarr.open_group(store, mode="a")
+    room.create_array("a", shape=(9, 4), chunks=[[3, 4, 2], [4]], dtype="f4", fill_value=0)
+    held = sync(store.get("a/zarr.json", default_buffer_prototype())).to_bytes()
+    document = json.loads(held)
+    assert document["chunk_grid"] == {
+        "name": "rectilinear",
+        "configuration": {"kind": "inline", "chunk_shapes": [[3, 4, 2], [4]]},
+    }
+    document["chunk_grid"]["configuration"]["chunk_shapes"][1] = 4
+    with pytest.raises(icechunk.IcechunkError, match="rectilinear chunk grid"):
+        sync(store.set("a/zarr.json", cpu.Buffer.from_bytes(json.dumps(document).encode())))
