@@ -98,6 +98,7 @@ def replace_files(
         If a file does not fit into the old one's place.
     """
     references = 0
+    lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
     for file in new.values():
         if found := other_groups(file, location, metadata):
@@ -107,6 +108,7 @@ def replace_files(
         parts = {number: stored_part(file, group, kept) for number, file in new.items()}
         if kept["concat_dim"] is not None:
             parts = _in_place(store, group, kept, parts, stored, access)
+            lacked |= {number: part.lacks for number, part in parts.items() if part.lacks}
             metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
             _check_fits(stored, part, kept, number, access)
@@ -116,7 +118,12 @@ def replace_files(
             write_values(store, part, kept, None)
     others = [record for number, record in enumerate(records) if number not in new]
     follow_files(store, metadata, list(new.values()), others, access)
-    return references, with_sources(metadata, {n: file.as_record() for n, file in new.items()})
+    records_of_new: dict[int, SourceRecord] = {}
+    for number, file in new.items():
+        lacks = lacked.get(number, ())
+        more: Any = {"lacks": list(lacks)} if lacks else {}
+        records_of_new[number] = {**file.as_record(), **more}
+    return references, with_sources(metadata, records_of_new)
 
 
 def _in_place(
@@ -134,8 +141,8 @@ def _in_place(
     fitted = {}
     for number, part in parts.items():
         (whole,) = with_missing([part], dimension, stored)
-        if [*whole.lacks] != kept["sources"][number].get("lacks", []):
-            whole = part  # it has other variables now: comparing says so
+        if not {*whole.lacks} <= {*kept["sources"][number].get("lacks", ())}:
+            whole = part  # it has less variables now: comparing says so
         scalars = along_records(whole, grown, dimension)
         start = span_of(kept, number).start
         fitted[number] = fit_in_place(scalars, held, dimension, start, access)

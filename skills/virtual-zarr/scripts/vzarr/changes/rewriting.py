@@ -42,7 +42,7 @@ def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> S
         if was["url"] != record["url"] and was["fingerprint"] != record["fingerprint"]:
             replaced.append({**was, "by": record["url"]})
         said: dict[str, Any] = dict(was)
-        kept_keys = ("variables", "covers", "within", "lacks")
+        kept_keys = ("variables", "covers", "within")
         place: Any = {key: said[key] for key in kept_keys if key in said}
         sources[number] = {**record, **place}
     held = {record["url"] for record in sources}

@@ -17,6 +17,7 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from vzarr.errors import InputError
 from vzarr.paths import local_path
+from vzarr.sources.profiles import profile_credentials
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def _s3_store(host: str, access: Access) -> S3Store:
     options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     if _is_plain_http(endpoint):
         options["client_options"] = {"allow_http": True}
+    if not access.anonymous and (keys := profile_credentials()) is not None:
+        options["credential_provider"] = keys
     return S3Store(host, region=access.aws_region, skip_signature=access.anonymous, **options)
 
 

@@ -14,7 +14,7 @@ from vzarr.upstream.versions import installed
 
 @cache
 def apply_patches() -> None:
-    """Patch h5netcdf, VirtualiZarr's HDF5 parser and numcodecs, where their releases need it."""
+    """Patch h5netcdf, VirtualiZarr's parsers and numcodecs, where their releases need it."""
     bound_decoders()
     if (1, 6) <= installed("h5netcdf") < (1, 9):
         from vzarr.upstream.h5netcdf import patch_h5netcdf
@@ -24,3 +24,6 @@ def apply_patches() -> None:
         from vzarr.upstream.hdf_parser import patch_hdf_parser
 
         patch_hdf_parser()
+        from vzarr.upstream.netcdf3_parser import patch_netcdf3_parser
+
+        patch_netcdf3_parser()

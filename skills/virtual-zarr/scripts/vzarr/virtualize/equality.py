@@ -63,7 +63,10 @@ def mismatch(left: np.ndarray, right: np.ndarray, rounded: float | None) -> np.n
 
 
 def _text(value: object) -> object:
-    # Zarr pads text with NUL, Kerchunk with spaces; readers differ in bytes or text.
+    # Zarr pads text with NUL, Kerchunk writes spaces where nothing is; readers differ in bytes or
+    # text. Spaces behind a text are its own.
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
-    return value.rstrip("\x00 ") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return value.rstrip("\x00") if value.strip("\x00 ") else ""
