@@ -13,6 +13,7 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
 from zarr.buffer import default_buffer_prototype
 
 from vzarr.errors import EnvironmentFault, Refused, first_line, raise_fault
+from vzarr.formats.decoding import PACKING
 from vzarr.formats.hdf5.unwritten import Unwritten, empty_chunk
 from vzarr.formats.reasons import PLACEHOLDER, Code, Reason
 from vzarr.formats.registry import FORMATS, load_format
@@ -178,6 +179,10 @@ def match_arrays(
             key: value if key == "_FillValue" else as_python(value)
             for key, value in attributes.items()
         }
+        for key in PACKING:  # given as text: the number that it means, or nothing
+            if isinstance(attributes.get(key), str):
+                attributes.pop(key)
+                attributes |= {key: coded[key]} if key in coded else {}
         if isinstance(attributes.get("coordinates"), list):  # which xarray cannot split
             attributes["coordinates"] = " ".join(map(str, attributes["coordinates"]))
         fill = attributes.get("_FillValue", truth.encoding.get("_FillValue"))

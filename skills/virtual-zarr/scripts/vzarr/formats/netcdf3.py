@@ -15,6 +15,7 @@ from virtualizarr.parsers import NetCDF3Parser
 
 from vzarr.errors import InputError
 from vzarr.formats.checks import check_arrays
+from vzarr.formats.decoding import open_decoded
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
 from vzarr.upstream.virtualizarr import group_of
@@ -33,9 +34,13 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
         "drop_variables": list(drop),
         "cache": False,
     }
-    if isinstance(content.handle, Path):
-        return xr.open_dataset(content.handle, engine="netcdf4", **options)
-    return xr.open_dataset(xr.backends.NetCDF4DataStore(_open(content)), **options)
+
+    def opened(**more: Any) -> xr.Dataset:
+        if isinstance(content.handle, Path):
+            return xr.open_dataset(content.handle, engine="netcdf4", **options, **more)
+        return xr.open_dataset(xr.backends.NetCDF4DataStore(_open(content)), **options, **more)
+
+    return open_decoded(opened)
 
 
 def manifest_group(

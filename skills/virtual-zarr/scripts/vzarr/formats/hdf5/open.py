@@ -10,7 +10,7 @@ import h5py
 import xarray as xr
 
 from vzarr.formats.checks import check_arrays
-from vzarr.formats.decoding import decode
+from vzarr.formats.decoding import decode, open_decoded
 from vzarr.formats.hdf5 import reader
 from vzarr.formats.hdf5.declared import hdf5_declared
 from vzarr.formats.hdf5.hazards import hdf5_is_tree
@@ -40,9 +40,9 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
         with h5py.File(content.open(), "r") as file:
             if not hdf5_is_tree(content) or not reader.suits_h5netcdf(file, group):
                 raise ValueError("a type that NetCDF does not have")
-        options = _options(drop, decode_times)
-        return xr.open_dataset(
-            content.open(), engine="h5netcdf", phony_dims="sort", group=group or None, **options
+        options = _options(drop, decode_times) | {"engine": "h5netcdf", "phony_dims": "sort"}
+        return open_decoded(
+            lambda **more: xr.open_dataset(content.open(), group=group or None, **options, **more)
         )
     except Exception as error:
         if "decode time" in str(error):
@@ -68,7 +68,10 @@ def open_quickly(
     """By netCDF-C; for files that ``is_by_netcdf`` tells."""
     _check(content, group, drop)
     options = _options(drop, decode_times)
-    return xr.open_dataset(content.open(), engine="netcdf4", group=group or None, **options)
+    options["engine"] = "netcdf4"
+    return open_decoded(
+        lambda **more: xr.open_dataset(content.open(), group=group or None, **options, **more)
+    )
 
 
 def is_by_netcdf(content: Content) -> bool:
