@@ -14,6 +14,7 @@ from vzarr.combine.plan import Layout, why_uneven
 from vzarr.combine.store_metadata import GroupInStore
 from vzarr.upstream.zarr import (
     JSON,
+    ArrayV3Metadata,
     RectilinearChunkGridMetadata,
     RegularChunkGridMetadata,
     dimension_names,
@@ -37,7 +38,8 @@ def layout_of(array: zarr.Array, dimension: str, is_copy: bool = False) -> Layou
         plain["chunk_grid"] = cast(
             "dict[str, JSON]", RegularChunkGridMetadata(chunk_shape=tuple(chunk)).to_dict()
         )
-    return Layout(type(metadata).from_dict(plain), axis, array.shape[axis], edges, is_copy)
+    regular = ArrayV3Metadata.from_dict(plain)
+    return Layout(regular, axis, array.shape[axis], edges, is_copy)
 
 
 def _one(size: int | Sequence[int]) -> int:

@@ -132,6 +132,8 @@ def resume(request: BuildRequest, unfinished: Unfinished) -> BuildState | None:
     """
     session = unfinished.repository.readonly_session(BUILDING)
     held = read_held(unfinished.repository, session, request.location, request.access)
+    # Somebody else may have begun it, with containers that lead elsewhere: refused before anything.
+    repository = open_any_repository(request.location, request.access)
     if held is None or held.metadata.get("plan") != request.plan:
         return None
     metadata = held.metadata
@@ -143,7 +145,7 @@ def resume(request: BuildRequest, unfinished: Unfinished) -> BuildState | None:
             return None
     return BuildState(
         dimension=metadata["concat_dim"],
-        repository=unfinished.repository,
+        repository=repository,
         metadata=metadata,
         tip=unfinished.tip,
         left_out=dict(left_out),
