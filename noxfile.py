@@ -90,7 +90,7 @@ def pythons(session: nox.Session) -> None:
     run_tests(session)
 
 
-COVERED = 0
+COVERED = 91
 """Percent of lines and branches of ``scripts/`` that tests of the tool ran when last measured."""
 
 
@@ -99,7 +99,7 @@ def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests of the tool run; fail below ``COVERED``."""
     install_locked(session)
     options = ["--cov", "--cov-report=term-missing:skip-covered", f"--cov-fail-under={COVERED}"]
-    rooms = ["tests/tool", "tests/formats", "tests/reliability", "tests/trust"]
+    rooms = ["tests/tool", "tests/formats", "-m", "not slow"]
     session.run("pytest", *options, *(session.posargs or ["-n", "auto", *rooms]))
 
 
