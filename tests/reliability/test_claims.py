@@ -23,6 +23,7 @@ import vzarr.repository.create as writing
 from harness import warm_start
 from making import Recipe
 from mitmproxy import http
+from obstore.exceptions import GenericError
 from obstore.store import S3Store
 from reliability.states import content
 from vzarr.changes.build import build
@@ -389,6 +390,26 @@ def test_the_other_build_ends_in_between(
         build(files, str(place), Access())
     monkeypatch.undo()
     check_whole(str(place), Access(), len(files))
+
+
+def test_a_place_that_cannot_be_looked_at_is_left(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker of a run that failed right after taking a place does not look alive."""
+    look, calls = writing.look, itertools.count()
+
+    def fail_later(*arguments: object) -> object:
+        if next(calls) == 1:
+            raise GenericError("503 Slow Down")
+        return look(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "look", fail_later)
+        with pytest.raises(GenericError):
+            build(SOURCES[:1], PLACE, WEST)
+    monkeypatch.setattr(claims, "PATIENCE", 60.0)
+    begun = time.monotonic()
+    build(SOURCES[:2], PLACE, WEST)
+    assert time.monotonic() - begun < 30
+    check_whole(PLACE, WEST, 2)
 
 
 def test_two_builds_on_disk(

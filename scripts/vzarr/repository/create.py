@@ -105,9 +105,14 @@ def _take(
         claim.keeps = bool(place.names)
         if place.has_marker:
             return claim
-        # Where no marker was, others may have begun, or ended, in between.
-        if _is_begun(location, access) and look(location, access).names == place.names:
-            return claim
+        try:
+            # Where no marker was, others may have begun, or ended, in between.
+            if _is_begun(location, access) and look(location, access).names == place.names:
+                return claim
+        except BaseException:
+            with suppress(Exception):  # or it would look alive for as long as this process lives
+                claim.stop()
+            raise
         claim.release()
 
 
