@@ -18,6 +18,7 @@ from vzarr.formats.checks import check_arrays
 from vzarr.formats.decoding import open_decoded
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
+from vzarr.upstream.netcdf3_parser import unfit_fills_left_out
 from vzarr.upstream.virtualizarr import group_of
 
 
@@ -47,7 +48,8 @@ def manifest_group(
     url: str, registry: ObjectStoreRegistry, content: Content, group: str, drop: Sequence[str]
 ) -> ManifestGroup:
     """As the parser makes it."""
-    return group_of(NetCDF3Parser(skip_variables=list(drop))(url=url, registry=registry))
+    with unfit_fills_left_out():
+        return group_of(NetCDF3Parser(skip_variables=list(drop))(url=url, registry=registry))
 
 
 def _declared(content: Content) -> list[Declared]:

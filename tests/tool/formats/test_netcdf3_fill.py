@@ -8,7 +8,12 @@ from pathlib import Path
 import icechunk
 import netCDF4
 import numpy as np
+import pytest
 import xarray as xr
+from obspec_utils.registry import ObjectStoreRegistry
+from obstore.store import LocalStore
+from virtualizarr import open_virtual_dataset
+from virtualizarr.parsers import NetCDF3Parser
 from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.verify import verify_repository
@@ -49,3 +54,12 @@ def test_they_are_virtual(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.v, np.concatenate(rows))
     report = verify_repository(str(tmp_path / "repo"), Access(), sample=None)
     assert report.passed, report.failures
+
+
+def test_programs_that_import_the_package_parse_as_before(tmp_path: Path) -> None:
+    """What the tool does with VirtualiZarr's parser is its own: guides quote what that does."""
+    file = write(tmp_path / "f.nc", 0)
+    build([file], str(tmp_path / "repo"), Access(), prefixes=(str(tmp_path),))
+    registry = ObjectStoreRegistry({"file://": LocalStore()})
+    with pytest.raises(ValueError, match="cannot convert float NaN to integer"):
+        open_virtual_dataset(f"file://{file}", registry=registry, parser=NetCDF3Parser())
