@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     elif not done.is_done:
         lines.append(f"{done.branch} would show {done.now} instead of {done.left}")
     else:
-        back = f"rollback {shell_word(options.repo)} --to {done.left}"
+        back = f"virtual_zarr.py rollback {shell_word(options.repo)} --to {done.left}"
         lines.append(f"{done.branch} shows {done.now}; to take it back: {back}")
     print_result(done.as_json(), lines, options.json)
     return 0

@@ -17,7 +17,7 @@ from vzarr.sources.schemes import Access, as_url
 @dataclass(frozen=True)
 class RolledBack:
     """``left`` is the snapshot that the branch showed, ``now`` the one that it shows; ``undone``
-    the commits between, the newest first.
+    the commits that it does not show any more, the newest first.
     """
 
     repository: str
@@ -58,13 +58,13 @@ def rollback(
         left = branches[branch]
         history = list(repository.ancestry(snapshot_id=left))
         now = tags.get(to, to)
-        numbers = [number for number, one in enumerate(history[:-1]) if one.id == now]
-        if not numbers and to not in tags:
+        if to not in tags and now not in {one.id for one in history[:-1]}:
             raise InputError(
                 f"{location}: {to} is no commit of {branch} and no tag: virtual_zarr.py log "
                 "lists the commits."
             )
-        gone = history[: numbers[0]] if numbers else history[:-1]
+        kept = {one.id for one in repository.ancestry(snapshot_id=now)}
+        gone = [one for one in history if one.id not in kept]
         undone = [describe_commit(one, branches, tags) for one in gone]
         if not dry_run and now != left:
             try:

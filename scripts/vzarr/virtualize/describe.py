@@ -44,9 +44,6 @@ RUN, STEP = "reference_time", "step"
 """The coordinates of the time at which a forecast began, and of the hours since then."""
 
 
-UNNAMED = "phony_dim_"
-
-
 @dataclass
 class Variable:
     """``storage``: "virtual", "loaded" (as numbers, by design), "native" (copied) or "dropped".

@@ -54,7 +54,8 @@ def test_rollback_and_back(repo: Path, files: list[Path]) -> None:
     report = vzarr.verify(repo, sample=None)
     assert (report.passed, report.compared) == (True, 1)
     vzarr.open_repository(repo).create_tag("best", third)  # still there
-    assert vzarr.rollback(repo, "best").now == third
+    forward = vzarr.rollback(repo, "best")
+    assert (forward.now, forward.undone) == (third, [])
     assert steps(repo) == 6
     assert vzarr.rollback(repo, second).left == third
     assert [one.message for one in vzarr.log(repo)] == ["second", "first"]
@@ -168,7 +169,7 @@ def test_lines(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = str(repo)
     assert f"main would show {first} instead" in run("rollback", place, "--to", first, "--dry-run")
     told = run("rollback", place, "--to", first)
-    assert f"to take it back: rollback {place} --to {third}" in told
+    assert f"to take it back: virtual_zarr.py rollback {place} --to {third}" in told
     assert "undone: " in told
     assert f"main shows {first} already" in run("rollback", place, "--to", first)
     assert run("tag", place, "v1") == f"tag v1: names {first}\n"
