@@ -33,32 +33,32 @@ Records = dict[str, tuple[object, np.ndarray]]
 
 @dataclass
 class Sorted:
-    """What is to be done with parsed files: ``again`` by the number of the source to write over."""
+    """What is to be done with parsed files; ``replaced`` by the number of the source written over."""
 
-    again: dict[int, ParsedFile]
+    replaced: dict[int, ParsedFile]
     new: list[ParsedFile]
 
 
-def find_wanted(sources: list[Source], metadata: StoreMetadata, found: Appended) -> list[Source]:
+def find_wanted(sources: list[Source], metadata: StoreMetadata, appended: Appended) -> list[Source]:
     """The files that have to be looked into: new ones, and those that changed since."""
     wanted = []
-    held = {record["url"]: record for record in metadata["sources"]}
+    records_by_url = {record["url"]: record for record in metadata["sources"]}
     gone = {record["url"]: record for record in metadata["replaced"]}
     for source in sources:
-        record = held.get(source.url) or gone.get(source.url)
+        record = records_by_url.get(source.url) or gone.get(source.url)
         if record is None or what_changed(record, source):
             wanted.append(source)
-        elif source.url in held:
-            found.known[source.url] = source.url
+        elif source.url in records_by_url:
+            appended.known[source.url] = source.url
         else:
-            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
+            appended.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
     return wanted
 
 
 def parse_wanted(
-    request: AppendRequest, sources: list[Source], metadata: StoreMetadata, found: Appended
+    request: AppendRequest, sources: list[Source], metadata: StoreMetadata, appended: Appended
 ) -> list[ParsedFile]:
-    """The files with records, parsed; ``found`` says which were left out.
+    """The files with records, parsed; ``appended`` says which were left out.
 
     Raises
     ------
@@ -79,12 +79,12 @@ def parse_wanted(
         if isinstance(result, Unreadable):
             if not request.skip_bad:
                 raise InputError(f"{result.reason} Nothing was committed.")
-            found.left_out.append(result.reason)
+            appended.left_out.append(result.reason)
     parsed = [result for result in results if isinstance(result, ParsedFile)]
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]
     pairs = list(zip(parsed, is_empty, strict=True))
-    found.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
+    appended.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
     return [file for file, empty in pairs if not empty]
 
 
@@ -93,7 +93,7 @@ def sort_out(
     parsed: list[ParsedFile],
     session: icechunk.Session,
     metadata: StoreMetadata,
-    found: Appended,
+    appended: Appended,
 ) -> Sorted:
     """Which files take an old one's place, and which are new.
 
@@ -114,39 +114,43 @@ def sort_out(
     for file in parsed:
         source = file.source
         if source.url in numbers:
-            _written_again(request, file, numbers[source.url], records, todo, found)
+            _written_again(request, file, numbers[source.url], records, todo, appended)
             continue
         if source.url in gone and is_same_content(gone[source.url], file):
-            found.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
+            appended.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
             continue
         url = prints.get(file.fingerprint or "", "")
         # Two large files may have the same fingerprint; then only their records tell.
-        held = _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url, -1))
-        if url and _equal(_records(file, metadata), held):
-            found.known[source.url] = url
+        stored_records = (
+            _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url, -1))
+        )
+        if url and _equal(_records(file, metadata), stored_records):
+            appended.known[source.url] = url
         elif (number := _same_records(file, spans, metadata)) is not None:
             if request.replace_known:
-                rival = todo.again.get(number)
+                rival = todo.replaced.get(number)
                 if rival is None or rival.source.last_modified < source.last_modified:
-                    todo.again[number] = file
-                    found.replaced.append(source.url)
+                    todo.replaced[number] = file
+                    appended.replaced.append(source.url)
             else:
                 _refuse(
                     request,
                     f"{source.url}: has the same {metadata['concat_dim']} as "
                     f"{records[number]['url']}, but other content. Let it take "
                     "that file's place with --replace, or leave it out.",
-                    found,
+                    appended,
                 )
         else:
             todo.new.append(file)
             if file.fingerprint:
                 prints[file.fingerprint] = source.url
                 fresh[source.url] = file
-    written = {file.source.url for file in todo.again.values()}
-    found.renewed = [url for url in found.renewed if url in written]
-    found.replaced = [
-        file.source.url for file in todo.again.values() if file.source.url not in found.renewed
+    written = {file.source.url for file in todo.replaced.values()}
+    appended.renewed = [url for url in appended.renewed if url in written]
+    appended.replaced = [
+        file.source.url
+        for file in todo.replaced.values()
+        if file.source.url not in appended.renewed
     ]
     return todo
 
@@ -157,60 +161,62 @@ def _written_again(
     number: int,
     records: list[SourceRecord],
     todo: Sorted,
-    found: Appended,
+    appended: Appended,
 ) -> None:
     """A file that is in and was written again: with the same content, or with another."""
     url = file.source.url
     if is_same_content(records[number], file):
-        todo.again[number] = file
-        found.renewed.append(url)
+        todo.replaced[number] = file
+        appended.renewed.append(url)
     elif request.replace_known:
-        todo.again[number] = file
+        todo.replaced[number] = file
     else:
         _refuse(
             request,
             f"{url}: {what_changed(records[number], file.source)} when it was committed. Take "
             "its new state with --replace, or name only new files.",
-            found,
+            appended,
         )
 
 
-def _refuse(request: AppendRequest, sentence: str, found: Appended) -> None:
+def _refuse(request: AppendRequest, sentence: str, appended: Appended) -> None:
     if not request.skip_bad:
         raise Refused(sentence)
-    found.left_out.append(sentence)
+    appended.left_out.append(sentence)
 
 
 def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, Records]:
     """The records of each source, by its number, in groups that have a coordinate for them."""
-    found: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
-    for group, kept in stored_groups(metadata).items():
-        coordinate = open_store(store, group).coords.get(kept["concat_dim"])
+    appended: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
+    for group, stored_group in stored_groups(metadata).items():
+        coordinate = open_store(store, group).coords.get(stored_group["concat_dim"])
         if coordinate is None:
             continue
-        for number in found:
-            values = coordinate.values[span_of(kept, number)]
-            found[number][group] = (coordinate.attrs.get("units"), values)
-    return found
+        for number in appended:
+            values = coordinate.values[span_of(stored_group, number)]
+            appended[number][group] = (coordinate.attrs.get("units"), values)
+    return appended
 
 
 def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
-    found: Records = {}
-    for group, kept in stored_groups(metadata).items():
+    appended: Records = {}
+    for group, stored_group in stored_groups(metadata).items():
         if group and group not in file.children:
             continue
-        dataset = stored_part(file, group, kept).dataset
-        if kept["concat_dim"] in dataset.indexes:
-            coordinate = dataset[kept["concat_dim"]]
-            found[group] = (coordinate.attrs.get("units"), coordinate.values)
-    return found
+        dataset = stored_part(file, group, stored_group).dataset
+        if stored_group["concat_dim"] in dataset.indexes:
+            coordinate = dataset[stored_group["concat_dim"]]
+            appended[group] = (coordinate.attrs.get("units"), coordinate.values)
+    return appended
 
 
-def _equal(mine: Records, held: Records | None) -> bool:
+def _equal(mine: Records, stored_records: Records | None) -> bool:
     """Whether two files have the same records, in all groups; true where none has any."""
-    return held is not None and all(
-        group in held and units == held[group][0] and np.array_equal(values, held[group][1])
+    return stored_records is not None and all(
+        group in stored_records
+        and units == stored_records[group][0]
+        and np.array_equal(values, stored_records[group][1])
         for group, (units, values) in mine.items()
     )
 
@@ -222,8 +228,8 @@ def _same_records(
     mine = _records(file, metadata)
     if not mine:
         return None
-    found = [number for number, held in spans.items() if _equal(mine, held)]
+    appended = [number for number, stored_records in spans.items() if _equal(mine, stored_records)]
     names = sorted(names_of(file))
     sources = metadata["sources"]
-    own = [number for number in found if sources[number].get("variables", names) == names]
-    return next(iter([*own, *found]), None)
+    own = [number for number in appended if sources[number].get("variables", names) == names]
+    return next(iter([*own, *appended]), None)

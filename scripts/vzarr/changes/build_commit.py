@@ -57,8 +57,8 @@ def write_first(
     metadata["plan"] = request.plan
     metadata["irregular"] = request.policy.irregular
     if request.policy.tolerance:
-        for kept in metadata["groups"].values():
-            kept["tolerance"] = request.policy.tolerance
+        for stored_group in metadata["groups"].values():
+            stored_group["tolerance"] = request.policy.tolerance
     metadata["left_out"] = dict(state.left_out)
     metadata["bytes"] = state.share.as_json()
     if request.inner is not None:
@@ -110,8 +110,8 @@ def write_more(
     # One that is kept keeps 170 bytes of each reference that it has committed.
     repository = open_any_repository(request.location, request.access)
     session = repository.writable_session(BUILDING)
-    kept = stored_groups(state.metadata)
-    growing = [group for group in kept if kept[group]["concat_dim"] is not None]
+    groups = stored_groups(state.metadata)
+    growing = [group for group in groups if groups[group]["concat_dim"] is not None]
     _check_times(request, state.dimension, session.store, files, growing)
     references = append_datasets(
         session.store,
@@ -122,7 +122,7 @@ def write_more(
         files,
         state.metadata["sources"],
     )
-    described = {group: describe(files, group, state.dimension) for group in kept}
+    described = {group: describe(files, group, state.dimension) for group in groups}
     records = [record for file in files for record in records_of(file, state.dimension)]
     metadata = with_more(state.metadata, records, described)
     metadata["left_out"] = dict(state.left_out)

@@ -101,21 +101,21 @@ def replace_files(
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
     for file in new.values():
-        if found := other_groups(file, location, metadata):
-            raise Refused(str(found[0]))
-    for group, kept in stored_groups(metadata).items():
-        stored = stored_file(store, location, group, kept)
-        parts = {number: stored_part(file, group, kept) for number, file in new.items()}
-        if kept["concat_dim"] is not None:
-            parts = _in_place(store, group, kept, parts, stored, access)
+        if problem := other_groups(file, location, metadata):
+            raise Refused(str(problem[0]))
+    for group, stored_group in stored_groups(metadata).items():
+        stored = stored_file(store, location, group, stored_group)
+        parts = {number: stored_part(file, group, stored_group) for number, file in new.items()}
+        if stored_group["concat_dim"] is not None:
+            parts = _in_place(store, group, stored_group, parts, stored, access)
             lacked |= {number: part.lacks for number, part in parts.items() if part.lacks}
             metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
-            _check_fits(stored, part, kept, number, access)
+            _check_fits(stored, part, stored_group, number, access)
         for number, part in parts.items():
-            references += write_part(store, part, kept, number, checksum)
+            references += write_part(store, part, stored_group, number, checksum)
         if len(new) == len(records):
-            write_values(store, part, kept, None)
+            write_values(store, part, stored_group, None)
     others = [record for number, record in enumerate(records) if number not in new]
     follow_files(store, metadata, list(new.values()), others, access)
     records_of_new: dict[int, SourceRecord] = {}
@@ -129,30 +129,30 @@ def replace_files(
 def _in_place(
     store: icechunk.IcechunkStore,
     group: str,
-    kept: GroupInStore,
+    stored_group: GroupInStore,
     parts: dict[int, ParsedFile],
     stored: ParsedFile,
     access: Access,
 ) -> dict[int, ParsedFile]:
     """Files, by their number, in the form in which they take the place of old ones."""
-    dimension = str(kept["concat_dim"])
-    held = stored_layouts(store, group, kept)
-    grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: kept})}
+    dimension = str(stored_group["concat_dim"])
+    layouts = stored_layouts(store, group, stored_group)
+    grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: stored_group})}
     fitted = {}
     for number, part in parts.items():
         (whole,) = with_missing([part], dimension, stored)
-        if not {*whole.lacks} <= {*kept["sources"][number].get("lacks", ())}:
+        if not {*whole.lacks} <= {*stored_group["sources"][number].get("lacks", ())}:
             whole = part  # it has less variables now: comparing says so
         scalars = along_records(whole, grown, dimension)
-        start = span_of(kept, number).start
-        fitted[number] = fit_in_place(scalars, held, dimension, start, access)
+        start = span_of(stored_group, number).start
+        fitted[number] = fit_in_place(scalars, layouts, dimension, start, access)
     return fitted
 
 
 def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -> StoreMetadata:
     """The metadata with what is copied of files in the ways of their variables."""
-    kept = metadata["groups"][group]
-    ways = kept.get("ways", {})
+    stored_group = metadata["groups"][group]
+    ways = stored_group.get("ways", {})
     more = {
         name: {
             **ways.get(name, {"kind": "copy", "why": "chunks of files that were written again"}),
@@ -166,7 +166,7 @@ def _with_copies(metadata: StoreMetadata, group: str, parts: list[ParsedFile]) -
         return metadata
     groups: dict[str, GroupRecord] = {
         **metadata["groups"],
-        group: {**kept, "ways": together(ways, more)},
+        group: {**stored_group, "ways": together(ways, more)},
     }
     return {**metadata, "groups": groups}
 
@@ -209,20 +209,26 @@ def _check_fits(
     if length != expected:
         what = f"the length of {dimension}"
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
-        found = [Difference(part.source.url, str(name), what, length, expected, stored.source.url)]
+        differences = [
+            Difference(part.source.url, str(name), what, length, expected, stored.source.url)
+        ]
     else:
         expected_file = expected_in_store(stored, part, metadata)
-        found = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
+        differences = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
         if dimension is None:
-            found += _static_differences(expected_file, part)
-    if found:
-        more = f" ({len(found) - 1} more differences in this file.)" if len(found) > 1 else ""
-        raise Refused(f"{replace(found[0], advice=ADVICE)}{more}")
+            differences += _static_differences(expected_file, part)
+    if differences:
+        more = (
+            f" ({len(differences) - 1} more differences in this file.)"
+            if len(differences) > 1
+            else ""
+        )
+        raise Refused(f"{replace(differences[0], advice=ADVICE)}{more}")
 
 
 def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference]:
     """For a store of one file, where no dimension grows: all of it must keep its form."""
-    found = []
+    differences = []
     for name in part.virtual:
         if name not in stored.virtual:
             continue
@@ -239,12 +245,12 @@ def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference
         keys = sorted({*part.packing.get(name, {}), *stored.packing.get(name, {})})
         packing = (part.packing.get(name, {}), stored.packing.get(name, {}))
         pairs += [(key, packing[0].get(key), packing[1].get(key)) for key in keys]
-        found += [
+        differences += [
             Difference(part.source.url, name, what, value, expected, stored.source.url)
             for what, value, expected in pairs
             if not same(value, expected)
         ]
-    return found
+    return differences
 
 
 def problem_there(
@@ -271,7 +277,7 @@ def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
 def differing_files(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
-    found: Refreshed,
+    refreshed: Refreshed,
     access: Access,
     progress: Progress,
 ) -> list[tuple[int, str]]:
@@ -280,7 +286,7 @@ def differing_files(
     numbers = [
         n
         for n, record in enumerate(records)
-        if record["url"] not in {*found.changed, *found.vanished}
+        if record["url"] not in {*refreshed.changed, *refreshed.vanished}
     ]
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []

@@ -45,8 +45,8 @@ def with_sources(metadata: StoreMetadata, records: dict[int, SourceRecord]) -> S
         kept_keys = ("variables", "covers", "within")
         place: Any = {key: said[key] for key in kept_keys if key in said}
         sources[number] = {**record, **place}
-    held = {record["url"] for record in sources}
-    replaced = [record for record in replaced if record["url"] not in held]
+    known = {record["url"] for record in sources}
+    replaced = [record for record in replaced if record["url"] not in known]
     return {**metadata, "sources": sources, "replaced": replaced}
 
 
@@ -61,8 +61,8 @@ def with_containers(
 
     ``patterns`` and ``chosen`` as in ``vzarr.sources.prefixes.container_prefixes``.
     """
-    held = list(config.virtual_chunk_containers or {})
-    for prefix in new_prefixes(held, urls, patterns, chosen):
+    prefixes = list(config.virtual_chunk_containers or {})
+    for prefix in new_prefixes(prefixes, urls, patterns, chosen):
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
     return config

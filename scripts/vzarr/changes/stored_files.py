@@ -66,8 +66,8 @@ def parsing_options(metadata: StoreMetadata) -> dict[str, Any]:
     groups = stored_groups(metadata)
     drop = {
         f"{group}/{name}".lstrip("/")
-        for group, kept in groups.items()
-        for name in kept["by_option"]
+        for group, stored_group in groups.items()
+        for name in stored_group["by_option"]
     }
     chosen = () if "" in groups else tuple(groups)
     if holds_all(metadata):
@@ -83,7 +83,9 @@ def parsing_options(metadata: StoreMetadata) -> dict[str, Any]:
 def holds_all(metadata: StoreMetadata) -> bool:
     """Whether the store holds whatever its files hold, but for what ``build`` was told."""
     groups = metadata["groups"].values()
-    return "plan" in metadata and not any("without_source" in kept for kept in groups)
+    return "plan" in metadata and not any(
+        "without_source" in stored_group for stored_group in groups
+    )
 
 
 def other_groups(file: ParsedFile, location: str, metadata: StoreMetadata) -> list[Difference]:
@@ -134,9 +136,10 @@ def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInSto
     """The stored group as ``compare_files`` wants it: what values decide is compared later."""
     numbers = {
         name: {key: value for key, value in packing.items() if key not in MEANING}
-        | {key: value for key, value in held.items() if key in MEANING}
+        | {key: value for key, value in stored_packing.items() if key in MEANING}
         for name, packing in part.packing.items()
-        if name not in metadata["virtual"] and (held := stored.packing.get(name)) is not None
+        if name not in metadata["virtual"]
+        and (stored_packing := stored.packing.get(name)) is not None
     }
     variables = {
         name: xr.Variable(variable.dims, np.broadcast_to(np.empty((), dtype), variable.shape))
@@ -157,7 +160,7 @@ def _with_own(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
     """What is stored of a file beside others."""
     if "variables" not in record:
         return stored
-    room = f"{stored.group}/" if stored.group else ""
+    prefix = f"{stored.group}/" if stored.group else ""
     own = {*record["variables"]}
-    others = [name for name in stored.dataset.variables if f"{room}{name}" not in own]
+    others = [name for name in stored.dataset.variables if f"{prefix}{name}" not in own]
     return replace(stored, dataset=stored.dataset.drop_vars(others))

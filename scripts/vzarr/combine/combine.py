@@ -69,26 +69,26 @@ class Boundary:
 class Continued:
     """How files may be made fit for each other, and what they continue, by path.
 
-    ``held`` are arrays of references, ``grown`` those of numbers that have one for each record;
+    ``layouts`` are arrays of references, ``grown`` those of numbers that have one for each record;
     ``first`` stands for what is stored in each group, where no file does, and ``coordinates`` are
     there.
     """
 
     policy: Policy = NO_CHOICE
-    held: Mapping[str, Layout] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
     grown: Collection[str] = ()
     first: Mapping[str, ParsedFile] = field(default_factory=dict)
     coordinates: Mapping[str, Mapping[str, xr.Variable]] = field(default_factory=dict)
 
     def of_group(self, group: str) -> dict[str, Layout]:
-        """``held`` of one group, by name."""
-        pairs = ((path.rpartition("/"), layout) for path, layout in self.held.items())
-        return {name: layout for (room, _, name), layout in pairs if room == group}
+        """``layouts`` of one group, by name."""
+        pairs = ((path.rpartition("/"), layout) for path, layout in self.layouts.items())
+        return {name: layout for (owner, _, name), layout in pairs if owner == group}
 
     def grown_of(self, group: str) -> set[str]:
         """``grown`` of one group, by name."""
         pairs = (path.rpartition("/") for path in self.grown)
-        return {name for room, _, name in pairs if room == group}
+        return {name for owner, _, name in pairs if owner == group}
 
 
 NOTHING_HELD = Continued()
@@ -114,7 +114,7 @@ def combine_files(
         With the first difference between the files, unless ``skip_bad``; for a choice that the
         user has to make.
     """
-    is_first = before is None and not continued.held
+    is_first = before is None and not continued.layouts
     if dimension is None or (len(files) == 1 and is_first and not more_follow):
         if dimension is not None:
             files = [with_record_dimension(files[0], dimension)]
@@ -128,23 +128,23 @@ def combine_files(
             with_record_dimension(before.last, dimension),
         )
     files, before = _made_fit(files, dimension, access, before, more_follow, continued, skip_bad)
-    kept: list[ParsedFile] = []
+    chosen: list[ParsedFile] = []
     left_out: list[Difference] = []
     for number, file in enumerate(files):
         last = number == len(files) - 1 and not more_follow
-        problems = _problems(kept, file, dimension, access, last, before)
+        problems = _problems(chosen, file, dimension, access, last, before)
         if problems and not skip_bad:
             raise Refused(_sentence(problems))
         if problems:
             left_out.append(problems[0])
         else:
-            kept.append(file)
-    if not kept and before is None:
+            chosen.append(file)
+    if not chosen and before is None:
         raise Refused(f"No file is left to build from: {left_out[0]}")
-    if not kept:
+    if not chosen:
         return xr.Dataset(), [], left_out
     dataset = xr.concat(
-        [file.dataset for file in kept],
+        [file.dataset for file in chosen],
         dim=dimension,
         data_vars="minimal",
         coords="minimal",
@@ -153,9 +153,9 @@ def combine_files(
         combine_attrs=common_attributes,
     )
     # xarray takes those of what is stored once from the first.
-    dataset = share_attributes(dataset, [file.dataset for file in kept])
+    dataset = share_attributes(dataset, [file.dataset for file in chosen])
     set_time_encoding(dataset, dimension)
-    return dataset, kept, left_out
+    return dataset, chosen, left_out
 
 
 def _made_fit(
@@ -168,7 +168,7 @@ def _made_fit(
     skip_bad: bool,
 ) -> tuple[list[ParsedFile], Boundary | None]:
     """The files in the form that the plan gives them, and beside it what was there before."""
-    held = continued.of_group(files[0].group)
+    layouts = continued.of_group(files[0].group)
     first = before.first if before else continued.first.get(files[0].group)
     files = with_missing(files, dimension, first)
     model = before.first if before else files[0]
@@ -176,17 +176,17 @@ def _made_fit(
     coordinates = dict(model.dataset.variables) if known is None else known
     digests = model.digests if known is None else {n: digest(v) for n, v in known.items()}
     share = continued.policy.tolerance
-    named = {str(name): variable for name, variable in coordinates.items()}
-    files = with_coordinates(files, named, digests, dimension, share)
+    variables = {str(name): variable for name, variable in coordinates.items()}
+    files = with_coordinates(files, variables, digests, dimension, share)
     files, before = _with_scalars(files, dimension, before, continued)
-    plan = make_plan(files, held, dimension, continued.policy, more_follow, first)
+    plan = make_plan(files, layouts, dimension, continued.policy, more_follow, first)
     for file in files:
         file.ways = dict(plan.ways)
     if plan.choices and not skip_bad:  # which leaves them out
         raise Refused(question(files[0].source.url, plan.choices))
     if before is not None:
-        first = like_stored(before.first, held, plan)
-        before = replace(before, first=first, last=like_stored(before.last, held, plan))
+        first = like_stored(before.first, layouts, plan)
+        before = replace(before, first=first, last=like_stored(before.last, layouts, plan))
     return fit(files, plan, dimension, access, more_follow), before
 
 
@@ -197,30 +197,30 @@ def _with_scalars(
     every = [before.first, *files] if before else files
     names = differing_scalars(every)
     every_name = names | continued.grown_of(files[0].group)
-    found = [along_records(file, every_name, dimension) for file in files]
+    parts = [along_records(file, every_name, dimension) for file in files]
     if names:
-        found[0] = replace(found[0], notes=[*found[0].notes, note(names, dimension)])
+        parts[0] = replace(parts[0], notes=[*parts[0].notes, note(names, dimension)])
     if before is not None:
         before = replace(before, first=along_records(before.first, every_name, dimension))
-    return found, before
+    return parts, before
 
 
 def _problems(
-    kept: list[ParsedFile],
+    chosen: list[ParsedFile],
     file: ParsedFile,
     dimension: str,
     access: Access,
     last: bool,
     before: Boundary | None,
 ) -> list[Difference]:
-    first = before.first if before else kept[0] if kept else None
-    previous = kept[-1] if kept else before.last if before else file
-    found = compare_files(first, file, dimension, access) if first else []
-    if not found and (overlap := order_problem(previous, file, dimension)):
-        found.append(overlap)
-    if not found and not last:
-        found += partial_chunks(file, dimension)
-    return found
+    first = before.first if before else chosen[0] if chosen else None
+    previous = chosen[-1] if chosen else before.last if before else file
+    differences = compare_files(first, file, dimension, access) if first else []
+    if not differences and (overlap := order_problem(previous, file, dimension)):
+        differences.append(overlap)
+    if not differences and not last:
+        differences += partial_chunks(file, dimension)
+    return differences
 
 
 def _sentence(problems: list[Difference]) -> str:

@@ -63,10 +63,10 @@ def compare_files(
     first: ParsedFile, other: ParsedFile, dimension: str, access: Access
 ) -> list[Difference]:
     """All differences between two files that matter for combining them along ``dimension``."""
-    found: list[Difference] = []
+    differences: list[Difference] = []
 
     def differ(variable: str, what: str, value: Any, expected: Any, **more: str) -> None:
-        found.append(
+        differences.append(
             Difference(other.source.url, variable, what, value, expected, first.source.url, **more)
         )
 
@@ -75,7 +75,7 @@ def compare_files(
         for name in sorted(map(str, names ^ expected_names)):
             present = ("present", "absent") if name in names else ("absent", "present")
             differ(name, "the variable", *present)
-        return found
+        return differences
     for name in sorted(map(str, names)):
         grows = dimension in other.dataset[name].dims
         _compare_encoding(name, first, other, grows, differ)
@@ -90,7 +90,7 @@ def compare_files(
             advice += _tolerance(first.dataset[name].variable, other.dataset[name].variable)
             advice = f"{advice}. {SEPARATE}{_or_along(name, other, dimension)}"
             differ(name, "the value", value, expected, advice=advice)
-    return found
+    return differences
 
 
 def _tolerance(first: xr.Variable, other: xr.Variable) -> str:
@@ -187,7 +187,7 @@ def _first_difference(
 
 def partial_chunks(parsed: ParsedFile, dimension: str) -> list[Difference]:
     """Variables with a partial last chunk along ``dimension``: only the last file may have one."""
-    found = []
+    differences = []
     for name in parsed.virtual:
         variable = parsed.dataset[name].variable
         if dimension not in variable.dims or isinstance(variable.data, MixedArray):
@@ -195,7 +195,7 @@ def partial_chunks(parsed: ParsedFile, dimension: str) -> list[Difference]:
         axis = variable.dims.index(dimension)
         length, chunk = variable.shape[axis], manifest_chunk_shape(variable.data.metadata)[axis]
         if length % chunk:
-            found.append(
+            differences.append(
                 Difference(
                     parsed.source.url,
                     name,
@@ -208,4 +208,4 @@ def partial_chunks(parsed: ParsedFile, dimension: str) -> list[Difference]:
                     "every file's",
                 )
             )
-    return found
+    return differences

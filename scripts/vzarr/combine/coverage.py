@@ -36,8 +36,8 @@ def find_coverage(values: np.ndarray) -> Coverage:
     usual = Counter(forward.tolist()).most_common(1)[0][0]
     step = show_step(forward[forward.tolist().index(usual)])
     # Months and years differ in length; half a step more is a gap in any calendar.
-    wide = steps > np.sort(forward)[forward.size // 2] * 1.5
-    gaps = [(show(values[n]), show(values[n + 1])) for n in np.flatnonzero(wide).tolist()]
+    is_gap = steps > np.sort(forward)[forward.size // 2] * 1.5
+    gaps = [(show(values[n]), show(values[n + 1])) for n in np.flatnonzero(is_gap).tolist()]
     return Coverage(values.size, begin, end, step, gaps, bool(forward.size == steps.size))
 
 

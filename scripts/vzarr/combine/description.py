@@ -55,18 +55,18 @@ class Descriptions:
     coordinates: dict[str, int] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
 
-    def add(self, found: Description, url: str) -> None:
+    def add(self, description: Description, url: str) -> None:
         """Take in what one file says."""
         self.files += 1
-        for name, attributes in found.attributes.items():
+        for name, attributes in description.attributes.items():
             self.names[name] = self.names.get(name, 0) + 1
-            held = self.stored.attributes.get(name, {})
+            stored = self.stored.attributes.get(name, {})
             for key, value in attributes.items():
                 seen = self.attributes.setdefault((name, key), _Attribute(value, url))
                 seen.files += 1
                 seen.is_shared &= same(seen.first, value)
-                seen.is_held |= key in held and same(held[key], value)
-        for name in found.coordinates:
+                seen.is_held |= key in stored and same(stored[key], value)
+        for name in description.coordinates:
             self.coordinates[name] = self.coordinates.get(name, 0) + 1
 
     def failures(self, of_all: bool) -> Iterator[tuple[str, str]]:

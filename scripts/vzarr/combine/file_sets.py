@@ -62,24 +62,24 @@ class FileSet:
         return {**told, "variables": variables, "ways": ways}
 
 
-def record_dimension(found: Description) -> str | None:
+def record_dimension(description: Description) -> str | None:
     """The dimension, or the scalar time, that files of this kind continue along; None if unclear.
 
     An unlimited dimension if there is one, else that of a decoded time coordinate.
     """
-    dims = {dim for variable in found.variables.values() for dim in variable.dims}
-    unlimited = [dim for dim in found.unlimited if dim in dims]
+    dims = {dim for variable in description.variables.values() for dim in variable.dims}
+    unlimited = [dim for dim in description.unlimited if dim in dims]
     times = list(
         dict.fromkeys(
             path.rpartition("/")[2]
-            for path, values in found.coordinates.items()
+            for path, values in description.coordinates.items()
             if values.ndim and _is_time(values)
         )
     )
     candidates = [dim for dim in unlimited if dim in times] or unlimited or times
     if not candidates:
-        scalars = [path for path, values in found.coordinates.items() if not values.ndim]
-        candidates = [path for path in scalars if _is_time(found.coordinates[path])]
+        scalars = [path for path, values in description.coordinates.items() if not values.ndim]
+        candidates = [path for path in scalars if _is_time(description.coordinates[path])]
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -100,21 +100,21 @@ def split_by_layout(
         The record dimension of each set, and its files.
     """
     sets: dict[tuple, list[Description]] = {}
-    for found in described:
-        along = concat_dim or record_dimension(found)
-        sets.setdefault((along, *signature(found, along)), []).append(found)
+    for description in described:
+        along = concat_dim or record_dimension(description)
+        sets.setdefault((along, *signature(description, along)), []).append(description)
     return [(key[0], group) for key, group in sets.items()]
 
 
-def signature(found: Description, along: str | None) -> tuple:
+def signature(description: Description, along: str | None) -> tuple:
     """What is equal for files that can stand side by side."""
     return (
-        found.file_format,
+        description.file_format,
         *sorted(
             (path, *map(repr, _traits(path, variable, along).values()))
-            for path, variable in found.variables.items()
+            for path, variable in description.variables.items()
         ),
-        *sorted((path, digest(values)) for path, values in _static(found, along)),
+        *sorted((path, digest(values)) for path, values in _static(description, along)),
     )
 
 
@@ -139,25 +139,25 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
     return traits
 
 
-def _static(found: Description, along: str | None) -> Iterator[tuple[str, np.ndarray]]:
+def _static(description: Description, along: str | None) -> Iterator[tuple[str, np.ndarray]]:
     """The coordinates that all files must share."""
-    for path, values in found.coordinates.items():
+    for path, values in description.coordinates.items():
         if along not in (path, path.rpartition("/")[2]) and values.ndim:
             yield path, values
 
 
 def differences(first: Description, other: Description, along: str | None) -> list[Difference]:
     """Everything that keeps a file out of the set of another one."""
-    found: list[Difference] = []
+    different: list[Difference] = []
 
     def differ(path: str, what: str, value: Any, expected: Any, **more: str) -> None:
-        found.append(
+        different.append(
             Difference(other.source.url, path, what, value, expected, first.source.url, **more)
         )
 
     if first.file_format != other.file_format:
         differ("", "the format", *(FORMATS[f.file_format].title for f in (other, first)))
-        return found
+        return different
     if first.variables.keys() != other.variables.keys():
         names = [", ".join(sorted(file.variables)) for file in (other, first)]
         differ("", "the list of variables", *names)
@@ -173,7 +173,7 @@ def differences(first: Description, other: Description, along: str | None) -> li
             continue
         if digest(values) != digest(expected[path]):
             differ(path, *_coordinate_difference(values, expected[path]))
-    return found
+    return different
 
 
 def brief(item: Difference) -> str:
@@ -195,11 +195,11 @@ def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[st
 def describe_set(group: list[Description], along: str | None) -> FileSet:
     """One set of files, in the order of their record coordinate."""
     name = _record_coordinate(group[0], along)
-    values = {found.source.url: _record_values(found, name) for found in group}
+    values = {file_set.source.url: _record_values(file_set, name) for file_set in group}
     if name and all(array.size for array in values.values()):
-        group = sorted(group, key=lambda found: values[found.source.url][0])
+        group = sorted(group, key=lambda file_set: values[file_set.source.url][0])
     first = group[0]
-    found = FileSet(
+    file_set = FileSet(
         file_format=first.file_format,
         files=[item.source.url for item in group],
         bytes=sum(item.source.size for item in group),
@@ -210,29 +210,29 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
         placeholders=sorted({name for item in group for name in item.placeholders}),
     )
     if name:
-        _note_order(found, [(url, values[url]) for url in found.files])
+        _note_order(file_set, [(url, values[url]) for url in file_set.files])
     elif along and len(group) > 1:
-        found.notes.append(
+        file_set.notes.append(
             f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
     if along and not _is_held(first, along):
-        found.notes.append(
+        file_set.notes.append(
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
             "file is one step"
         )
-    if found.overlaps and (dims := _forecast_dims(group)):
-        found.notes.append(
+    if file_set.overlaps and (dims := _forecast_dims(group)):
+        file_set.notes.append(
             f"forecasts that overlap: the command combines them along {' and '.join(dims)}"
         )
-        found.build_along = dims
+        file_set.build_along = dims
     if along:
-        _note_partial_chunks(found, group, along)
-        found.ways = _find_ways(group, along)
+        _note_partial_chunks(file_set, group, along)
+        file_set.ways = _find_ways(group, along)
     elif len(group) > 1:
-        found.notes.append(
+        file_set.notes.append(
             "no single dimension along which these files continue: name it with --concat-dim"
         )
-    return found
+    return file_set
 
 
 def _find_ways(group: list[Description], along: str) -> dict[str, list[Way]]:
@@ -276,40 +276,40 @@ def _forecast_dims(group: list[Description]) -> tuple[str, ...]:
     return (RUN, STEP) if is_full else ()
 
 
-def _is_held(found: Description, name: str) -> bool:
+def _is_held(description: Description, name: str) -> bool:
     """Whether a file has a dimension or variable of a name, in any group."""
     return any(
         name in (path.rpartition("/")[2], *variable.dims)
-        for path, variable in found.variables.items()
+        for path, variable in description.variables.items()
     )
 
 
-def _record_coordinate(found: Description, along: str | None) -> str | None:
-    paths = [path for path in found.coordinates if along in (path, path.rpartition("/")[2])]
+def _record_coordinate(description: Description, along: str | None) -> str | None:
+    paths = [path for path in description.coordinates if along in (path, path.rpartition("/")[2])]
     return paths[0] if paths else None
 
 
-def _record_values(found: Description, name: str | None) -> np.ndarray:
-    return np.atleast_1d(found.coordinates[name]) if name else np.array([])
+def _record_values(description: Description, name: str | None) -> np.ndarray:
+    return np.atleast_1d(description.coordinates[name]) if name else np.array([])
 
 
-def _length(found: Description, along: str | None) -> int:
-    for variable in found.variables.values():
+def _length(description: Description, along: str | None) -> int:
+    for variable in description.variables.values():
         if along in variable.dims:
             return variable.shape[variable.dims.index(along)]
     return 1
 
 
-def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
+def _note_order(file_set: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
     values = [(url, array) for url, array in values if array.size]
     if not values:
-        found.notes.append(f"{found.along} is empty in every file")
+        file_set.notes.append(f"{file_set.along} is empty in every file")
         return
     for url, array in values:
         if array.size > 1 and not (array[1:] > array[:-1]).all():
-            found.overlaps.append(f"{url}: {found.along} does not increase strictly")
+            file_set.overlaps.append(f"{url}: {file_set.along} does not increase strictly")
     every = np.concatenate([array for _, array in values])
-    found.begin, found.end = show(every[0]), show(values[-1][1][-1])
+    file_set.begin, file_set.end = show(every[0]), show(values[-1][1][-1])
     if every.size < 2:
         return
     steps = every[1:] - every[:-1]
@@ -317,21 +317,21 @@ def _note_order(found: FileSet, values: list[tuple[str, np.ndarray]]) -> None:
     if not forward:
         return
     usual = Counter(forward).most_common(1)[0][0]
-    found.step = show_step(steps[steps.tolist().index(usual)])
+    file_set.step = show_step(steps[steps.tolist().index(usual)])
     for (before, left), (url, right) in pairwise(values):
         if right[0] <= left[-1]:
-            found.overlaps.append(
+            file_set.overlaps.append(
                 f"{url}: begins at {show(right[0])}, but {before} ends at {show(left[-1])}"
             )
     # Months and years differ in length; half a step more is a gap in any calendar.
     middle = sorted(forward)[len(forward) // 2]
     for (left, right), step in zip(pairwise(every), steps.tolist(), strict=True):
         if step > middle * 1.5:
-            found.gaps.append(f"nothing between {show(left)} and {show(right)}")
+            file_set.gaps.append(f"nothing between {show(left)} and {show(right)}")
 
 
-def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -> None:
-    for path, variable in found.variables.items():
+def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str) -> None:
+    for path, variable in file_set.variables.items():
         if variable.storage != "virtual" or along not in variable.dims:
             continue
         axis = variable.dims.index(along)
@@ -343,7 +343,7 @@ def _note_partial_chunks(found: FileSet, group: list[Description], along: str) -
         ]
         if partial:
             url, length, chunk = partial[0]
-            found.partial_chunks.append(
+            file_set.partial_chunks.append(
                 f"{path}: {len(partial)} files end in a partial chunk along {along}, as {url} "
                 f"(length {length}, chunk {chunk}): only the last file may"
             )

@@ -166,10 +166,10 @@ def no_references(grid: Sequence[int]) -> ChunkManifest:
 
 def chunk_shape(array: ManifestArray) -> tuple[int | None, ...]:
     """What must agree for arrays to be joined: None along an axis of unequal chunks."""
-    found: tuple[int | None, ...] = manifest_chunk_shape(array.metadata)
+    shape: tuple[int | None, ...] = manifest_chunk_shape(array.metadata)
     if isinstance(array, MixedArray) and not array.is_regular:
-        found = (*found[: array.axis], None, *found[array.axis + 1 :])
-    return found
+        shape = (*shape[: array.axis], None, *shape[array.axis + 1 :])
+    return shape
 
 
 def longest_edges(chunks: Any) -> tuple[int, ...] | None:
@@ -288,9 +288,9 @@ def cut(array: ManifestArray, axis: int, rows: int) -> ManifestArray:
     is_there = lengths > 0
     offsets = np.where(is_there, offsets + steps * np.uint64(size), np.uint64(0))
     lengths = np.where(is_there, np.uint64(size), np.uint64(0))
-    held = (slice(None),) * axis + (slice(0, -(-length // rows)),)
+    region = (slice(None),) * axis + (slice(0, -(-length // rows)),)
     new = (*chunk[:axis], rows, *chunk[axis + 1 :])
     return ManifestArray(
         copy_and_replace_metadata(metadata, new_chunks=list(new)),
-        make_manifest(paths[held], offsets[held], lengths[held]),
+        make_manifest(paths[region], offsets[region], lengths[region]),
     )

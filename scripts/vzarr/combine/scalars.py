@@ -19,24 +19,24 @@ NAMED = 5
 
 def differing_scalars(files: Sequence[ParsedFile]) -> set[str]:
     """Variables without a dimension that are not the same in all files."""
-    found = set()
+    differing = set()
     for name in set.intersection(*({*file.scalars} for file in files)) if files else ():
         digests = {file.digests.get(name) for file in files}
         if len(digests) > 1 and None not in digests:
-            found.add(name)
-    return found
+            differing.add(name)
+    return differing
 
 
 def along_records(file: ParsedFile, names: Collection[str], dimension: str) -> ParsedFile:
     """A file with its scalars as numbers along the record dimension, one for each record."""
-    held = [name for name in names if name in file.scalars and not file.dataset[name].ndim]
-    if not held:
+    scalars = [name for name in names if name in file.scalars and not file.dataset[name].ndim]
+    if not scalars:
         return file
     count = file.dataset.sizes[dimension]
-    new = {name: _repeated(file, name, dimension, count) for name in held}
+    new = {name: _repeated(file, name, dimension, count) for name in scalars}
     digests = {name: value for name, value in file.digests.items() if name not in new}
     coordinates = [name for name in new if name in file.dataset.coords]
-    dataset = file.dataset.drop_vars(held).assign(new).set_coords(coordinates)
+    dataset = file.dataset.drop_vars(scalars).assign(new).set_coords(coordinates)
     return replace(file, dataset=dataset, digests=digests)
 
 

@@ -95,9 +95,9 @@ def expire(
 
 def _going(repository: icechunk.Repository, shown: set[str], older_than: datetime) -> list[str]:
     """The snapshots that Icechunk would expire: old, and shown by no branch or tag."""
-    found: dict[str, datetime] = {}
+    going: dict[str, datetime] = {}
     for tip in sorted(shown):
         for one in repository.ancestry(snapshot_id=tip):
             if one.written_at < older_than and one.id not in shown and one.parent_id is not None:
-                found[one.id] = one.written_at
-    return sorted(found, key=found.__getitem__)
+                going[one.id] = one.written_at
+    return sorted(going, key=going.__getitem__)

@@ -52,50 +52,52 @@ def refresh(
         If a source vanished, or does not fit any more.
     """
     access = naming(access, location=location)
-    repository, session, held = open_repository(location, access)
+    repository, session, metadata_in_store = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = held.metadata
+    metadata = metadata_in_store.metadata
     access = replace(access, select=tuple(metadata.get("select", ())))
     records = metadata["sources"]
     started = datetime.now(UTC)
-    found = Refreshed(as_url(location), len(records), notes=held.notes)
+    refreshed = Refreshed(as_url(location), len(records), notes=metadata_in_store.notes)
     now = look_up_all([record["url"] for record in records], access, progress("looked up"))
     for record in records:
         state = now[record["url"]]
         if isinstance(state, Exception):
-            found.vanished[record["url"]] = f"is gone ({type(state).__name__})"
+            refreshed.vanished[record["url"]] = f"is gone ({type(state).__name__})"
         elif what := what_changed(record, state):
-            found.changed[record["url"]] = what
+            refreshed.changed[record["url"]] = what
     if content:
-        for number, what in differing_files(session.store, metadata, found, access, progress):
-            found.changed[records[number]["url"]] = what
+        for number, what in differing_files(session.store, metadata, refreshed, access, progress):
+            refreshed.changed[records[number]["url"]] = what
     if dry_run:
-        return found
-    if found.vanished:
-        url, what = next(iter(found.vanished.items()))
+        return refreshed
+    if refreshed.vanished:
+        url, what = next(iter(refreshed.vanished.items()))
         more = (
-            f" ({len(found.vanished) - 1} more files are gone.)" if len(found.vanished) > 1 else ""
+            f" ({len(refreshed.vanished) - 1} more files are gone.)"
+            if len(refreshed.vanished) > 1
+            else ""
         )
         raise Refused(
             f"{url}: {what}, and its values are nowhere else. Put it back; if the archive moved, "
             f"name both places with --from and --to; else build anew without it.{more}"
         )
-    if not found.changed:
-        return found
-    numbers = [n for n, record in enumerate(records) if record["url"] in found.changed]
+    if not refreshed.changed:
+        return refreshed
+    numbers = [n for n, record in enumerate(records) if record["url"] in refreshed.changed]
     states = [now[records[n]["url"]] for n in numbers]
     changed = [state for state in states if isinstance(state, Source)]
     parsed = parse_replacements(changed, metadata, access, progress)
     new = dict(zip(numbers, parsed, strict=True))
     checksum = last_updated(started, [file.source for file in parsed])
     session = open_writable(repository, session)
-    found.references, renewed = replace_files(
-        session.store, found.repository, metadata, new, checksum, access
+    refreshed.references, renewed = replace_files(
+        session.store, refreshed.repository, metadata, new, checksum, access
     )
     others = [n for n in range(len(records)) if n not in new]
     picked = sorted({*numbers, *(others[n] for n in spread(len(others), DEFAULT_SAMPLE))})
     compare_replacements(session.store, renewed, access, picked, progress("compared"))
     with exclusive_lock(location):
         done = f"{len(numbers)} changed files"
-        found.snapshot = commit_replacements(session, message or done, renewed, numbers)
-    return found
+        refreshed.snapshot = commit_replacements(session, message or done, renewed, numbers)
+    return refreshed

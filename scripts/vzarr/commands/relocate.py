@@ -54,9 +54,9 @@ def repoint(
     """
     old, new = as_folder(old), as_folder(new)
     access = naming(access, [f"{old}*", f"{new}*"], location)
-    repository, seen, held = open_repository(location, access)
+    repository, seen, metadata_in_store = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = held.metadata
+    metadata = metadata_in_store.metadata
     started = datetime.now(UTC)
     session = open_writable(repository, seen)
     needed = required_bytes(session.store)
@@ -64,9 +64,11 @@ def repoint(
     known = {record["url"]: record for record in records}
     moving = sorted(url for url in {*needed, *known} if url.startswith(old))
     if not moving and any(url.startswith(new) for url in {*needed, *known}):
-        found = Refreshed(as_url(location), len(records))
-        found.notes.append(f"no reference begins with {old}, and others begin with {new} already")
-        return found
+        refreshed = Refreshed(as_url(location), len(records))
+        refreshed.notes.append(
+            f"no reference begins with {old}, and others begin with {new} already"
+        )
+        return refreshed
     if not moving:
         places = ", ".join(container_prefixes(sorted({*needed, *known}))) or "nowhere"
         raise InputError(f"{old}: no reference begins with it; they lead to {places}.")
@@ -75,17 +77,19 @@ def repoint(
         return new + url.removeprefix(old) if url.startswith(old) else url
 
     check_sources(map(moved, moving), location, access)
-    found = Refreshed(as_url(location), len(records), notes=held.notes)
-    found.changed = {url: f"moves to {moved(url)}" for url in moving}
+    refreshed = Refreshed(as_url(location), len(records), notes=metadata_in_store.notes)
+    refreshed.changed = {url: f"moves to {moved(url)}" for url in moving}
     now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
     for url in moving:
         if problem := problem_there(moved(url), now[moved(url)], known.get(url), needed.get(url)):
-            found.vanished[url] = problem
+            refreshed.vanished[url] = problem
     if dry_run:
-        return found
-    if found.vanished:
-        more = f" ({len(found.vanished) - 1} more files.)" if len(found.vanished) > 1 else ""
-        raise Refused(f"{next(iter(found.vanished.values()))} {NOTHING_DONE}.{more}")
+        return refreshed
+    if refreshed.vanished:
+        more = (
+            f" ({len(refreshed.vanished) - 1} more files.)" if len(refreshed.vanished) > 1 else ""
+        )
+        raise Refused(f"{next(iter(refreshed.vanished.values()))} {NOTHING_DONE}.{more}")
     present = {url: state for url, state in now.items() if isinstance(state, Source)}
     there: dict[int, SourceRecord] = {
         number: {**record, **present[moved(record["url"])].as_record()}
@@ -101,7 +105,7 @@ def repoint(
     before = look_up_all([records[n]["url"] for n in picked], access)
     still = [n for n in picked if is_unchanged(before[records[n]["url"]], records[n])]
     if len(still) < len(picked):
-        found.notes.append(
+        refreshed.notes.append(
             "the old files are gone or changed: the new ones were compared by size, fingerprint, "
             "form and what the repository holds itself"
         )
@@ -110,18 +114,18 @@ def repoint(
     before_it = set(repository.config.virtual_chunk_containers or {})
     config = with_containers(repository.config, urls, access, [f"{new}*"])
     added = sorted({*(config.virtual_chunk_containers or {})} - before_it)
-    found.notes += [f"readers have to authorize, too: {prefix}" for prefix in added]
+    refreshed.notes += [f"readers have to authorize, too: {prefix}" for prefix in added]
     keys = authorization(config, location, access, added)
     repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
     session = open_writable(repository, seen)
     checksum = last_updated(started, [present[moved(url)] for url in moving])
-    found.references = rewrite_urls(session, moved, checksum)
+    refreshed.references = rewrite_urls(session, moved, checksum)
     compare_replacements(session.store, renewed, access, picked, progress("compared"))
     with exclusive_lock(location):
         repository.save_config()  # first: a container without references harms nobody
         done = f"{old} is now {new}"
-        found.snapshot = commit_replacements(session, message or done, renewed, list(there))
-    return found
+        refreshed.snapshot = commit_replacements(session, message or done, renewed, list(there))
+    return refreshed
 
 
 def as_folder(place: str) -> str:

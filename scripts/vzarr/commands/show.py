@@ -203,10 +203,10 @@ def _splitting(config: icechunk.RepositoryConfig | None) -> list[str]:
 
 
 def _readers(arrays: list[ArrayContents]) -> list[str]:
-    found = [f"the codec {name}, which Zarr lacks" for name in needed_codecs(arrays)]
+    needs = [f"the codec {name}, which Zarr lacks" for name in needed_codecs(arrays)]
     if any(isinstance(length, tuple | list) for array in arrays for length in array.chunks):
-        found.append('zarr.config.set({"array.rectilinear_chunks": True}): chunks differ in length')
-    return found
+        needs.append('zarr.config.set({"array.rectilinear_chunks": True}): chunks differ in length')
+    return needs
 
 
 def _notes(

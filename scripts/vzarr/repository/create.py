@@ -132,8 +132,8 @@ def look(location: str, access: Access) -> Place:
     InputError
         If anything is there that no build has left.
     """
-    found = _objects(location, access)
-    names, has_marker = found - {MARKER, f"{MARKER}#1"}, MARKER in found
+    object_names = _objects(location, access)
+    names, has_marker = object_names - {MARKER, f"{MARKER}#1"}, MARKER in object_names
     if "repo" not in names:
         if names and not has_marker:
             if icechunk.Repository.exists(repository_storage(location, access)):
@@ -305,9 +305,9 @@ def _delete(location: str, access: Access, names: set[str]) -> None:
         for name in names:
             (folder / name).unlink(missing_ok=True)
         rooms = {parent for name in names for parent in Path(name).parents} - {Path()}
-        for room in sorted(rooms, reverse=True):
+        for prefix in sorted(rooms, reverse=True):
             with suppress(OSError):  # holds what no build has put there
-                (folder / room).rmdir()
+                (folder / prefix).rmdir()
         return
     store, path = repository_store(url, access)
     if names:

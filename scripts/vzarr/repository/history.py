@@ -148,13 +148,15 @@ def with_more(
 ) -> StoreMetadata:
     """The metadata with more sources behind the others, which ``described`` are, by group."""
     groups: dict[str, GroupRecord] = {}
-    for path, kept in metadata["groups"].items():
+    for path, stored_group in metadata["groups"].items():
         more = described[path]
-        groups[path] = {**kept, "lengths": [*kept["lengths"], *more["lengths"]]}
-        grown = {*kept["virtual"]} & {*more["loaded"]}  # scalars that are one for each record now
-        groups[path]["virtual"] = [name for name in kept["virtual"] if name not in grown]
-        groups[path]["loaded"] = sorted({*kept["loaded"], *grown})
-        if ways := together(kept.get("ways", {}), more.get("ways", {})):
+        groups[path] = {**stored_group, "lengths": [*stored_group["lengths"], *more["lengths"]]}
+        grown = {*stored_group["virtual"]} & {
+            *more["loaded"]
+        }  # scalars that are one for each record now
+        groups[path]["virtual"] = [name for name in stored_group["virtual"] if name not in grown]
+        groups[path]["loaded"] = sorted({*stored_group["loaded"], *grown})
+        if ways := together(stored_group.get("ways", {}), more.get("ways", {})):
             groups[path]["ways"] = ways
     return {**metadata, "sources": [*metadata["sources"], *sources], "groups": groups}
 
@@ -183,8 +185,11 @@ def _from_commits(
 
 def _continued(metadata: dict[str, Any], appended: dict[str, Any]) -> dict[str, Any]:
     groups = {
-        path: {**kept, "lengths": [*kept["lengths"], *appended["groups"][path]["lengths"]]}
-        for path, kept in metadata.get("groups", {}).items()
+        path: {
+            **stored_group,
+            "lengths": [*stored_group["lengths"], *appended["groups"][path]["lengths"]],
+        }
+        for path, stored_group in metadata.get("groups", {}).items()
     }
     joined = {**metadata, "sources": [*metadata["sources"], *appended["sources"]]}
     return {**joined, "groups": groups} if groups else joined
@@ -205,8 +210,8 @@ def _in_today_s_form(metadata: dict[str, Any], store: icechunk.IcechunkStore) ->
         for record in metadata["sources"]
     ]
     groups = {
-        path: {"by_option": told_by_option(kept["dropped"]), **kept}
-        for path, kept in groups.items()
+        path: {"by_option": told_by_option(stored_group["dropped"]), **stored_group}
+        for path, stored_group in groups.items()
     }
     dropped = {*about_root, "appended", "root", "replaced"}
     rest = {key: value for key, value in metadata.items() if key not in dropped}

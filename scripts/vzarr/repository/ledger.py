@@ -50,21 +50,21 @@ def read_ledger(store: icechunk.IcechunkStore) -> StoreMetadata | None:
         If a newer release of this tool wrote it.
     """
     try:
-        room = zarr.open_group(store, path=GROUP, mode="r")
+        ledger = zarr.open_group(store, path=GROUP, mode="r")
     except FileNotFoundError:
         return None
-    metadata = json.loads(str(room.attrs["metadata"]))
+    metadata = json.loads(str(ledger.attrs["metadata"]))
     if metadata["schema"] > SCHEMA:
         raise InputError(
             f"The list of sources has the form {metadata['schema']}, this tool knows up to "
             f"{SCHEMA}: use a newer release of it."
         )
     for name in LISTS:
-        metadata[name] = [json.loads(text) for text in _texts(room, name)]
+        metadata[name] = [json.loads(text) for text in _texts(ledger, name)]
     lengths = [record.pop("lengths") for record in metadata["sources"]]
-    for path, kept in metadata["groups"].items():
-        kept["lengths"] = [each[path] for each in lengths]
-        kept.setdefault("by_option", told_by_option(kept["dropped"]))
+    for path, stored_group in metadata["groups"].items():
+        stored_group["lengths"] = [each[path] for each in lengths]
+        stored_group.setdefault("by_option", told_by_option(stored_group["dropped"]))
     return metadata
 
 
@@ -76,41 +76,41 @@ def told_by_option(dropped: dict[str, str]) -> list[str]:
 def write_ledger(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> None:
     """Write what ``read_ledger`` returns; of the lists only the chunks that changed."""
     groups = metadata["groups"]
-    lengths = zip(*(kept["lengths"] for kept in groups.values()), strict=True)
+    lengths = zip(*(stored_group["lengths"] for stored_group in groups.values()), strict=True)
     sources = [
         {**record, "lengths": dict(zip(groups, each, strict=True))}
         for record, each in zip(metadata["sources"], lengths, strict=True)
     ]
     rest = {key: value for key, value in metadata.items() if key not in LISTS}
     rest["groups"] = {
-        path: {key: value for key, value in kept.items() if key != "lengths"}
-        for path, kept in groups.items()
+        path: {key: value for key, value in stored_group.items() if key != "lengths"}
+        for path, stored_group in groups.items()
     }
-    room = zarr.open_group(store, mode="a").require_group(GROUP)
+    ledger = zarr.open_group(store, mode="a").require_group(GROUP)
     # As one text: attributes of Zarr are shown to people, and this is long.
-    room.attrs.put({"metadata": json.dumps({**rest, "schema": SCHEMA})})
-    _write_texts(room, "sources", sources)
-    _write_texts(room, "replaced", metadata.get("replaced", []))
+    ledger.attrs.put({"metadata": json.dumps({**rest, "schema": SCHEMA})})
+    _write_texts(ledger, "sources", sources)
+    _write_texts(ledger, "replaced", metadata.get("replaced", []))
 
 
-def _texts(room: zarr.Group, name: str) -> list[str]:
+def _texts(ledger: zarr.Group, name: str) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr: the type of texts may change
-        return np.asarray(array_at(room, name)[:]).tolist() if name in room else []
+        return np.asarray(array_at(ledger, name)[:]).tolist() if name in ledger else []
 
 
-def _write_texts(room: zarr.Group, name: str, records: Sequence[Mapping[str, Any]]) -> None:
+def _write_texts(ledger: zarr.Group, name: str, records: Sequence[Mapping[str, Any]]) -> None:
     texts = [json.dumps(record) for record in records]
-    held = _texts(room, name)
+    stored_texts = _texts(ledger, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name not in room:
-            room.create_array(
+        if name not in ledger:
+            ledger.create_array(
                 name, shape=(0,), chunks=(CHUNK,), dtype=str, dimension_names=(f"_{name}",)
             )
-        array = array_at(room, name)
+        array = array_at(ledger, name)
         array.resize((len(texts),))
         for start in range(0, len(texts), CHUNK):
             part = texts[start : start + CHUNK]
-            if part != held[start : start + CHUNK]:
+            if part != stored_texts[start : start + CHUNK]:
                 array[start : start + len(part)] = np.array(part, np.dtypes.StringDType())

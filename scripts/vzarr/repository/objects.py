@@ -24,8 +24,8 @@ def stored_objects(location: str, access: Access) -> dict[str, int]:
             if not item.is_dir()
         }
     prefix = path.rstrip("/") + "/"
-    found = obstore.list(store, prefix).collect()
-    return {meta["path"].removeprefix(prefix): meta["size"] for meta in found}
+    objects = obstore.list(store, prefix).collect()
+    return {meta["path"].removeprefix(prefix): meta["size"] for meta in objects}
 
 
 def stored_bytes(location: str, access: Access) -> int:

@@ -62,10 +62,10 @@ def count_native(store: icechunk.IcechunkStore, path: str) -> int:
     batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
 
     async def count() -> int:
-        found = 0
+        native = 0
         async for batch in batches:
-            found += int((batch[1] != VIRTUAL).sum())
-        return found
+            native += int((batch[1] != VIRTUAL).sum())
+        return native
 
     return sync(count())
 
@@ -103,9 +103,9 @@ def rewrite_urls(
 
 def required_bytes(store: icechunk.IcechunkStore) -> dict[str, int]:
     """For each file that references lead to, the end of the last byte that they need."""
-    found: dict[str, int] = {}
+    required: dict[str, int] = {}
     for path in array_paths(store):
         for batch in read_references(store, path):
             for url, end in zip(batch.urls, (batch.offsets + batch.lengths).tolist(), strict=True):
-                found[url] = max(end, found.get(url, 0))
-    return found
+                required[url] = max(end, required.get(url, 0))
+    return required

@@ -97,14 +97,14 @@ def is_below(url: str, folders: tuple[str, ...], *, resolve: bool = False) -> bo
     place = _comparable(url, resolve)
     if place is None:
         return False
-    named = _all_comparable(folders, resolve)
+    comparable = _all_comparable(folders, resolve)
     local = place.startswith("file:///")
     host, *names = place.removeprefix("file:///" if local else "").rstrip("/").split("/")
     if local:
         root, names = "file:///", [name for name in (host, *names) if name]
     else:
         root, names = "/".join([host, *names[:2], ""]), names[2:]
-    while root + "".join(f"{name}/" for name in names) not in named:
+    while root + "".join(f"{name}/" for name in names) not in comparable:
         if not names or (names.pop().startswith(".") and local):
             return False
     return True

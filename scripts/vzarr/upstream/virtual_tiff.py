@@ -58,9 +58,9 @@ def image_attributes(url: str, registry: ObjectStoreRegistry, number: int) -> di
     try:
         store, path = registry.resolve(url)
         tiff = sync(parser._open_tiff(store=store, path=path))
-        found = parser._get_attributes(tiff.ifds[number])
+        attributes = parser._get_attributes(tiff.ifds[number])
     except BaseException as error:  # a panic of its Rust part is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return {}
-    return {key: value for key, value in found.items() if key != "gdal_no_data"}
+    return {key: value for key, value in attributes.items() if key != "gdal_no_data"}

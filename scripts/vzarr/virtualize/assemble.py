@@ -116,11 +116,13 @@ def _complete_copies(
     copies: dict[str, xr.Variable], content: Content, registry: ObjectStoreRegistry
 ) -> None:
     """Give copies the attributes that references in their place would have."""
-    found = getattr(load_format(detect_format(content)), "copied_attributes", None)
-    if found is None:
+    copied_attributes = getattr(load_format(detect_format(content)), "copied_attributes", None)
+    if copied_attributes is None:
         return
     for name, variable in copies.items():
-        variable.attrs = complete(found(content.url, registry, content, name), variable.attrs)
+        variable.attrs = complete(
+            copied_attributes(content.url, registry, content, name), variable.attrs
+        )
 
 
 def _check_end(source: Source, content: Content, group: str, manifests: ManifestGroup) -> None:
@@ -134,12 +136,12 @@ def _check_end(source: Source, content: Content, group: str, manifests: Manifest
     if content.is_folder or content.url != source.url:
         return
     for name, array in manifests.arrays.items():
-        ends = chunk_ends(array.manifest, content.url)
-        if ends.size and int(ends.max()) > source.size:
+        required = chunk_ends(array.manifest, content.url)
+        if required.size and int(required.max()) > source.size:
             path = f"{group}/{without_padding(name)}".lstrip("/")
             raise InputError(
-                f"{source.url}: {path} ends at byte {int(ends.max())}, the file at {source.size}: "
-                "it is incomplete; fetch it again."
+                f"{source.url}: {path} ends at byte {int(required.max())}, "
+                f"the file at {source.size}: it is incomplete; fetch it again."
             )
 
 

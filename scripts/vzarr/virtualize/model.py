@@ -32,10 +32,10 @@ class ParsedFile:
     ``data_url`` is where the bytes lie: elsewhere than the source for DMR++. ``fingerprint`` tells
     whether two files hold the same; None for folders. ``ways`` (of ``vzarr.combine.plan``) say how
     variables were made fit for those of other files; ``scalars`` are the values of those without a
-    dimension, as they would be stored. ``beside`` are files of other variables of the same records,
-    which are in ``dataset``, too; ``own`` are the file's then. ``within``: of files that lie along
-    a second dimension, too, that one, and where the file begins and ends along it. ``lacks`` are
-    variables in ``dataset`` that are missing in the file.
+    dimension, as they would be stored. ``companions`` are files of other variables of the same
+    records, which are in ``dataset``, too; ``own`` are the file's then. ``within``: of files that
+    lie along a second dimension, too, that one, and where the file begins and ends along it.
+    ``lacks`` are variables in ``dataset`` that are missing in the file.
     """
 
     source: Source
@@ -53,7 +53,7 @@ class ParsedFile:
     fingerprint: str | None = None
     ways: dict[str, Any] = field(default_factory=dict)
     scalars: dict[str, xr.Variable] = field(default_factory=dict)
-    beside: list[ParsedFile] = field(default_factory=list)
+    companions: list[ParsedFile] = field(default_factory=list)
     own: tuple[str, ...] = ()
     within: tuple[str, int, int] | None = None
     lacks: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class ParsedFile:
     @property
     def files(self) -> list[ParsedFile]:
         """The file itself and those beside it."""
-        return [self, *self.beside]
+        return [self, *self.companions]
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""

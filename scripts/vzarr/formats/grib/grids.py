@@ -67,10 +67,10 @@ def _describe(head: bytes, item: Field, copies: int) -> Grid:
     if is_regular:
         axes = {"latitude": latitudes[:, 0], "longitude": longitudes[0]}
         return Grid(PLACES, axes, attributes=_attributes(described), mapping=mapping)
-    found = _places_by_gribberish(head, item)
-    by_gribberish = _are_same(found, latitudes, longitudes)
+    grid_places = _places_by_gribberish(head, item)
+    by_gribberish = _are_same(grid_places, latitudes, longitudes)
     if by_gribberish:
-        latitudes, longitudes = found
+        latitudes, longitudes = grid_places
     sizes = dict(zip(("y", "x"), item.shape, strict=True))
     axes = {
         name: np.asarray(described[name]["values"])
@@ -101,15 +101,15 @@ def read_places(head: bytes, item: Field) -> tuple[np.ndarray, np.ndarray]:
 
 def _attributes(described: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """CF attributes of all coordinates of a grid."""
-    found = {
+    grid_attributes = {
         name: {"standard_name": name, "long_name": name, "units": UNITS[name]} for name in PLACES
     }
     for name in PROJECTED:
         if name in described:
             attributes = dict(described[name]["attrs"])
-            found[name] = {**attributes, "units": attributes.pop("unit", "m")}
-            found[name].pop("unit", None)
-    return found
+            grid_attributes[name] = {**attributes, "units": attributes.pop("unit", "m")}
+            grid_attributes[name].pop("unit", None)
+    return grid_attributes
 
 
 def _places_by_gribberish(head: bytes, item: Field) -> list[np.ndarray]:
@@ -119,19 +119,19 @@ def _places_by_gribberish(head: bytes, item: Field) -> list[np.ndarray]:
     if item.part:
         return []
     try:
-        found = parse_grib_message_metadata(head, 0).latlng(False, False)
-        return [np.asarray(values).reshape(item.shape) for values in found]
+        places = parse_grib_message_metadata(head, 0).latlng(False, False)
+        return [np.asarray(values).reshape(item.shape) for values in places]
     except Exception:  # grids and products that it does not know
         return []
 
 
-def _are_same(found: list[np.ndarray], latitudes: np.ndarray, longitudes: np.ndarray) -> bool:
+def _are_same(places: list[np.ndarray], latitudes: np.ndarray, longitudes: np.ndarray) -> bool:
     """gribberish counts some longitudes from -180, ecCodes all from 0."""
-    if not found:
+    if not places:
         return False
-    turns = (found[1] - longitudes) / 360
+    turns = (places[1] - longitudes) / 360
     return bool(
-        np.allclose(found[0], latitudes, rtol=1e-6, atol=1e-6)
+        np.allclose(places[0], latitudes, rtol=1e-6, atol=1e-6)
         and np.allclose(turns, turns.round(), rtol=0, atol=1e-8)
     )
 
@@ -148,10 +148,10 @@ def _described(head: bytes, item: Field) -> dict[str, Any]:
     while node.get("groups"):
         node = next(iter(node["groups"].values()))
     coordinates = dict(node.get("coords", {}))
-    found = {name: coordinates[name] for name in PROJECTED if name in coordinates}
+    projected = {name: coordinates[name] for name in PROJECTED if name in coordinates}
     if "spatial_ref" in coordinates:
-        found["spatial_ref"] = dict(coordinates["spatial_ref"]["attrs"])
-    return found
+        projected["spatial_ref"] = dict(coordinates["spatial_ref"]["attrs"])
+    return projected
 
 
 def _plain_product(item: Field) -> bytes:

@@ -72,16 +72,18 @@ def _read(url: str, content: Content) -> str | None:
 
 def _parse(name: str, text: str, content: Content) -> list[Entry]:
     try:
-        found = _parse_json(text) if text.lstrip().startswith("{") else _parse_lines(text, content)
+        entries = (
+            _parse_json(text) if text.lstrip().startswith("{") else _parse_lines(text, content)
+        )
     except (ValueError, KeyError, IndexError) as error:
         raise InputError(f"{name}: is no index of GRIB messages: {error}.") from error
-    end = max((entry.offset + entry.length for entry in found), default=0)
+    end = max((entry.offset + entry.length for entry in entries), default=0)
     if content.size and end > content.size:
         raise InputError(
             f"{name}: its last message ends at byte {end}, the file at {content.size}: it is of "
             "another file; build without --select, or remove it."
         )
-    return found
+    return entries
 
 
 def _parse_json(text: str) -> list[Entry]:

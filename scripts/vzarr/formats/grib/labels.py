@@ -67,26 +67,26 @@ def stored_labels(dataset: xr.Dataset, path: str, name: str, index: tuple[int, .
     variable = dataset.variables[name]
     at = dict(zip(variable.dims, index, strict=False))
     attributes = variable.attrs
-    found: Labels = {"group": path, "variable": name}
+    labels: Labels = {"group": path, "variable": name}
     for key in ("GRIB_parameter", "GRIB_surface", "GRIB_product", "GRIB_repeat"):
         if key in attributes:
-            found[key] = attributes[key]
+            labels[key] = attributes[key]
     if "GRIB_level" in attributes:
-        found["level"] = tuple(np.atleast_1d(np.asarray(attributes["GRIB_level"], float)).tolist())
+        labels["level"] = tuple(np.atleast_1d(np.asarray(attributes["GRIB_level"], float)).tolist())
     valid = "time" if "time" in variable.dims else "valid_time"
     for key, coordinate in (("valid time", valid), ("reference time", "reference_time")):
         if coordinate in dataset.variables:
-            found[key] = _at(dataset.variables[coordinate], at)
+            labels[key] = _at(dataset.variables[coordinate], at)
     if f"{name}_bounds" in dataset.variables:
         start, end = _at(dataset.variables[f"{name}_bounds"], at)
-        found |= {"start": start, "end": end}
+        labels |= {"start": start, "end": end}
     for dim, place in at.items():
         if dim in ("time", "reference_time", "step") or dim not in dataset.variables:
             continue
         base = next((known for known in AXES if str(dim).startswith(known)), "level")
         limits = dataset.variables.get(f"{dim}_bounds", dataset.variables[dim])
-        found[base] = tuple(np.atleast_1d(limits.values[place]).astype(float).tolist())
-    return found
+        labels[base] = tuple(np.atleast_1d(limits.values[place]).astype(float).tolist())
+    return labels
 
 
 def _at(variable: xr.Variable, index: Mapping[Any, int]) -> Any:
@@ -98,33 +98,33 @@ def message_labels(octets: Any, item: Field) -> Labels:
     handle = eccodes.codes_new_from_message(headers(octets, item.part))
     try:
         keys = Keys(handle)
-        found = {
+        labels = {
             "valid time": _moment(keys, "validityDate", "validityTime"),
             "reference time": _moment(keys, "dataDate", "dataTime"),
             **_product_labels(keys, item),
         }
         level = _level(keys)
         if item.level:
-            found["level"] = item.level if level is None else level
+            labels["level"] = item.level if level is None else level
         if item.is_statistic:
-            found["start"] = _start(keys, item)
+            labels["start"] = _start(keys, item)
         if item.edition == 2:
             numbers = ("discipline", "parameterCategory", "parameterNumber")
-            found["GRIB_parameter"] = [*(keys.get(key) for key in numbers), *item.parameter[3:]]
+            labels["GRIB_parameter"] = [*(keys.get(key) for key in numbers), *item.parameter[3:]]
     finally:
         eccodes.codes_release(handle)
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in labels.items() if value is not None}
 
 
 def _product_labels(keys: Keys, item: Field) -> Labels:
-    found: Labels = {key: values for key, values in item.limits}
+    labels: Labels = {key: values for key, values in item.limits}
     for key, name in (("percentile", "percentileValue"), ("number", "number")):
-        if key in found and (value := keys.get(name)) is not None:
-            found[key] = (float(value),)
+        if key in labels and (value := keys.get(name)) is not None:
+            labels[key] = (float(value),)
     limit = LIMITS.get(item.kind.split("_", 1)[-1] if item.is_statistic else item.kind)
     if limit and (value := keys.get(limit, None, float)) is not None:
-        found["threshold"] = (value,)
-    return found
+        labels["threshold"] = (value,)
+    return labels
 
 
 def _level(keys: Keys) -> tuple[float, ...] | None:

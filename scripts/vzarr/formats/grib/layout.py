@@ -29,9 +29,9 @@ class Axis:
     def coordinates(self) -> np.ndarray:
         """One number for each value: the first limit, the second, or what lies between."""
         pairs = np.array(self.values, float).reshape(len(self.values), -1)
-        for found in (pairs[:, 0], pairs[:, -1], pairs.mean(axis=1)):
-            if len(set(found.tolist())) == len(found):
-                return found
+        for values in (pairs[:, 0], pairs[:, -1], pairs.mean(axis=1)):
+            if len(set(values.tolist())) == len(values):
+                return values
         return np.arange(len(pairs), dtype=float)
 
     @property
@@ -112,12 +112,12 @@ def lay_out(url: str, fields: Iterable[Field], forecast: bool = False) -> dict[s
 
 
 def _make_group(url: str, path: str, members: list[Field], forecast: bool) -> Group:
-    named = _by_name(members)
-    forecast = forecast or _needs_forecast(named.values())
+    by_name = _by_name(members)
+    forecast = forecast or _needs_forecast(by_name.values())
     parts: list[tuple[str, int, list[Field], list[Field]]] = []
-    for name, items in named.items():
-        found = _without_repeats(items, forecast)
-        for count, (repeat, part) in enumerate(found, 1):
+    for name, items in by_name.items():
+        once_each = _without_repeats(items, forecast)
+        for count, (repeat, part) in enumerate(once_each, 1):
             parts.append((name if count == 1 else f"{name}_{count}", repeat, part, items))
     group = Group(path, *_moments(members, forecast))
     _add_axes(group, members, [part for _, _, part, _ in parts])
@@ -140,17 +140,17 @@ def _by_name(members: list[Field]) -> dict[str, list[Field]]:
     owners: dict[str, list[tuple]] = defaultdict(list)
     for kind in kinds:
         owners[kind[0]].append(kind)
-    named = {}
-    for name, found in owners.items():
-        found.sort(key=lambda kind: kind[1:])
-        named[name] = kinds[found[0]]
-        for count, kind in enumerate(found[1:], 2):
+    by_name = {}
+    for name, group in owners.items():
+        group.sort(key=lambda kind: kind[1:])
+        by_name[name] = kinds[group[0]]
+        for count, kind in enumerate(group[1:], 2):
             numbers = "_".join(map(str, kind[1]))
-            other = f"{name}_{numbers}" if kind[1] != found[0][1] else f"{name}_{count}"
-            while other in named or other in owners:
+            other = f"{name}_{numbers}" if kind[1] != group[0][1] else f"{name}_{count}"
+            while other in by_name or other in owners:
                 other += "_"
-            named[other] = kinds[kind]
-    return named
+            by_name[other] = kinds[kind]
+    return by_name
 
 
 def _number(moment: np.datetime64) -> int:
@@ -173,7 +173,7 @@ def _needs_forecast(variables: Iterable[list[Field]]) -> bool:
     for items in variables:
         for item in items:
             references[_number(item.end)].add(_number(item.reference))
-    return any(len(found) > 1 for found in references.values())
+    return any(len(group) > 1 for group in references.values())
 
 
 def _without_repeats(items: list[Field], forecast: bool) -> list[tuple[int, list[Field]]]:
@@ -194,11 +194,11 @@ def _without_repeats(items: list[Field], forecast: bool) -> list[tuple[int, list
             cells[_cell_key(item, forecast)].append(item)
         most = max(map(len, cells.values()))
         ordered = [
-            sorted(found, key=lambda item: (_number(item.end) - _number(item.start), item.offset))
-            for found in cells.values()
+            sorted(cell, key=lambda item: (_number(item.end) - _number(item.start), item.offset))
+            for cell in cells.values()
         ]
         for rank in range(most):
-            parts.append((rank, [found[rank] for found in ordered if rank < len(found)]))
+            parts.append((rank, [cell[rank] for cell in ordered if rank < len(cell)]))
     return parts
 
 
@@ -230,8 +230,8 @@ def _add_axes(group: Group, members: list[Field], parts: list[list[Field]]) -> N
     for part in parts:
         for base, values in _sets(part).items():
             sets[base].add(values)
-    for base, found in sets.items():
-        ordered = sorted(found, key=lambda values: (-len(values), values))
+    for base, sets_of_group in sets.items():
+        ordered = sorted(sets_of_group, key=lambda values: (-len(values), values))
         for count, values in enumerate(ordered, 1):
             name = base if count == 1 else f"{base}_{count}"
             group.axes[name] = Axis(name, base, values)
@@ -239,16 +239,16 @@ def _add_axes(group: Group, members: list[Field], parts: list[list[Field]]) -> N
 
 def _sets(part: list[Field]) -> dict[str, tuple]:
     """Values of a variable by the axis that they lie along; a single level needs none."""
-    found: dict[str, set] = defaultdict(set)
+    sets: dict[str, set] = defaultdict(set)
     for item in part:
         for axis, values in item.limits:
             if axis != "number":
-                found[axis].add(values)
-        found[item.place].add(item.level)
-    levels = found[part[0].place]
+                sets[axis].add(values)
+        sets[item.place].add(item.level)
+    levels = sets[part[0].place]
     if len(levels) == 1:
-        del found[part[0].place]
-    return {base: tuple(sorted(values)) for base, values in found.items()}
+        del sets[part[0].place]
+    return {base: tuple(sorted(values)) for base, values in sets.items()}
 
 
 def _make_variable(group: Group, name: str, part: list[Field], forecast: bool) -> Variable:
@@ -265,7 +265,7 @@ def _make_variable(group: Group, name: str, part: list[Field], forecast: bool) -
                 if axis.base == base and axis.values == sets[base]
             )
         )
-    columns = [{value: at for at, value in enumerate(found)} for found in group.moments.values()]
+    columns = [{value: at for at, value in enumerate(values)} for values in group.moments.values()]
     places = [{value: at for at, value in enumerate(axis.values)} for axis in axes]
     cells = {}
     for item in part:

@@ -37,7 +37,7 @@ def find_messages(url: str, data: memoryview) -> list[Message]:
         If one is damaged: ecCodes never ends, or ends the process, where a section's length is
         none, and passes over other damaged ones.
     """
-    found = []
+    messages = []
     whole = data.obj if isinstance(data.obj, bytes) and data.nbytes == len(data.obj) else data
     whole = bytes(whole)  # which copies nothing of bytes
     at = whole.find(b"GRIB")
@@ -50,9 +50,9 @@ def find_messages(url: str, data: memoryview) -> list[Message]:
         message = measure(whole, at)
         if message is None:
             raise InputError(f"{url}: the message at byte {at} is damaged; fetch the file again.")
-        found.append(message)
+        messages.append(message)
         at = whole.find(b"GRIB", at + message.length)
-    return found
+    return messages
 
 
 def _measure_second(data: bytes, at: int) -> Message | None:

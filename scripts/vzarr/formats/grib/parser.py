@@ -30,9 +30,9 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
     survey = survey_file(content)
     if group not in survey.groups:
         return xr.Dataset()
-    found = survey.groups[group]
-    content.findings.variables[group] = {*found.variables}
-    return decode(make_dataset(found, survey.grid(found), survey.octets), drop, decode_times)
+    layout = survey.groups[group]
+    content.findings.variables[group] = {*layout.variables}
+    return decode(make_dataset(layout, survey.grid(layout), survey.octets), drop, decode_times)
 
 
 def manifest_group(
@@ -43,8 +43,8 @@ def manifest_group(
     register()
     if group not in survey.groups:
         return ManifestGroup({})
-    found = survey.groups[group]
-    arrays = make_manifests(url, found, survey.grid(found), survey.octets, survey.decoder)
+    layout = survey.groups[group]
+    arrays = make_manifests(url, layout, survey.grid(layout), survey.octets, survey.decoder)
     return ManifestGroup({name: array for name, array in arrays.items() if name not in drop})
 
 

@@ -95,17 +95,17 @@ def _told_by_entry(entry: Entry, key: str) -> frozenset[str]:
     if key not in entry.keys:
         return frozenset()
     value = entry.keys[key]
-    found = {_normal(value)}
+    values = {_normal(value)}
     if "d" not in entry.keys:
-        return frozenset(found)
+        return frozenset(values)
     first, *words = value.split(" ")
     if key == "step":
-        found |= {"0"} if value == "anl" else {_normal(first)}
+        values |= {"0"} if value == "anl" else {_normal(first)}
     elif key == "level" and words:
-        found.add(_normal(first))
+        values.add(_normal(first))
         if words[0] in SCALES and re.fullmatch(r"[\d.]+", first):
-            found.add(f"{float(first) * SCALES[words[0]]:g}")
-    return frozenset(found)
+            values.add(f"{float(first) * SCALES[words[0]]:g}")
+    return frozenset(values)
 
 
 def _told_by_field(item: Field) -> dict[str, frozenset[str]]:

@@ -31,17 +31,17 @@ class Survey:
     groups: dict[str, Group]
     decoder: Decoder
     is_whole: bool = True
-    kept: dict[int, bytes] = field(default_factory=dict)
+    message_cache: dict[int, bytes] = field(default_factory=dict)
 
     def octets(self, item: Field) -> Any:
         """The message that a field is of."""
         if self.is_whole:
             return self.content.once(_octets)[item.offset : item.offset + item.length]
-        if item.offset not in self.kept:
-            self.kept.clear()  # several fields of one message are read one after the other
+        if item.offset not in self.message_cache:
+            self.message_cache.clear()  # several fields of one message are read one after the other
             place = (item.offset, item.length)
-            (self.kept[item.offset],) = read_ranges(self.content, [place])
-        return self.kept[item.offset]
+            (self.message_cache[item.offset],) = read_ranges(self.content, [place])
+        return self.message_cache[item.offset]
 
     def grid(self, group: Group) -> Grid:
         """The grid that all fields of a group share."""
@@ -92,11 +92,11 @@ def _chosen(content: Content, every: list[Field], selection: Selection) -> list[
     InputError
         If it takes none.
     """
-    found = [item for item in every if selection.takes_field(item)]
-    if not found:
+    chosen = [item for item in every if selection.takes_field(item)]
+    if not chosen:
         names = sorted({item.name for item in every})
         raise InputError(_takes_none(content, selection, len(every), names))
-    return found
+    return chosen
 
 
 def _by_index(content: Content, select: tuple[str, ...]) -> list[Field]:

@@ -50,8 +50,13 @@ def _find_unwritten(content: Content, group: str) -> dict[str, Unwritten]:
             if small or reader.foreign(dataset):
                 continue
             placeholder = reader.is_placeholder(dataset)
-            plain = dataset.dtype.kind in "iuf"
-            if placeholder or not plain or hdf5_hazard(dataset) or dataset.id.get_storage_size():
+            is_number = dataset.dtype.kind in "iuf"
+            if (
+                placeholder
+                or not is_number
+                or hdf5_hazard(dataset)
+                or dataset.id.get_storage_size()
+            ):
                 continue
             attributes = {
                 key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -66,24 +66,24 @@ def find_fitting(
     """
     location = as_url(request.location)
     stored = {
-        group: stored_file(store, location, group, kept)
-        for group, kept in stored_groups(metadata).items()
+        group: stored_file(store, location, group, stored_group)
+        for group, stored_group in stored_groups(metadata).items()
     }
     once = {
-        group: _static_values(store, group, kept)
-        for group, kept in (stored_groups(metadata).items() if files else ())
+        group: _static_values(store, group, stored_group)
+        for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
     parts, grown = _made_fit(request, files, stored, once, store, metadata)
     fitting = Fitting([], [], grown, dict(stored), once)
     for file in files:
         problems = other_groups(file, location, metadata)
-        for group, kept in stored_groups(metadata).items():
+        for group, stored_group in stored_groups(metadata).items():
             part = parts[group][file.source.url]
-            dimension = kept["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
-            beside_it = expected_in_store(stored[group], part, kept)
+            dimension = stored_group["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
+            beside_it = expected_in_store(stored[group], part, stored_group)
             problems += compare_files(beside_it, part, dimension, request.access)
-            problems += _order_problems(stored[group], part, kept, store)
-            problems += _finer_times(stored[group], part, kept, store)
+            problems += _order_problems(stored[group], part, stored_group, store)
+            problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
                 problems += _other_values(part, once[group], location, request.access)
         if not problems:
@@ -94,14 +94,14 @@ def find_fitting(
             raise Refused(sentence)
         fitting.left_out.append(sentence)
     if fitting.files and policy_of(request, metadata).irregular == "refuse":
-        for group, kept in stored_groups(metadata).items():
-            _check_last_chunk(stored[group], kept, fitting.files[0].source.url)
+        for group, stored_group in stored_groups(metadata).items():
+            _check_last_chunk(stored[group], stored_group, fitting.files[0].source.url)
     return fitting
 
 
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     """What this run was told, or the build."""
-    shares = [kept.get("tolerance", 0.0) for kept in metadata["groups"].values()]
+    shares = [stored_group.get("tolerance", 0.0) for stored_group in metadata["groups"].values()]
     return Policy(request.irregular or metadata.get("irregular"), max(shares, default=0.0))
 
 
@@ -118,11 +118,11 @@ def _made_fit(
     This gets the form that it will have then. ``once``: the values of what does not grow. Also
     returns the names of scalars that have grown.
     """
-    found = {}
+    ways = {}
     grown = grown_numbers(store, stored_groups(metadata))
-    for group, kept in stored_groups(metadata).items():
-        parts = [stored_part(file, group, kept) for file in files]
-        dimension = kept["concat_dim"]
+    for group, stored_group in stored_groups(metadata).items():
+        parts = [stored_part(file, group, stored_group) for file in files]
+        dimension = stored_group["concat_dim"]
         if dimension is not None and parts:
             parts = with_missing(in_order(parts, dimension), dimension, stored[group])
             share = policy_of(request, metadata).tolerance
@@ -133,28 +133,28 @@ def _made_fit(
             names = Continued(grown=grown).grown_of(group)
             parts = [along_records(part, names, dimension) for part in parts]
             stored[group] = _with_grown(stored[group], more, parts[0], dimension)
-            held = stored_layouts(store, group, kept)
+            layouts = stored_layouts(store, group, stored_group)
             policy = policy_of(request, metadata)
-            plan = make_plan(parts, held, dimension, policy, False, stored[group])
+            plan = make_plan(parts, layouts, dimension, policy, False, stored[group])
             if plan.choices and not request.skip_bad:
                 asked = question(parts[0].source.url, plan.choices)
                 raise Refused(f"{asked} Nothing was committed.")
             parts = fit(parts, plan, dimension, request.access, False)
-            stored[group] = like_stored(stored[group], held, plan)
-        found[group] = {part.source.url: part for part in parts}
-    return found, grown
+            stored[group] = like_stored(stored[group], layouts, plan)
+        ways[group] = {part.source.url: part for part in parts}
+    return ways, grown
 
 
 def _order_problems(
-    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, stored_group: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
-    dimension = kept["concat_dim"]
+    dimension = stored_group["concat_dim"]
     if dimension is None or dimension not in part.dataset.indexes:
         return []
-    held = open_store(store, stored.group)
-    if dimension not in held.indexes or not len(held.indexes[dimension]):
+    stored_dataset = open_store(store, stored.group)
+    if dimension not in stored_dataset.indexes or not len(stored_dataset.indexes[dimension]):
         return []
-    before = replace(stored, dataset=xr.Dataset(coords={dimension: held[dimension]}))
+    before = replace(stored, dataset=xr.Dataset(coords={dimension: stored_dataset[dimension]}))
     try:
         problem = order_problem(before, part, dimension)
     except TypeError:  # dates of two calendars
@@ -165,27 +165,27 @@ def _order_problems(
 
 
 def _static_values(
-    store: icechunk.IcechunkStore, group: str, kept: GroupInStore
+    store: icechunk.IcechunkStore, group: str, stored_group: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
-    found = {}
+    digests = {}
     for name, variable in open_store(store, group).variables.items():
-        if kept["concat_dim"] not in variable.dims:
+        if stored_group["concat_dim"] not in variable.dims:
             with suppress(icechunk.IcechunkError):
-                found[str(name)] = variable.load()
-    return found
+                digests[str(name)] = variable.load()
+    return digests
 
 
 def _other_scalars(parts: list[ParsedFile], once: dict[str, xr.Variable]) -> set[str]:
     """Scalars that the store has once, and that are others in one of several new files."""
-    held = {name: digest(variable) for name, variable in once.items() if not variable.ndim}
+    digests = {name: digest(variable) for name, variable in once.items() if not variable.ndim}
     return {
         name
         for part in parts
         for name, expected in part.digests.items()
-        if name in held
+        if name in digests
         and name in part.scalars
-        and held[name] != expected
+        and digests[name] != expected
         and np.any(mismatch(once[name].values, part.scalars[name].values, tolerance(once[name])))
     }
 
@@ -206,47 +206,47 @@ def _with_grown(
 
 
 def _other_values(
-    part: ParsedFile, held: dict[str, xr.Variable], location: str, access: Access
+    part: ParsedFile, variables: dict[str, xr.Variable], location: str, access: Access
 ) -> list[Difference]:
     """What is stored once, and is not the same in a new file."""
     names = [
         name
         for name, expected in part.digests.items()
-        if name in held and digest(held[name]) != expected
+        if name in variables and digest(variables[name]) != expected
     ]
     if not names:
         return []
-    found = []
+    problems = []
     content = fetch(part.source.url, access, part.source.size)
     with open_native(content, part.file_format, part.group, part.dropped) as native:
         for name in names:
-            mine, theirs = native[name].values, held[name].values
+            mine, theirs = native[name].values, variables[name].values
             differ = np.atleast_1d(mismatch(theirs, mine, tolerance(native[name])))
             if differ.any():
                 index = tuple(np.argwhere(differ)[0][: mine.ndim])
                 values = (mine[index], theirs[index])
-                found.append(Difference(part.source.url, name, "the value", *values, location))
-    return found
+                problems.append(Difference(part.source.url, name, "the value", *values, location))
+    return problems
 
 
 def _finer_times(
-    stored: ParsedFile, part: ParsedFile, kept: GroupInStore, store: icechunk.IcechunkStore
+    stored: ParsedFile, part: ParsedFile, stored_group: GroupInStore, store: icechunk.IcechunkStore
 ) -> list[Difference]:
     """Times that the store's whole seconds, or other units, cannot hold."""
-    found = []
+    problems = []
     for name, variable in part.dataset.variables.items():
-        if name in stored.packing and kept["concat_dim"] in variable.dims:
+        if name in stored.packing and stored_group["concat_dim"] in variable.dims:
             path = f"{stored.group}/{name}".lstrip("/")
             if units := finer_unit(variable, zarr.open_array(store, path=path, mode="r")):
                 what = "the resolution of its times"
-                found.append(Difference(part.source.url, name, what, *units, stored.source.url))
-    return found
+                problems.append(Difference(part.source.url, name, what, *units, stored.source.url))
+    return problems
 
 
-def _check_last_chunk(stored: ParsedFile, kept: GroupInStore, url: str) -> None:
+def _check_last_chunk(stored: ParsedFile, stored_group: GroupInStore, url: str) -> None:
     """Nothing can follow a partial chunk: Zarr's chunks are regular, later data would shift."""
-    dimension = kept["concat_dim"]
-    for name in kept["virtual"]:
+    dimension = stored_group["concat_dim"]
+    for name in stored_group["virtual"]:
         variable = stored.dataset.variables.get(name)
         if variable is None or dimension not in variable.dims:
             continue

@@ -36,14 +36,14 @@ def read_held_files(
     location = request.location
     if request.made_of:
         return _taken_over(request, session), request
-    held = read_held(repository, session, location, request.access)
-    if held is None:
+    held_metadata = read_held(repository, session, location, request.access)
+    if held_metadata is None:
         raise InputError(
             f"{location}: no commit of this tool is on main, so what it holds is unknown. Name "
             "the files that it was made of, and it is taken over if it reads as they do: "
             f"append FILE --repo {location} --source OLD_FILES"
         )
-    metadata = held.metadata
+    metadata = held_metadata.metadata
     if metadata["concat_dim"] is None:
         raise InputError(
             f"{location}: was built without a record dimension, so nothing can follow: "
@@ -54,7 +54,7 @@ def read_held_files(
         old, new = metadata["moved"]
         access = replace(access, moved=(old, new))
     access = replace(access, select=tuple(metadata.get("select", ())))
-    return held, replace(request, access=access)
+    return held_metadata, replace(request, access=access)
 
 
 def _taken_over(request: AppendRequest, session: icechunk.Session) -> Held:
@@ -62,19 +62,19 @@ def _taken_over(request: AppendRequest, session: icechunk.Session) -> Held:
 
     What the files have and the store has not stays out of it.
     """
-    named = list(request.made_of)
-    sources = find_sources(named, request.access)
+    source_patterns = list(request.made_of)
+    sources = find_sources(source_patterns, request.access)
     parts = read_coordinates(sources[0], request.access)
     dimension = None
     if len(sources) == 1:  # the names of several tell it
         dimension = find_record_dimension(parts[0])
-    held = set(array_paths(session.store))
+    array_names = set(array_paths(session.store))
     paths = (
         f"{part.group}/{name}".lstrip("/") for part in parts for name in part.dataset.variables
     )
-    left_out = tuple(sorted(path for path in paths if path not in held))
+    left_out = tuple(sorted(path for path in paths if path not in array_names))
     metadata = describe_named(
-        session.store, named, request.access, concat_dim=dimension, skip=left_out
+        session.store, source_patterns, request.access, concat_dim=dimension, skip=left_out
     )
     report = compare_store(
         session.store, metadata, request.access, progress=request.progress("compared")

@@ -48,7 +48,7 @@ def write_new(
     fitting: Fitting,
     metadata: StoreMetadata,
     checksum: datetime,
-    found: Appended,
+    appended: Appended,
 ) -> StoreMetadata:
     """Write new files behind the others; returns the metadata with them."""
     dimension = metadata["concat_dim"]
@@ -65,24 +65,24 @@ def write_new(
             fitting.once,
         ),
     )
-    found.left_out += map(str, differing)
-    kept = stored_groups(metadata)
-    growing = [group for group in kept if kept[group]["concat_dim"] is not None]
-    described = {group: describe(order, group, dimension) for group in kept}
+    appended.left_out += map(str, differing)
+    groups = stored_groups(metadata)
+    growing = [group for group in groups if groups[group]["concat_dim"] is not None]
+    described = {group: describe(order, group, dimension) for group in groups}
     lengths = {group: each["lengths"] for group, each in described.items()}
     assert dimension is not None  # or nothing could follow
-    found.references += append_datasets(
+    appended.references += append_datasets(
         store, datasets, growing, dimension, checksum, order, metadata["sources"]
     )
-    found.ways = {
+    appended.ways = {
         f"{group}/{name}".lstrip("/"): way
         for group, each in described.items()
         for name, way in each.get("ways", {}).items()
     }
-    found.appended = [each.source.url for file in order for each in file.files]
-    found.lengths = {group or "/": sum(lengths[group]) for group in growing}
-    steps = sorted({*found.lengths.values()})
-    found.length = steps[0] if len(steps) == 1 else None
+    appended.appended = [each.source.url for file in order for each in file.files]
+    appended.lengths = {group or "/": sum(lengths[group]) for group in growing}
+    steps = sorted({*appended.lengths.values()})
+    appended.length = steps[0] if len(steps) == 1 else None
     records = [record for file in order for record in records_of(file, dimension)]
     return with_more(metadata, records, described)
 
@@ -91,10 +91,10 @@ def compare_with_sources(
     request: AppendRequest,
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
-    again: list[int],
+    replaced: list[int],
     old: int,
-    held: Held,
-    found: Appended,
+    held_metadata: Held,
+    appended: Appended,
 ) -> None:
     """The store with its new files, beside these and the last old one that is still there.
 
@@ -107,10 +107,10 @@ def compare_with_sources(
     """
     records = metadata["sources"]
     total = len(records)
-    picked = {*again, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
-    untouched = [number for number in range(old) if number not in again]
-    picked.update(_last_there(request, untouched, records, found))
-    if held.others:
+    picked = {*replaced, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
+    untouched = [number for number in range(old) if number not in replaced]
+    picked.update(_last_there(request, untouched, records, appended))
+    if held_metadata.others:
         picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
     report = compare_store(
         store,
@@ -120,14 +120,14 @@ def compare_with_sources(
         progress=request.progress("compared"),
     )
     if not report.passed:
-        advice = f"{held.notes[0]}. {NAME_AGAIN}" if held.others else BUILD_ANEW
+        advice = f"{held_metadata.notes[0]}. {NAME_AGAIN}" if held_metadata.others else BUILD_ANEW
         raise Refused(
             f"The store would not read as its sources do: {report.failures[0]}. {advice}."
         )
 
 
 def _last_there(
-    request: AppendRequest, numbers: list[int], records: list[SourceRecord], found: Appended
+    request: AppendRequest, numbers: list[int], records: list[SourceRecord], appended: Appended
 ) -> list[int]:
     """The last source that is as it was when it was committed; a note for those after it."""
     for number in numbers[: -LOOK_BACK - 1 : -1]:
@@ -138,7 +138,7 @@ def _last_there(
             what = "is gone"
         if not what:
             return [number]
-        found.notes.append(
+        appended.notes.append(
             f"{url}: {what}: its values in the store cannot be read any more. See "
             "virtual_zarr.py refresh"
         )
@@ -149,36 +149,36 @@ def with_new_containers(
     request: AppendRequest,
     repository: icechunk.Repository,
     files: list[ParsedFile],
-    found: Appended,
+    appended: Appended,
 ) -> icechunk.Repository:
-    """The repository with containers for new files, which ``found`` names; not saved yet."""
-    held = set(repository.config.virtual_chunk_containers or {})
+    """The repository with containers for new files, which ``appended`` names; not saved yet."""
+    prefixes = set(repository.config.virtual_chunk_containers or {})
     urls = [file.data_url for file in files]
     config = with_containers(
         repository.config, urls, request.access, request.patterns, request.prefixes
     )
-    found.containers = sorted({*(config.virtual_chunk_containers or {})} - held)
-    keys = authorization(config, request.location, request.access, found.containers)
+    appended.containers = sorted({*(config.virtual_chunk_containers or {})} - prefixes)
+    keys = authorization(config, request.location, request.access, appended.containers)
     return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
 
 
 def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None:
-    """The last file, where it has other records now: it is taken out of ``todo.again``.
+    """The last file, where it has other records now: it is taken out of ``todo.replaced``.
 
     Nothing follows it, so it can leave the store and come back as a new one.
     """
     last = len(metadata["sources"]) - 1
-    file = todo.again.get(last)
+    file = todo.replaced.get(last)
     if file is None or "variables" in metadata["sources"][last]:
         return None  # others of its records lie beside it
     if all(
-        kept["concat_dim"] is None
-        or stored_part(file, group, kept).dataset.sizes.get(kept["concat_dim"], 1)
-        == kept["sources"][last]["length"]
-        for group, kept in stored_groups(metadata).items()
+        stored_group["concat_dim"] is None
+        or stored_part(file, group, stored_group).dataset.sizes.get(stored_group["concat_dim"], 1)
+        == stored_group["sources"][last]["length"]
+        for group, stored_group in stored_groups(metadata).items()
     ):
         return None
-    return [todo.again.pop(last)]
+    return [todo.replaced.pop(last)]
 
 
 def without_last(
@@ -189,18 +189,19 @@ def without_last(
     What is stored once and lies in it gets the places that it has in the ``file`` of today.
     """
     last = len(metadata["sources"]) - 1
-    for group, kept in stored_groups(metadata).items():
-        write_static(store, stored_part(file, group, kept), kept, last, checksum)
-        if kept["concat_dim"] is None:
+    for group, stored_group in stored_groups(metadata).items():
+        write_static(store, stored_part(file, group, stored_group), stored_group, last, checksum)
+        if stored_group["concat_dim"] is None:
             continue
-        length = sum(record["length"] for record in kept["sources"][:-1])
+        length = sum(record["length"] for record in stored_group["sources"][:-1])
         for _, array in zarr.open_group(store, path=group, mode="r+").arrays():
             names = dimension_names(array)
-            if kept["concat_dim"] in names:
-                at = names.index(kept["concat_dim"])
+            if stored_group["concat_dim"] in names:
+                at = names.index(stored_group["concat_dim"])
                 array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
     groups: dict[str, GroupRecord] = {
-        path: {**kept, "lengths": kept["lengths"][:-1]} for path, kept in metadata["groups"].items()
+        path: {**stored_group, "lengths": stored_group["lengths"][:-1]}
+        for path, stored_group in metadata["groups"].items()
     }
     return {**metadata, "sources": metadata["sources"][:-1], "groups": groups}
 

@@ -131,12 +131,12 @@ def resume(request: BuildRequest, unfinished: Unfinished) -> BuildState | None:
     Nor if a file has changed since.
     """
     session = unfinished.repository.readonly_session(BUILDING)
-    held = read_held(unfinished.repository, session, request.location, request.access)
+    held_metadata = read_held(unfinished.repository, session, request.location, request.access)
     # Somebody else may have begun it, with containers that lead elsewhere: refused before anything.
     repository = open_any_repository(request.location, request.access)
-    if held is None or held.metadata.get("plan") != request.plan:
+    if held_metadata is None or held_metadata.metadata.get("plan") != request.plan:
         return None
-    metadata = held.metadata
+    metadata = held_metadata.metadata
     left_out = metadata.get("left_out", {})
     records = {record["url"]: record for record in metadata["sources"]}
     for source in request.sources[: len(records) + len(left_out)]:
@@ -210,12 +210,12 @@ def _ends_of(request: BuildRequest, state: BuildState, parsing: Parsing) -> Boun
     assert state.metadata is not None
     by_url = {source.url: source for source in request.sources}
     records = state.metadata["sources"]
-    ends: list[ParsedFile] = []
+    outermost: list[ParsedFile] = []
     for result in parsing.parse([by_url[records[0]["url"]], by_url[records[-1]["url"]]]):
         if isinstance(result, Unreadable):
             raise InputError(result.reason)
-        ends.append(result)
-    return Boundary(ends[0], ends[1])
+        outermost.append(result)
+    return Boundary(outermost[0], outermost[1])
 
 
 def _publish(request: BuildRequest, claim: Claim, state: BuildState) -> None:
@@ -223,8 +223,8 @@ def _publish(request: BuildRequest, claim: Claim, state: BuildState) -> None:
     if state.repository is None or state.metadata is None:
         raise Refused(f"No file is left to build from: {next(iter(state.left_out.values()))}")
     urls = {record["url"] for record in state.metadata["sources"]}
-    kept = [source for source in request.sources if source.url in urls]
-    check_unchanged(kept, request.patterns, request.access)
+    used = [source for source in request.sources if source.url in urls]
+    check_unchanged(used, request.patterns, request.access)
     finish(state.repository, state.tip, claim)
     if state.resumed and claim.since:  # what a stopped run wrote and never committed
         with suppress(icechunk.IcechunkError):  # harmless where it may not be deleted
@@ -248,14 +248,18 @@ def _built(request: BuildRequest, state: BuildState) -> Built:
         },
         sources=[record["url"] for record in metadata["sources"]],
         references=metadata["references"],
-        virtual=[_path(group, name) for group, kept in stored for name in kept["virtual"]],
-        loaded=[_path(group, name) for group, kept in stored for name in kept["loaded"]],
+        virtual=[
+            _path(group, name) for group, stored_group in stored for name in stored_group["virtual"]
+        ],
+        loaded=[
+            _path(group, name) for group, stored_group in stored for name in stored_group["loaded"]
+        ],
         native=_by_path(stored, "native"),
         dropped=_by_path(stored, "dropped"),
         ways={
             _path(group, name): way
-            for group, kept in stored
-            for name, way in told_ways(kept, open_arrays(store, group)).items()
+            for group, stored_group in stored
+            for name, way in told_ways(stored_group, open_arrays(store, group)).items()
         },
         notes=list(dict.fromkeys(state.notes)),
         left_out=list(state.left_out.values()),
@@ -272,7 +276,11 @@ def _path(group: str, name: object) -> str:
 def _by_path(
     stored: list[tuple[str, GroupInStore]], key: Literal["native", "dropped"]
 ) -> dict[str, str]:
-    return {_path(group, name): why for group, kept in stored for name, why in kept[key].items()}
+    return {
+        _path(group, name): why
+        for group, stored_group in stored
+        for name, why in stored_group[key].items()
+    }
 
 
 def _guess_dimension(
@@ -306,8 +314,8 @@ def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
     if len(parts) > 1:
         return None
     try:
-        found = find_record_dimension(parts[0])
+        dimension = find_record_dimension(parts[0])
     except InputError:
         return None
     dataset = parts[0].dataset
-    return found if found in dataset.coords and dataset.sizes.get(found) else None
+    return dimension if dimension in dataset.coords and dataset.sizes.get(dimension) else None

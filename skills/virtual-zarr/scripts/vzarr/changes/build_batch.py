@@ -100,14 +100,14 @@ def write_batch(
 def parts_of(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile | Unreadable]]:
     """Files that follow one another, in parts of about ``REFERENCES``."""
     part: list[ParsedFile | Unreadable] = []
-    held = 0
+    references = 0
     for result in results:
         count = result.references if isinstance(result, ParsedFile) else 0
-        if held and held + count > REFERENCES:
+        if references and references + count > REFERENCES:
             yield part
-            part, held = [], 0
+            part, references = [], 0
         part.append(result)
-        held += count
+        references += count
     yield part
 
 
@@ -199,9 +199,9 @@ def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
     if state.before is None or state.dimension is None:
         return False
     index = state.before.last.dataset.indexes.get(state.dimension)
-    found = [file.dataset.indexes.get(state.dimension) for file in files]
-    firsts = [first for first in found if first is not None and len(first)]
-    if index is None or len(firsts) < len(found):
+    indexes = [file.dataset.indexes.get(state.dimension) for file in files]
+    firsts = [first for first in indexes if first is not None and len(first)]
+    if index is None or len(firsts) < len(indexes):
         return False
     try:
         return min(first[0] for first in firsts) <= index[-1]

@@ -107,6 +107,6 @@ class Built:
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
-        found = asdict(self)
-        found.pop("share")
-        return {**found, "bytes": self.share.as_json()}
+        values = asdict(self)
+        values.pop("share")
+        return {**values, "bytes": self.share.as_json()}

@@ -49,15 +49,15 @@ class StandIn:
 
 
 def find_stand_in(
-    store: icechunk.IcechunkStore, metadata: StoreMetadata, again: set[str], access: Access
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, replaced: set[str], access: Access
 ) -> StandIn | None:
     """A source to lead to for what is stored once; None if nothing is lost, or no source is left.
 
-    What lies in the files of ``again`` is written anew in any case.
+    What lies in the files of ``replaced`` is written anew in any case.
     """
     records = {record["url"]: record for record in metadata["sources"]}
     names: dict[str, list[str]] = {}
-    changed: dict[str, bool] = {url: False for url in again}
+    changed: dict[str, bool] = {url: False for url in replaced}
     for group, name in _stored_once(store, metadata):
         path = f"{group}/{name}".lstrip("/")
         urls = {url for batch in read_references(store, path) for url in batch.urls}
@@ -69,7 +69,7 @@ def find_stand_in(
         return None
     lost = sorted(url for url, is_lost in changed.items() if is_lost)
     for record in metadata["sources"][: -LOOK_BACK - 1 : -1]:
-        if record["url"] in {*lost, *again} or not _is_as_it_was(record, access):
+        if record["url"] in {*lost, *replaced} or not _is_as_it_was(record, access):
             continue
         source = Source(
             record["url"],
@@ -84,13 +84,13 @@ def find_stand_in(
 
 
 def write_stand_in(
-    store: icechunk.IcechunkStore, metadata: StoreMetadata, found: StandIn, started: datetime
+    store: icechunk.IcechunkStore, metadata: StoreMetadata, stand_in: StandIn, started: datetime
 ) -> None:
     """Let what is stored once lead to the file that stands in."""
-    checksum = last_updated(started, [found.file.source])
+    checksum = last_updated(started, [stand_in.file.source])
     groups = stored_groups(metadata)
-    for group, names in found.names.items():
-        part = stored_part(found.file, group, groups[group])
+    for group, names in stand_in.names.items():
+        part = stored_part(stand_in.file, group, groups[group])
         for name in names:
             variable = part.dataset[name].variable
             if is_virtual(variable):
@@ -100,10 +100,10 @@ def write_stand_in(
 def _stored_once(
     store: icechunk.IcechunkStore, metadata: StoreMetadata
 ) -> Iterator[tuple[str, str]]:
-    for group, kept in stored_groups(metadata).items():
-        room = zarr.open_group(store, path=group, mode="r")
-        for name in kept["virtual"]:
-            if kept["concat_dim"] not in dimension_names(array_at(room, name)):
+    for group, stored_group in stored_groups(metadata).items():
+        stored = zarr.open_group(store, path=group, mode="r")
+        for name in stored_group["virtual"]:
+            if stored_group["concat_dim"] not in dimension_names(array_at(stored, name)):
                 yield group, name
 
 

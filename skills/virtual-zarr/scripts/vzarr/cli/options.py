@@ -130,10 +130,10 @@ def moment(text: str) -> datetime:
         For any other text.
     """
     try:
-        found = datetime.fromisoformat(text)
+        when = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, as 2024-05-31T12:00 is") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def share_of_step(text: str) -> float:

@@ -26,10 +26,10 @@ def parse_bytes(text: str) -> int:
     ValueError
         For any other text.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?B|)", text.strip().upper())
-    if found is None:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?B|)", text.strip().upper())
+    if match is None:
         raise ValueError(f"{text!r} is no number of bytes, as 500MB or 1.5GB")
-    return math.ceil(float(found[1]) * _UNITS[found[2]])
+    return math.ceil(float(match[1]) * _UNITS[match[2]])
 
 
 def show_bytes(count: int) -> str:

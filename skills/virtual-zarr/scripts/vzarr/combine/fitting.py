@@ -72,7 +72,7 @@ class Plan:
 
 def make_plan(
     files: Sequence[ParsedFile],
-    held: dict[str, Layout],
+    layouts: dict[str, Layout],
     dimension: str,
     policy: Policy,
     more_follow: bool,
@@ -80,11 +80,11 @@ def make_plan(
 ) -> Plan:
     """The plan for one group of files that lie in their order along ``dimension``.
 
-    ``held`` are the arrays that they continue, and ``first`` a file of these. Files that differ in
-    what cannot be made fit have no part in it: comparing them says so.
+    ``layouts`` are the arrays that they continue, and ``first`` a file of these. Files that differ
+    in what cannot be made fit have no part in it: comparing them says so.
     """
     choices: list[Choice] = []
-    models = _find_models(files, held, dimension, first)
+    models = _find_models(files, layouts, dimension, first)
     if policy.irregular == "refuse":
         return Plan(models=models)
     row_bytes: dict[str, int] = {}
@@ -95,7 +95,7 @@ def make_plan(
             continue
         total += sum(form.bytes for form in forms)
         row_bytes[name] = forms[0].row_bytes
-        layout = held.get(name)
+        layout = layouts.get(name)
         has_edges = layout is not None and layout.edges is not None
         before = form_of(layout.as_array(), layout.axis) if layout and not has_edges else None
         every = [before, *forms] if before else forms
@@ -104,18 +104,18 @@ def make_plan(
             choices.append(
                 find_choice(name, forms, before, dimension, more_follow, is_uneven=has_edges)
             )
-    ways, left = choose(choices, total, policy, held, row_bytes)
+    ways, left = choose(choices, total, policy, layouts, row_bytes)
     unpacked = {n: _as_values(files, n, models[n]) for n, w in ways.items() if w.kind == "decode"}
     return Plan(ways, tuple(left), {**models, **unpacked})
 
 
 def _find_models(
     files: Sequence[ParsedFile],
-    held: Mapping[str, Layout],
+    layouts: Mapping[str, Layout],
     dimension: str,
     first: ParsedFile | None,
 ) -> dict[str, Model]:
-    found = {}
+    models = {}
     for name in dict.fromkeys(str(n) for file in files for n in file.dataset.variables):
         variables = [
             (variable, packing_of(file.packing.get(name, {})), file.source.url)
@@ -124,16 +124,16 @@ def _find_models(
             and is_virtual(variable)
             and dimension in variable.dims
         ]
-        if name in held and first is not None and name in first.dataset.variables:
+        if name in layouts and first is not None and name in first.dataset.variables:
             packing = packing_of(first.packing.get(name, {}))
-            data, dims = held[name].as_array(), first.dataset[name].dims
+            data, dims = layouts[name].as_array(), first.dataset[name].dims
             model = Model(data, packing, first.dataset[name].attrs, dims, first.source.url)
-            axis = held[name].axis
+            axis = layouts[name].axis
             like = [v.attrs for v, own, _ in variables if not _otherwise(v, own, model, axis)]
-            found[name] = replace(model, attrs=like[0]) if like else model
+            models[name] = replace(model, attrs=like[0]) if like else model
         elif variables:
-            found[name] = _most_frequent(variables)
-    return found
+            models[name] = _most_frequent(variables)
+    return models
 
 
 def _most_frequent(variables: list[tuple[xr.Variable, dict[str, Any], str]]) -> Model:
@@ -305,14 +305,14 @@ def _fit_array(
 
 
 def fit_in_place(
-    file: ParsedFile, held: dict[str, Layout], dimension: str, start: int, access: Access
+    file: ParsedFile, layouts: dict[str, Layout], dimension: str, start: int, access: Access
 ) -> ParsedFile:
     """A file in the form in which it takes the rows from ``start`` on of what is stored.
 
     Where the store has copies or chunks of unequal length, what does not lie as these is copied.
     """
     new = {}
-    for name, layout in held.items():
+    for name, layout in layouts.items():
         variable = file.dataset.variables.get(name)
         if variable is None or not is_virtual(variable) or dimension not in variable.dims:
             continue
@@ -342,10 +342,10 @@ def _in_place(data: ManifestArray, layout: Layout, start: int, access: Access) -
     return cut(data, axis, layout.chunk) if form.is_plain and divides else data
 
 
-def like_stored(parsed: ParsedFile, held: dict[str, Layout], plan: Plan) -> ParsedFile:
+def like_stored(parsed: ParsedFile, layouts: dict[str, Layout], plan: Plan) -> ParsedFile:
     """A file that was written before, in the form that it has in the store by now."""
     new = {}
-    for name, layout in held.items():
+    for name, layout in layouts.items():
         variable = parsed.dataset.variables.get(name)
         if variable is None or not is_virtual(variable):
             continue

@@ -51,9 +51,9 @@ def combine_groups(
     options: dict[str, Any] = {"skip_bad": skip_bad, "before": before}
     options |= {"more_follow": more_follow, "continued": continued}
     if not any(file.children for file in [*files, *([before.first] if before else [])]):
-        dataset, kept, left_out = combine_files(files, dimension, access, **options)
-        _note_order({"": dataset}, kept, dimension)
-        return {"": dataset}, kept, left_out
+        dataset, chosen, left_out = combine_files(files, dimension, access, **options)
+        _note_order({"": dataset}, chosen, dimension)
+        return {"": dataset}, chosen, left_out
     left_out = []
     while files:
         datasets, order, problems = _combine_all(files, dimension, access, **options)
@@ -79,7 +79,7 @@ def _combine_all(
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
     first = before.first if before else files[0]
     paths = group_paths(first)
-    problems = [found for file in files if (found := _missing_group(first, file))]
+    problems = [problem for file in files if (problem := _missing_group(first, file))]
     if problems and not skip_bad:
         raise Refused(str(problems[0]))
     if problems:
@@ -99,15 +99,15 @@ def _combine_all(
         parts = [part_of(file, path) for file in order]
         here = before and Boundary(part_of(before.first, path), part_of(before.last, path))
         if dimension is None or path in growing or not growing:
-            datasets[path], kept, problems = combine_files(
+            datasets[path], chosen, problems = combine_files(
                 parts, dimension, access, skip_bad, here, more_follow, continued
             )
         else:
-            datasets[path], kept, problems = _take_first(parts, dimension, access, skip_bad, here)
+            datasets[path], chosen, problems = _take_first(parts, dimension, access, skip_bad, here)
         if problems:
             return {}, [], problems
-        combined[path] = {part.source.url: part for part in kept}
-        urls = [part.source.url for part in kept]
+        combined[path] = {part.source.url: part for part in chosen}
+        urls = [part.source.url for part in chosen]
         if indexed and path != indexed[0]:
             _check_order(path, urls, [file.source.url for file in order])
         by_url = {file.source.url: file for file in files}
@@ -158,16 +158,16 @@ def _take_first(
 ) -> tuple[xr.Dataset, list[ParsedFile], list[Difference]]:
     """A group that does not grow is stored once, so it must be the same in all files."""
     first = before.first if before else parts[0]
-    found = [
+    contradictions = [
         problems[0]
         for part in parts
         if part is not first and (problems := compare_files(first, part, dimension, access))
     ]
-    if found and not skip_bad:
-        raise Refused(str(found[0]))
+    if contradictions and not skip_bad:
+        raise Refused(str(contradictions[0]))
     dataset = share_attributes(parts[0].dataset, [part.dataset for part in parts[1:]])
     set_time_encoding(dataset)
-    return dataset, parts, found
+    return dataset, parts, contradictions
 
 
 def _check_order(path: str, urls: list[str], expected: list[str]) -> None:
@@ -216,11 +216,11 @@ def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:
     """
     return {
         path: {
-            **kept,
+            **stored_group,
             "sources": [
                 {**record, "length": length}
-                for record, length in zip(metadata["sources"], kept["lengths"], strict=True)
+                for record, length in zip(metadata["sources"], stored_group["lengths"], strict=True)
             ],
         }
-        for path, kept in sorted(metadata["groups"].items())
+        for path, stored_group in sorted(metadata["groups"].items())
     }

@@ -76,10 +76,10 @@ def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFil
         rows.setdefault(_records(file, dimension), []).append(file)
     sets = {_own_names(file) for file in files}
     for row in rows.values():
-        held = [_own_names(file) for file in row]
-        if len(held) == len(sets) == len({*held}):
+        own_names = [_own_names(file) for file in row]
+        if len(own_names) == len(sets) == len({*own_names}):
             continue
-        missing = sorted(frozenset.union(*sets) - frozenset.union(*held))
+        missing = sorted(frozenset.union(*sets) - frozenset.union(*own_names))
         twice = f"{row[1].source.url} has the same" if not missing else ""
         what = twice or f"no file has {', '.join(missing)} for them"
         raise Refused(
@@ -93,27 +93,29 @@ def _records(file: ParsedFile, dimension: str) -> tuple:
     """What tells the records of a file from others'."""
     parts = [file, *file.children.values()]
     indexes = [part.dataset.indexes.get(dimension) for part in parts]
-    found = {tuple(index) for index in indexes if index is not None}
-    if not found:
+    records = {tuple(index) for index in indexes if index is not None}
+    if not records:
         raise Refused(
             f"{file.source.url}: {dimension} has no values that tell which files belong side by "
             f"side. {SEPARATE}."
         )
-    if len(found) > 1:
+    if len(records) > 1:
         raise Refused(
             f"{file.source.url}: its groups have other values of {dimension} than each other, so "
             f"nothing tells which files belong beside it. {SEPARATE}."
         )
-    return found.pop()
+    return records.pop()
 
 
 def _merged(row: Sequence[ParsedFile], dimension: str) -> ParsedFile:
     first, *others = row
-    merged = replace(_merged_group(row, dimension), beside=list(others), own=_sorted(first))
+    merged = replace(_merged_group(row, dimension), companions=list(others), own=_sorted(first))
     for path in dict.fromkeys(path for file in row for path in file.children):
         parts = [file.children[path] for file in row if path in file.children]
         # As many as the file itself has, under its name: each adds a source, and no steps.
-        part = replace(_merged_group(parts, dimension), beside=list(others), source=first.source)
+        part = replace(
+            _merged_group(parts, dimension), companions=list(others), source=first.source
+        )
         merged.children = {**merged.children, path: part}
     return merged
 
@@ -171,24 +173,24 @@ def _equal(left: xr.Variable, right: xr.Variable) -> bool:
 
 def records_of(file: ParsedFile, dimension: str | None) -> list[SourceRecord]:
     """The records of a parsed file and of those beside it, which cover the same steps."""
-    if not file.beside:
+    if not file.companions:
         return [file.as_record()]
     parts = [file, *file.children.values()]
     sizes = [part.dataset.sizes.get(dimension) for part in parts]
     length = int(next((size for size in sizes if size is not None), 1))
     if file.within is not None:
-        found: list[SourceRecord] = [
+        records: list[SourceRecord] = [
             {**each.as_record(), "within": list(each.within or ()), "covers": length}
             for each in file.files
         ]
-        del found[0]["covers"]
-        return found
-    found = [{**file.as_record(), "variables": list(file.own)}]
-    for each in file.beside:
-        found.append({**each.as_record(), "variables": list(_sorted(each)), "covers": length})
-    return found
+        del records[0]["covers"]
+        return records
+    records = [{**file.as_record(), "variables": list(file.own)}]
+    for each in file.companions:
+        records.append({**each.as_record(), "variables": list(_sorted(each)), "covers": length})
+    return records
 
 
 def lengths_of(file: ParsedFile, dimension: str | None) -> list[int]:
     """The steps of each of the records: files beside the first add none."""
-    return [int(file.dataset.sizes.get(dimension, 1)), *(0 for _ in file.beside)]
+    return [int(file.dataset.sizes.get(dimension, 1)), *(0 for _ in file.companions)]

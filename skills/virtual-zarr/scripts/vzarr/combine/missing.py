@@ -49,13 +49,13 @@ def _filled(
     for name in lacked:
         owner = owners[name]
         variable = owner.dataset[name].variable
-        found: xr.Variable | None = variable
+        filled: xr.Variable | None = variable
         if name in growing:
             length = file.dataset.sizes.get(dimension, 1)
-            found = _missing(variable, owner.packing.get(name, {}), dimension, length)
-        if found is None or not _fits(found, file.dataset, dimension):
+            filled = _missing(variable, owner.packing.get(name, {}), dimension, length)
+        if filled is None or not _fits(filled, file.dataset, dimension):
             continue
-        new[name] = found
+        new[name] = filled
         packing[name] = owner.packing.get(name, {})
         if name in owner.digests:
             digests[name] = owner.digests[name]

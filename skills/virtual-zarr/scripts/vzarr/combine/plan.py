@@ -69,13 +69,13 @@ class Way:
 
 def together(first: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """The ways of a group, as the ledger has them, with those of more files behind the others."""
-    found = dict(first)
+    merged = dict(first)
     for name, way in more.items():
-        held = found.get(name, {})
-        sums = {key: held.get(key, 0) + way.get(key, 0) for key in ("virtual", "native")}
-        kind = "decode" if held.get("kind") == "decode" else way["kind"]
-        found[name] = {**way, **sums, "kind": kind}
-    return found
+        ways = merged.get(name, {})
+        sums = {key: ways.get(key, 0) + way.get(key, 0) for key in ("virtual", "native")}
+        kind = "decode" if ways.get("kind") == "decode" else way["kind"]
+        merged[name] = {**way, **sums, "kind": kind}
+    return merged
 
 
 @dataclass(frozen=True)
@@ -224,15 +224,15 @@ def why_uneven(lengths: Iterable[int], chunks: Iterable[int], dimension: str) ->
 
 
 def _span(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    ordered = sorted(set(numbers))
+    return f"{ordered[0]}" if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
 def choose(
     choices: Sequence[Choice],
     total: int,
     policy: Policy,
-    held: dict[str, Layout],
+    layouts: dict[str, Layout],
     row_bytes: dict[str, int],
 ) -> tuple[dict[str, Way], list[Choice]]:
     """A way for each variable, and those of which the user has to choose.
@@ -248,7 +248,7 @@ def choose(
 
     for choice in sorted(choices, key=lambda choice: choice.copy.native):
         way = _chosen(
-            choice, policy, held.get(choice.variable), row_bytes[choice.variable], is_cheap
+            choice, policy, layouts.get(choice.variable), row_bytes[choice.variable], is_cheap
         )
         if way is None:
             left.append(choice)
@@ -288,10 +288,10 @@ def question(where: str, choices: Sequence[Choice]) -> str:
     names = ", ".join(choice.variable for choice in choices[:3])
     more = f" and {len(choices) - 3} more" if len(choices) > 3 else ""
     copied = sum((choice.partly or choice.copy).native for choice in choices)
-    kept = sum((choice.partly or choice.copy).virtual for choice in choices)
+    virtual_bytes = sum((choice.partly or choice.copy).virtual for choice in choices)
     offers = f"--irregular copy ({show_bytes(copied)} copied; every reader opens it)"
-    if kept:
-        offers = offers.replace("copied;", f"copied, {show_bytes(kept)} virtual;")
+    if virtual_bytes:
+        offers = offers.replace("copied;", f"copied, {show_bytes(virtual_bytes)} virtual;")
     ways = [choice.rectilinear for choice in choices if choice.rectilinear]
     what = "so they have to be copied"
     decodes = [choice.decode for choice in choices if choice.decode]

@@ -43,13 +43,13 @@ class Recode:
         """
         values = _decoded(raw, self.own)
         encoded = _encoded(values, self.packing, self.dtype)
-        again = _decoded(encoded, _as_json(self.packing))
+        decoded = _decoded(encoded, _as_json(self.packing))
         offset = np.abs(np.asarray(self.own.get("add_offset", 0.0), float)).max()
         is_packed = bool({"scale_factor", "add_offset"} & self.own.keys())
-        differ = np.atleast_1d(mismatch(again, values, float(offset) if is_packed else None))
+        differ = np.atleast_1d(mismatch(decoded, values, float(offset) if is_packed else None))
         if differ.any():
             with np.errstate(invalid="ignore"):
-                off = np.nanmax(np.abs(again.astype(float) - values.astype(float)))
+                off = np.nanmax(np.abs(decoded.astype(float) - values.astype(float)))
             raise Refused(
                 f"{self.url}: {self.name}: {int(differ.sum())} of {differ.size} values cannot be "
                 f"kept as the other files store theirs ({self.dtype}, {_as_json(self.packing)}): "

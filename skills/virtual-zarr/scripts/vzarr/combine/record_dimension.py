@@ -37,16 +37,16 @@ def find_record_dimension(parsed: ParsedFile) -> str:
         if scalars
         else "Name one with --concat-dim."
     )
-    found = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
-    raise InputError(f"{parsed.source.url}: no single record dimension, found {found}. {hint}")
+    told = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
+    raise InputError(f"{parsed.source.url}: no single record dimension, found {told}. {hint}")
 
 
 def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:
     """Whether a file has the record dimension, in any group, and nothing along it."""
     parts = [parsed, *parsed.children.values()]
     lengths = [part.dataset.sizes.get(dimension) for part in parts]
-    found = [length for length in lengths if length is not None]
-    return bool(found) and not any(found)
+    known = [length for length in lengths if length is not None]
+    return bool(known) and not any(known)
 
 
 def no_records(parsed: ParsedFile, dimension: str | None) -> str:

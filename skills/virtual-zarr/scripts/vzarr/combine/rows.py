@@ -78,11 +78,11 @@ def _values(file: ParsedFile, dimension: str) -> tuple:
     """The coordinate along a dimension, the same in all groups that have it."""
     parts = [file, *file.children.values()]
     indexes = [part.dataset.indexes.get(dimension) for part in parts]
-    found = {tuple(index) for index in indexes if index is not None}
-    if len(found) != 1:
-        what = "has no values" if not found else "differs between its groups"
+    records = {tuple(index) for index in indexes if index is not None}
+    if len(records) != 1:
+        what = "has no values" if not records else "differs between its groups"
         raise Refused(f"{file.source.url}: {dimension} {what}, so nothing tells its place.")
-    return found.pop()
+    return records.pop()
 
 
 def _merged(row: list[ParsedFile], dimension: str, inner: str, access: Access) -> ParsedFile:
@@ -96,7 +96,7 @@ def _merged(row: list[ParsedFile], dimension: str, inner: str, access: Access) -
     parts = {}
     for path, dataset in datasets.items():
         part = first.children[path] if path else first
-        parts[path] = replace(part, dataset=dataset, beside=files[1:], digests={})
+        parts[path] = replace(part, dataset=dataset, companions=files[1:], digests={})
         for name, known in part.digests.items():
             variable = dataset.variables[name]
             if inner not in variable.dims:
@@ -108,5 +108,5 @@ def _merged(row: list[ParsedFile], dimension: str, inner: str, access: Access) -
                 )
             else:
                 parts[path].digests[name] = digest(variable)
-    root = parts.pop("", replace(first, beside=files[1:]))
+    root = parts.pop("", replace(first, companions=files[1:]))
     return replace(root, children=parts)

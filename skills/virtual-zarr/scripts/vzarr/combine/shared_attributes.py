@@ -54,18 +54,18 @@ def drop_contradicted(
     store: icechunk.IcechunkStore, group: str, parts: Iterable[xr.Dataset]
 ) -> None:
     """Take out of a stored group what one of several files says otherwise."""
-    said = [found for found in map(said_by, parts) if any(found.values())]
+    said = [attributes for attributes in map(said_by, parts) if any(attributes.values())]
     if not said:
         return  # the root of files of which it was not asked for
     for name, item in _owners(store, group, said[0]).items():
-        kept = {
+        agreed = {
             key: value
             for key, value in item.attrs.items()
             if key in READERS_OWN
             or all(key not in each.get(name, {}) or same(value, each[name][key]) for each in said)
         }
-        if len(kept) < len(item.attrs):
-            item.attrs.put(kept)
+        if len(agreed) < len(item.attrs):
+            item.attrs.put(agreed)
 
 
 def shared_with(item: zarr.Group | zarr.Array, attributes: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -101,12 +101,13 @@ def follow_attributes(
     for record in reversed(list(others)):
         if not any(missing.values()):
             return
-        found = _read(record, group, access)
+        stored_attributes = _read(record, group, access)
         missing = {
             name: {
                 key: value
                 for key, value in attributes.items()
-                if key in found.get(name, {}) and same(value, found[name][key])
+                if key in stored_attributes.get(name, {})
+                and same(value, stored_attributes[name][key])
             }
             for name, attributes in missing.items()
         }
@@ -119,9 +120,9 @@ def _owners(
     store: icechunk.IcechunkStore, group: str, said: Attributes
 ) -> dict[str, zarr.Group | zarr.Array]:
     """The stored group and those of its arrays of which something is said."""
-    room = zarr.open_group(store, path=group, mode="r+")
-    arrays = {name: array for name, array in room.arrays() if name in said}
-    return {OWNER: room, **dict(sorted(arrays.items()))}
+    root = zarr.open_group(store, path=group, mode="r+")
+    arrays = {name: array for name, array in root.arrays() if name in said}
+    return {OWNER: root, **dict(sorted(arrays.items()))}
 
 
 def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes:

@@ -53,10 +53,10 @@ class GroupInStore(GroupRecord):
     sources: list[StoredRecord]
 
 
-def span_of(kept: GroupInStore, number: int) -> slice:
+def span_of(stored_group: GroupInStore, number: int) -> slice:
     """The steps of a source: those that it adds, or that the file has which it lies beside."""
-    stop = sum(kept["lengths"][: number + 1])
-    steps = kept["sources"][number].get("covers", kept["lengths"][number])
+    stop = sum(stored_group["lengths"][: number + 1])
+    steps = stored_group["sources"][number].get("covers", stored_group["lengths"][number])
     return slice(stop - steps, stop)
 
 

@@ -57,12 +57,12 @@ def finer_unit(variable: xr.Variable, array: zarr.Array) -> tuple[str, str] | No
 
     xarray would write them in units of their own into an axis that keeps its old ones.
     """
-    held = str(array.attrs.get("units")).partition(" since ")[0]
+    unit = str(array.attrs.get("units")).partition(" since ")[0]
     if is_virtual(variable) or not is_time(variable) or array.dtype.kind not in "iu":
         return None
     needed = str((exact_time_encoding(variable) or {}).get("units")).partition(" since ")[0]
-    if held in UNITS and needed in UNITS and UNITS.index(needed) > UNITS.index(held):
-        return needed, held
+    if unit in UNITS and needed in UNITS and UNITS.index(needed) > UNITS.index(unit):
+        return needed, unit
     return None
 
 

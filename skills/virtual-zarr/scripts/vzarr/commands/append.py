@@ -106,55 +106,57 @@ def _append_once(
     request: AppendRequest, repository: icechunk.Repository, sources: list[Source]
 ) -> Appended:
     """One attempt, which fails where somebody else commits meanwhile."""
-    found = Appended(as_url(request.location))
+    appended = Appended(as_url(request.location))
     started = datetime.now(UTC)
     session = repository.writable_session("main")
-    held, request = read_held_files(request, repository, session)
-    found.notes += held.notes
-    metadata = held.metadata
-    parsed = parse_wanted(request, find_wanted(sources, metadata, found), metadata, found)
-    todo = sort_out(request, parsed, session, metadata, found)
+    held_metadata, request = read_held_files(request, repository, session)
+    appended.notes += held_metadata.notes
+    metadata = held_metadata.metadata
+    parsed = parse_wanted(request, find_wanted(sources, metadata, appended), metadata, appended)
+    todo = sort_out(request, parsed, session, metadata, appended)
     grown = grown_last(todo, metadata)
-    again = {file.source.url for file in [*todo.again.values(), *(grown or ())]}
-    stand_in = find_stand_in(session.store, metadata, again, request.access)
+    rewritten = {file.source.url for file in [*todo.replaced.values(), *(grown or ())]}
+    stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
     if stand_in is not None:
-        found.notes += stand_in.notes
+        appended.notes += stand_in.notes
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, metadata, grown[0], started)
     more = side_by_side([*(grown or ()), *todo.new], metadata, request.access)
     new = find_fitting(request, more, session.store, metadata)
-    found.left_out += new.left_out
+    appended.left_out += new.left_out
     is_adopted = bool(request.made_of)
-    if not todo.again and not new.files and not is_adopted:
-        return found
+    if not todo.replaced and not new.files and not is_adopted:
+        return appended
     if grown is not None and all(file is not grown[0] for file in new.files):
         raise Refused(new.left_out[0])
-    files = [each for file in (*todo.again.values(), *new.files) for each in file.files]
+    files = [each for file in (*todo.replaced.values(), *new.files) for each in file.files]
     checksum = last_updated(started, [file.source for file in files]) if files else started
-    repository = with_new_containers(request, repository, files, found)
+    repository = with_new_containers(request, repository, files, appended)
     tip = session.snapshot_id
     session = repository.writable_session("main")
     if session.snapshot_id != tip:
         raise icechunk.ConflictError(tip, session.snapshot_id)
     if stand_in is not None:
-        write_stand_in(session.store, held.metadata, stand_in, started)
+        write_stand_in(session.store, held_metadata.metadata, stand_in, started)
     if grown is not None:
-        metadata = without_last(session.store, held.metadata, grown[0], checksum)
+        metadata = without_last(session.store, held_metadata.metadata, grown[0], checksum)
     old = len(metadata["sources"])
-    if todo.again:
-        found.references, metadata = replace_files(
-            session.store, found.repository, metadata, todo.again, checksum, request.access
+    if todo.replaced:
+        appended.references, metadata = replace_files(
+            session.store, appended.repository, metadata, todo.replaced, checksum, request.access
         )
     if new.files:
-        metadata = write_new(request, session.store, new, metadata, checksum, found)
+        metadata = write_new(request, session.store, new, metadata, checksum, appended)
     if grown is not None:
-        others = held.metadata["sources"][:-1]
+        others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-        found.appended = [url for url in found.appended if url not in found.replaced]
-    compare_with_sources(request, session.store, metadata, list(todo.again), old, held, found)
+        appended.appended = [url for url in appended.appended if url not in appended.replaced]
+    compare_with_sources(
+        request, session.store, metadata, list(todo.replaced), old, held_metadata, appended
+    )
     check_unchanged([file.source for file in files], request.patterns, request.access)
-    if found.containers:
+    if appended.containers:
         repository.save_config()
     # What the build counted is of the build.
     metadata = metadata.copy()
@@ -162,20 +164,20 @@ def _append_once(
     metadata.pop("bytes", None)
     write_ledger(session.store, metadata)
     counts = {
-        "added": len(found.appended),
-        "replaced": len(found.replaced),
-        "renewed": len(found.renewed),
+        "added": len(appended.appended),
+        "replaced": len(appended.replaced),
+        "renewed": len(appended.renewed),
     }
-    message = request.message or _describe(found)
-    found.snapshot = session.commit(message, metadata=commit_metadata("append", **counts))
-    return found
+    message = request.message or _describe(appended)
+    appended.snapshot = session.commit(message, metadata=commit_metadata("append", **counts))
+    return appended
 
 
-def _describe(found: Appended) -> str:
+def _describe(appended: Appended) -> str:
     """The message of a commit."""
     parts = [
-        f"{len(found.appended)} more files" if found.appended else "",
-        f"{len(found.replaced)} replaced" if found.replaced else "",
-        f"{len(found.renewed)} renewed" if found.renewed else "",
+        f"{len(appended.appended)} more files" if appended.appended else "",
+        f"{len(appended.replaced)} replaced" if appended.replaced else "",
+        f"{len(appended.renewed)} renewed" if appended.renewed else "",
     ]
     return ", ".join(part for part in parts if part) or "taken over"

@@ -51,7 +51,7 @@ class Inspected:
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
-        return {**vars(self), "sets": [found.as_json() for found in self.sets]}
+        return {**vars(self), "sets": [file_set.as_json() for file_set in self.sets]}
 
 
 def inspect_files(
@@ -79,15 +79,17 @@ def inspect_files(
             unreadable[source.url] = result
         progress(len(described) + len(unreadable), len(sources))
     sets = [describe_set(group, along) for along, group in split_by_layout(described, concat_dim)]
-    sets.sort(key=lambda found: (-len(found.files), found.files[0]))
-    by_url = {found.source.url: found for found in described}
-    for number, found in enumerate(sets):
+    sets.sort(key=lambda file_set: (-len(file_set.files), file_set.files[0]))
+    by_url = {file_set.source.url: file_set for file_set in described}
+    for number, file_set in enumerate(sets):
         if number:
-            first, other = by_url[sets[0].files[0]], by_url[found.files[0]]
-            found.differences = [brief(item) for item in differences(first, other, sets[0].along)]
+            first, other = by_url[sets[0].files[0]], by_url[file_set.files[0]]
+            file_set.differences = [
+                brief(item) for item in differences(first, other, sets[0].along)
+            ]
         chosen = patterns if len(sets) == 1 and not unreadable else None
-        found.build = _build_command(found, number, chosen, concat_dim)
-        found.combine = _combine_call(found)
+        file_set.build = _build_command(file_set, number, chosen, concat_dim)
+        file_set.combine = _combine_call(file_set)
     if _lie_side_by_side(sets):
         _note_columns(sets, patterns if not unreadable else None, concat_dim)
     return Inspected(len(sources), sum(source.size for source in sources), sets, unreadable)
@@ -119,25 +121,25 @@ def _describe_all(
 
 
 def _build_command(
-    found: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
+    file_set: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
 ) -> str:
     parts = [f"uv run {shell_word(_tool())} build"]
     if patterns is not None:
         parts += map(shell_word, patterns)
-    elif len(found.files) <= NAMED_FILES:
-        parts += [shell_word(url.removeprefix("file://")) for url in found.files]
+    elif len(file_set.files) <= NAMED_FILES:
+        parts += [shell_word(url.removeprefix("file://")) for url in file_set.files]
     else:
         # From the output with --json; a name may hold the end of a line.
         listed = f"jq -j '.sets[{number}].files[] | . + \"\\u0000\"' inspected.json"
         parts.insert(0, f"{listed} | xargs -0")
-    if found.along and (len(found.files) > 1 or concat_dim):
-        dims = found.build_along or (found.along,)
+    if file_set.along and (len(file_set.files) > 1 or concat_dim):
+        dims = file_set.build_along or (file_set.along,)
         parts += [option("--concat-dim", dim) for dim in dims]
-    drops = [path for path, variable in found.variables.items() if variable.storage == "dropped"]
+    drops = [path for path, variable in file_set.variables.items() if variable.storage == "dropped"]
     parts += [drop_options(drops)] if drops else []
-    if any(len(ways) > 1 for ways in found.ways.values()):
+    if any(len(ways) > 1 for ways in file_set.ways.values()):
         parts.append("--irregular rectilinear")
-    share = _share(found)
+    share = _share(file_set)
     if share.needs_a_word:
         parts.append(f"--allow-copy {show_bytes(share.native)}")
     return " ".join([*parts, "--repo NAME.icechunk"])
@@ -146,8 +148,8 @@ def _build_command(
 def _lie_side_by_side(sets: list[FileSet]) -> bool:
     """Whether the sets are of the same records, each with variables of its own."""
     places = {(s.file_format, s.along, s.begin, s.end, tuple(s.lengths)) for s in sets}
-    names = {frozenset(found.variables) for found in sets}
-    is_known = all(found.along and found.begin is not None for found in sets)
+    names = {frozenset(file_set.variables) for file_set in sets}
+    is_known = all(file_set.along and file_set.begin is not None for file_set in sets)
     grouped = any("/" in name for each in names for name in each)
     is_one_each = len(names) == len(sets) and len(places) == 1
     return is_known and is_one_each and not grouped and are_disjoint(names)
@@ -155,14 +157,14 @@ def _lie_side_by_side(sets: list[FileSet]) -> bool:
 
 def _note_columns(sets: list[FileSet], patterns: list[str] | None, concat_dim: str | None) -> None:
     """Say that one build puts files of the same records side by side, and how."""
-    files = [file for found in sets for file in found.files]
+    files = [file for file_set in sets for file in file_set.files]
     every = replace(sets[0], files=files)
     command = _build_command(every, 0, patterns, concat_dim)
     if patterns is None and len(files) > NAMED_FILES:
         command = command.replace(".sets[0].files[]", ".sets[].files[]")
-    for found in sets:
-        found.notes.append("the sets have the same records: one build puts them side by side")
-        found.build = command
+    for file_set in sets:
+        file_set.notes.append("the sets have the same records: one build puts them side by side")
+        file_set.build = command
 
 
 def _width(variable: Variable) -> int:
@@ -175,19 +177,21 @@ def _width(variable: Variable) -> int:
         return 8
 
 
-def _share(found: FileSet) -> Share:
+def _share(file_set: FileSet) -> Share:
     """What build would copy of these files, at most: decoded values take up to 8 bytes."""
     sizes = {"virtual": 0, "native": 0}
-    for variable in found.variables.values():
+    for variable in file_set.variables.values():
         if variable.storage not in sizes:
             continue
         width = _width(variable)
         elements = math.prod(variable.shape)
-        if found.along in variable.dims:
-            length = variable.shape[variable.dims.index(found.along)]
-            elements = elements // max(1, length) * sum(found.lengths)
-        elif found.along is not None and len(found.files) > 1 and variable.dims:
-            elements *= len(found.files)  # where no variable has it, each file is a step along it
+        if file_set.along in variable.dims:
+            length = variable.shape[variable.dims.index(file_set.along)]
+            elements = elements // max(1, length) * sum(file_set.lengths)
+        elif file_set.along is not None and len(file_set.files) > 1 and variable.dims:
+            elements *= len(
+                file_set.files
+            )  # where no variable has it, each file is a step along it
         sizes[variable.storage] += elements * width
     return Share(sizes["virtual"], sizes["native"])
 
@@ -198,29 +202,29 @@ def _tool() -> str:
     return str(tool.relative_to(Path.cwd()) if tool.is_relative_to(Path.cwd()) else tool)
 
 
-def _combine_call(found: FileSet) -> str | None:
+def _combine_call(file_set: FileSet) -> str | None:
     """For a program of one's own: what says the same, where one call can."""
-    dims = {dim for variable in found.variables.values() for dim in variable.dims}
-    grouped = any("/" in path for path in found.variables)
-    renamed = any(name.startswith("_nc4_non_coord_") for name in found.placeholders)
-    repeated = any(len(set(v.dims)) < len(v.dims) for v in found.variables.values())
-    if found.file_format not in PARSERS or grouped or renamed or repeated:
+    dims = {dim for variable in file_set.variables.values() for dim in variable.dims}
+    grouped = any("/" in path for path in file_set.variables)
+    renamed = any(name.startswith("_nc4_non_coord_") for name in file_set.placeholders)
+    repeated = any(len(set(v.dims)) < len(v.dims) for v in file_set.variables.values())
+    if file_set.file_format not in PARSERS or grouped or renamed or repeated:
         return None
-    if found.along not in dims or found.ways:
+    if file_set.along not in dims or file_set.ways:
         return None
-    _, parser, option = PARSERS[found.file_format]
+    _, parser, option = PARSERS[file_set.file_format]
     # Naming what cannot be virtual in loadable_variables would load what the parser makes of it.
-    copied = [path for path, v in found.variables.items() if v.storage == "native"]
-    dropped = [path for path, v in found.variables.items() if v.storage == "dropped"]
-    loaded = [path for path, v in found.variables.items() if v.storage == "loaded"]
-    unwanted = [*dropped, *copied, *found.placeholders]
+    copied = [path for path, v in file_set.variables.items() if v.storage == "native"]
+    dropped = [path for path, v in file_set.variables.items() if v.storage == "dropped"]
+    loaded = [path for path, v in file_set.variables.items() if v.storage == "loaded"]
+    unwanted = [*dropped, *copied, *file_set.placeholders]
     arguments = f"{option}={unwanted}" if unwanted else ""
     remark = "  # these files only: for others combine_attrs=strict_cf of skill.md"
     if copied:
         remark += f"; add {', '.join(map(repr, copied))} as xarray.open_dataset reads them"
     return (
         f"open_virtual_mfdataset(urls, registry=registry, parser={parser}({arguments}), "
-        f"loadable_variables={loaded}, combine='nested', concat_dim={found.along!r}, "
+        f"loadable_variables={loaded}, combine='nested', concat_dim={file_set.along!r}, "
         "data_vars='minimal', coords='minimal', compat='override', join='exact', "
         f"combine_attrs='drop_conflicts'){remark}"
     )

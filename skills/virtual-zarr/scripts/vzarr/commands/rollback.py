@@ -63,8 +63,8 @@ def rollback(
                 f"{location}: {to} is no commit of {branch} and no tag: virtual_zarr.py log "
                 "lists the commits."
             )
-        kept = {one.id for one in repository.ancestry(snapshot_id=now)}
-        gone = [one for one in history if one.id not in kept]
+        remaining = {one.id for one in repository.ancestry(snapshot_id=now)}
+        gone = [one for one in history if one.id not in remaining]
         undone = [describe_commit(one, branches, tags) for one in gone]
         if not dry_run and now != left:
             try:

@@ -38,44 +38,48 @@ def verify_repository(
         If there is no such repository.
     """
     access = naming(access, location=location)
-    repository, session, held = open_repository(location, access)
+    repository, session, held_metadata = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = held.metadata
+    metadata = held_metadata.metadata
     numbers = None
     if sample is not None:
         total = len(metadata["sources"])
-        touched = _touched(repository, session, held) if held.others else set()
+        touched = _touched(repository, session, held_metadata) if held_metadata.others else set()
         numbers = sorted({*spread(total, sample), *touched})
     report = compare_store(session.store, metadata, access, numbers=numbers, progress=progress)
-    report.notes += held.notes
+    report.notes += held_metadata.notes
     check_virtual(session, metadata, report, everything=sample is None)
     check_sources(metadata["sources"], access, report)
     return report
 
 
-def _touched(repository: icechunk.Repository, session: icechunk.Session, held: Held) -> set[int]:
+def _touched(
+    repository: icechunk.Repository, session: icechunk.Session, held_metadata: Held
+) -> set[int]:
     """The sources whose chunks others wrote since this tool's last commit; all if it is gone."""
-    metadata = held.metadata
+    metadata = held_metadata.metadata
     everything = set(range(len(metadata["sources"])))
-    if held.own is None:
+    if held_metadata.own is None:
         return everything
-    changes = repository.diff(from_snapshot_id=held.own, to_snapshot_id=session.snapshot_id)
+    changes = repository.diff(
+        from_snapshot_id=held_metadata.own, to_snapshot_id=session.snapshot_id
+    )
     root = zarr.open_group(session.store, mode="r")
     touched: set[int] = set()
     for path, chunks in changes.updated_chunks.items():
         group = path.strip("/").rpartition("/")[0]
-        kept = stored_groups(metadata).get(group)
+        stored_group = stored_groups(metadata).get(group)
         array = root.get(path.strip("/"))
-        if kept is None or not isinstance(array, zarr.Array):
+        if stored_group is None or not isinstance(array, zarr.Array):
             continue
         names = dimension_names(array)
-        if kept["concat_dim"] not in names:
+        if stored_group["concat_dim"] not in names:
             continue  # of all files, so the comparison of any shows it
-        axis = names.index(kept["concat_dim"])
-        ends = np.cumsum([record["length"] for record in kept["sources"]])
+        axis = names.index(stored_group["concat_dim"])
+        last_records = np.cumsum([record["length"] for record in stored_group["sources"]])
         begins = np.cumsum([0, *array.write_chunk_sizes[axis][:-1]])
         steps = begins[sorted({index[axis] for index in chunks})]
-        touched |= set(np.searchsorted(ends, steps, "right").tolist())
+        touched |= set(np.searchsorted(last_records, steps, "right").tolist())
     return touched & everything
 
 

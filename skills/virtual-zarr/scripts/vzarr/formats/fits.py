@@ -42,30 +42,30 @@ def list_groups(content: Content) -> list[str]:
         For a file that ends too early.
     """
     with _open(content) as hdus:
-        named = _named(hdus)
-        for name, hdu in named:
+        hdus_by_name = _named(hdus)
+        for name, hdu in hdus_by_name:
             _check_length(content, name, hdu)
-        return ["", *(name for name, hdu in named if _is_table(hdu) and _size(hdu))]
+        return ["", *(name for name, hdu in hdus_by_name if _is_table(hdu) and _size(hdu))]
 
 
 def open_group(content: Content, group: str, drop: Sequence[str], decode_times: bool) -> xr.Dataset:
     """The images, or the columns of one table."""
     hdus = _open(content)
-    named = {name: hdu for name, hdu in _named(hdus) if group or name not in drop}
+    hdus_by_name = {name: hdu for name, hdu in _named(hdus) if group or name not in drop}
     reasons, unfit = content.findings.reasons, content.findings.unfit
     if group:
-        variables, ragged = _columns(group, named[group], drop)
+        variables, ragged = _columns(group, hdus_by_name[group], drop)
         for name in ragged:
             unfit[f"{group}/{name}"] = "is a FITS column of arrays of varying length"
         for name in variables:
             reasons[f"{group}/{name}"] = "a column of a FITS table"
     else:
-        for name, hdu in named.items():
+        for name, hdu in hdus_by_name.items():
             if _is_random(hdu):
                 unfit[name] = "holds FITS random groups, which no parser reads"
             elif not hdu.is_image and not hasattr(hdu, "columns") and _size(hdu):
                 unfit[name] = "is an extension that FITS does not define"
-        images = {name: hdu for name, hdu in named.items() if _is_image(hdu) and _size(hdu)}
+        images = {name: hdu for name, hdu in hdus_by_name.items() if _is_image(hdu) and _size(hdu)}
         check_arrays(content, group, [_declared(name, hdu) for name, hdu in images.items()])
         variables = {name: _image(name, hdu) for name, hdu in images.items()}
         for name, hdu in images.items():

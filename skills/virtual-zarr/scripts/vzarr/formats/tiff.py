@@ -355,9 +355,9 @@ def _one_chunk(
     byteorder: str,
 ) -> ManifestArray | None:
     """Contiguous strips as one chunk, which the parser refuses if the last strip is short."""
-    plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
+    is_plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
     short = not page.is_tiled and page.rowsperstrip and page.imagelength % page.rowsperstrip
-    if not (plain and short) or page.dtype is None or page.samplesperpixel > 1:
+    if not (is_plain and short) or page.dtype is None or page.samplesperpixel > 1:
         return None
     if page.bitspersample != page.dtype.itemsize * 8:
         return None

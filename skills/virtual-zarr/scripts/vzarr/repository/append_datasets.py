@@ -22,9 +22,9 @@ from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
-def _repeat_scalars(room: zarr.Group, more: xr.Dataset, dimension: str) -> None:
+def _repeat_scalars(stored: zarr.Group, more: xr.Dataset, dimension: str) -> None:
     """Store scalars, of which ``more`` has one for each record, once for each that is there."""
-    arrays = {name: array for name, array in room.arrays() if name in more.variables}
+    arrays = {name: array for name, array in stored.arrays() if name in more.variables}
     rows = [
         array.shape[names.index(dimension)]
         for array in arrays.values()
@@ -34,7 +34,7 @@ def _repeat_scalars(room: zarr.Group, more: xr.Dataset, dimension: str) -> None:
         if array.ndim or more[name].dims != (dimension,):
             continue
         value = array[()]
-        grown = room.create_array(
+        grown = stored.create_array(
             name,
             shape=(rows[0],),
             chunks=(TIME_CHUNK,),
@@ -69,20 +69,20 @@ def append_datasets(
         dataset = datasets[group]
         static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
         more = dataset.drop_vars(static).copy(deep=False)  # the files keep what they say
-        room = zarr.open_group(store, path=group, mode="r+")
-        coordinates = room.attrs.get("coordinates")
-        _repeat_scalars(room, more, dimension)
-        more.attrs = shared_with(room, more.attrs)
+        stored = zarr.open_group(store, path=group, mode="r+")
+        coordinates = stored.attrs.get("coordinates")
+        _repeat_scalars(stored, more, dimension)
+        more.attrs = shared_with(stored, more.attrs)
         for name, variable in more.variables.items():
             if not is_virtual(variable):
                 variable.encoding = {}  # the store's own holds for all of an array
-            variable.attrs = shared_with(room[str(name)], variable.attrs)
+            variable.attrs = shared_with(stored[str(name)], variable.attrs)
         virtual = [variable for variable in more.variables.values() if is_virtual(variable)]
         references += sum(count_references(variable.data) for variable in virtual)
         with_care = [
             str(name)
             for name, variable in more.variables.items()
-            if is_virtual(variable) and needs_care(array_at(room, str(name)), variable.data)
+            if is_virtual(variable) and needs_care(array_at(stored, str(name)), variable.data)
         ]
         for name in with_care:
             path = f"{group}/{name}".lstrip("/")
@@ -100,7 +100,7 @@ def append_datasets(
             )
         # The append has named the coordinates among its own variables only; the static ones and
         # scalars would be data from then on.
-        room = zarr.open_group(store, path=group, mode="r+")
-        if coordinates is not None and room.attrs.get("coordinates") != coordinates:
-            room.attrs["coordinates"] = coordinates
+        stored = zarr.open_group(store, path=group, mode="r+")
+        if coordinates is not None and stored.attrs.get("coordinates") != coordinates:
+            stored.attrs["coordinates"] = coordinates
     return references

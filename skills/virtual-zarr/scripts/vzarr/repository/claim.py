@@ -246,11 +246,11 @@ class _Prefix:
 
     def read(self) -> Stored | None:
         try:
-            found = obstore.get(self._store, self._path)
-            content = bytes(found.bytes())
+            response = obstore.get(self._store, self._path)
+            content = bytes(response.bytes())
         except FileNotFoundError:
             return None
-        return Stored(_parse(content), _version(found.meta), found.meta["last_modified"])
+        return Stored(_parse(content), _version(response.meta), response.meta["last_modified"])
 
     def write(self, content: bytes, over: Any) -> Any:
         try:
@@ -294,9 +294,9 @@ class _Folder:
         now = self.read()
         if now is None or now.version != over:
             raise Occupied
-        beside = self._file.with_name(f"{MARKER}#1")
-        beside.write_bytes(content)
-        os.replace(beside, self._file)
+        draft = self._file.with_name(f"{MARKER}#1")
+        draft.write_bytes(content)
+        os.replace(draft, self._file)
         return content
 
     @contextmanager
@@ -312,16 +312,16 @@ class _Folder:
         self._file.unlink(missing_ok=True)
 
 
-def _version(found: Any) -> dict[str, str]:
+def _version(response: Any) -> dict[str, str]:
     """What tells one state of an object from another: Google has a version, the others an ETag."""
-    return {key: found[key] for key in ("e_tag", "version") if found.get(key)}
+    return {key: response[key] for key in ("e_tag", "version") if response.get(key)}
 
 
 def _parse(content: bytes) -> Marker | None:
     try:
-        found = json.loads(content)
-        run, beat = str(found["run"]), int(found["beat"])
-        return Marker(run, beat, bool(found["is_stopped"]), bool(found["was_vacant"]))
+        values = json.loads(content)
+        run, beat = str(values["run"]), int(values["beat"])
+        return Marker(run, beat, bool(values["is_stopped"]), bool(values["was_vacant"]))
     except (ValueError, KeyError, TypeError):
         return None
 

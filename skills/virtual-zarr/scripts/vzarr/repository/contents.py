@@ -47,11 +47,11 @@ class ArrayContents:
 def describe_arrays(store: icechunk.IcechunkStore) -> list[ArrayContents]:
     """All arrays but those of this tool's own account, in the order of their paths."""
     root = zarr.open_group(store, mode="r")
-    found = []
+    arrays = []
     for path, array in sorted(root.members(max_depth=None)):
         if isinstance(array, zarr.Array) and path.split("/")[0] != GROUP:
-            found.append(_describe(store, path, array))
-    return found
+            arrays.append(_describe(store, path, array))
+    return arrays
 
 
 def _describe(store: icechunk.IcechunkStore, path: str, array: zarr.Array) -> ArrayContents:

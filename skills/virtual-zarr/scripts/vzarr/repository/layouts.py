@@ -25,8 +25,8 @@ def layout_of(array: zarr.Array, dimension: str, is_copy: bool = False) -> Layou
     """How a stored array lies along ``dimension``."""
     metadata = array.metadata
     axis = dimension_names(array).index(dimension)
-    plain = {**metadata.to_dict(), "attributes": {}}
-    plain.pop("dimension_names", None)
+    document = {**metadata.to_dict(), "attributes": {}}
+    document.pop("dimension_names", None)
     edges: tuple[int, ...] | None = None
     if isinstance(metadata.chunk_grid, RectilinearChunkGridMetadata):
         shapes = metadata.chunk_grid.chunk_shapes
@@ -35,10 +35,10 @@ def layout_of(array: zarr.Array, dimension: str, is_copy: bool = False) -> Layou
         begins = np.cumsum([0, *every[:-1]])  # chunks of rows that were taken out stay in the list
         edges = every[: max(1, int(np.searchsorted(begins, array.shape[axis])))]
         chunk = [max(edges) if at == axis else _one(size) for at, size in enumerate(shapes)]
-        plain["chunk_grid"] = cast(
+        document["chunk_grid"] = cast(
             "dict[str, JSON]", RegularChunkGridMetadata(chunk_shape=tuple(chunk)).to_dict()
         )
-    regular = ArrayV3Metadata.from_dict(plain)
+    regular = ArrayV3Metadata.from_dict(document)
     return Layout(regular, axis, array.shape[axis], edges, is_copy)
 
 
@@ -47,19 +47,19 @@ def _one(size: int | Sequence[int]) -> int:
 
 
 def stored_layouts(
-    store: icechunk.IcechunkStore, group: str, kept: GroupInStore
+    store: icechunk.IcechunkStore, group: str, stored_group: GroupInStore
 ) -> dict[str, Layout]:
     """The virtual variables of a stored group that grow."""
-    dimension = kept["concat_dim"]
+    dimension = stored_group["concat_dim"]
     if dimension is None:
         return {}
     arrays = open_arrays(store, group)
-    ways = kept.get("ways", {})
+    ways = stored_group.get("ways", {})
     return {
         name: layout_of(
             arrays[name], dimension, ways.get(name, {}).get("kind") in ("copy", "decode")
         )
-        for name in kept["virtual"]
+        for name in stored_group["virtual"]
         if name in arrays and dimension in dimension_names(arrays[name])
     }
 
@@ -75,37 +75,39 @@ def all_layouts(
     """``stored_layouts`` of several groups, by path."""
     return {
         f"{group}/{name}".lstrip("/"): layout
-        for group, kept in groups.items()
-        for name, layout in stored_layouts(store, group, kept).items()
+        for group, stored_group in groups.items()
+        for name, layout in stored_layouts(store, group, stored_group).items()
     }
 
 
 def grown_numbers(store: icechunk.IcechunkStore, groups: Mapping[str, GroupInStore]) -> list[str]:
     """The paths of numbers that a store has for each record."""
-    found = []
-    for group, kept in groups.items():
+    numbers = []
+    for group, stored_group in groups.items():
         for name, array in open_arrays(store, group).items():
-            grows = dimension_names(array) == (kept["concat_dim"],)
-            if grows and name not in kept["virtual"]:
-                found.append(f"{group}/{name}".lstrip("/"))
-    return found
+            grows = dimension_names(array) == (stored_group["concat_dim"],)
+            if grows and name not in stored_group["virtual"]:
+                numbers.append(f"{group}/{name}".lstrip("/"))
+    return numbers
 
 
-def told_ways(kept: GroupInStore, arrays: Mapping[str, zarr.Array]) -> dict[str, dict[str, Any]]:
+def told_ways(
+    stored_group: GroupInStore, arrays: Mapping[str, zarr.Array]
+) -> dict[str, dict[str, Any]]:
     """The ways of a stored group by variable, of all of its files.
 
     The ledger adds up what was copied; the rest of each of the ``arrays`` is virtual.
     """
-    found = {}
-    for name, way in kept.get("ways", {}).items():
-        dimension = str(kept["concat_dim"])
+    ways = {}
+    for name, way in stored_group.get("ways", {}).items():
+        dimension = str(stored_group["concat_dim"])
         layout = layout_of(arrays[name], dimension)
         total = math.prod(arrays[name].shape) * arrays[name].dtype.itemsize
         chunks = layout.edges or (layout.chunk,)
         why, _, forms = way["why"].partition("; ")
         if way["kind"] != "partly":
-            lengths = [length for length in kept["lengths"] if length]
+            lengths = [length for length in stored_group["lengths"] if length]
             uneven = why_uneven(lengths, chunks, dimension)
             why = f"{uneven}; {forms}" if forms else uneven
-        found[name] = {**way, "virtual": max(0, total - way["native"]), "why": why}
-    return found
+        ways[name] = {**way, "virtual": max(0, total - way["native"]), "why": why}
+    return ways

@@ -165,11 +165,11 @@ def _set_form(
 ) -> None:
     """Give an array another shape, and chunks of ``edges`` along an axis."""
     shape = list(shape)
-    held = zarr.open_array(store, path=path, mode="r").metadata.chunk_grid
-    if isinstance(held, RectilinearChunkGridMetadata):
-        sizes = list(held.chunk_shapes)
+    stored_grid = zarr.open_array(store, path=path, mode="r").metadata.chunk_grid
+    if isinstance(stored_grid, RectilinearChunkGridMetadata):
+        sizes = list(stored_grid.chunk_shapes)
     else:  # Icechunk 2.3 reads lists of lengths only, not the one number that stands for a list
-        pairs = zip(held.chunk_shape, shape, strict=True)
+        pairs = zip(stored_grid.chunk_shape, shape, strict=True)
         sizes = [(chunk,) * -(-size // chunk) for chunk, size in pairs]
     sizes[axis] = tuple(map(int, edges))
     grid = RectilinearChunkGridMetadata(chunk_shapes=tuple(sizes))
@@ -184,10 +184,10 @@ def _edit(
     store: icechunk.IcechunkStore, path: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
     key = f"{path}/zarr.json"
-    held = sync(store.get(key, default_buffer_prototype()))
-    if held is None:
+    raw = sync(store.get(key, default_buffer_prototype()))
+    if raw is None:
         raise KeyError(key)
-    document = json.loads(held.to_bytes())
+    document = json.loads(raw.to_bytes())
     change(document)
     sync(store.set(key, cpu.Buffer.from_bytes(json.dumps(document).encode())))
 
@@ -200,8 +200,8 @@ def _recut(
     written: Mapping[str, datetime],
 ) -> None:
     """Cut the references of a stored array of plain chunks into chunks of ``rows``."""
-    held = layout.as_array()
-    grid = held.manifest.shape_chunk_grid
+    array = layout.as_array()
+    grid = array.manifest.shape_chunk_grid
     paths = np.full(grid, "", np.dtypes.StringDType())
     offsets, lengths = np.zeros(grid, np.uint64), np.zeros(grid, np.uint64)
     for batch in read_references(store, path):

@@ -315,6 +315,6 @@ def _hdf4_externals(path: Path) -> list[str]:
                 file.seek(offset)
                 head = file.read(14)
                 if len(head) == 14 and struct.unpack(">H", head[:2])[0] == HDF4_EXTERNAL:
-                    (named,) = struct.unpack(">I", head[10:])
-                    names.append(os.fsdecode(file.read(min(named, 4096)).rstrip(b"\0")))
+                    (data_tag,) = struct.unpack(">I", head[10:])
+                    names.append(os.fsdecode(file.read(min(data_tag, 4096)).rstrip(b"\0")))
     return names

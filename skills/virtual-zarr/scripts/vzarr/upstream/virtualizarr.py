@@ -72,8 +72,8 @@ def chunk_lengths(manifest: ChunkManifest) -> np.ndarray:
 
 def chunk_ends(manifest: ChunkManifest, url: str) -> np.ndarray:
     """The byte behind each chunk that lies at ``url``."""
-    ends = manifest._offsets + manifest._lengths
-    return ends[manifest._paths == url]
+    last_bytes = manifest._offsets + manifest._lengths
+    return last_bytes[manifest._paths == url]
 
 
 def count_references(manifest: ChunkManifest) -> int:

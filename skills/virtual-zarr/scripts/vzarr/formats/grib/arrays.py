@@ -120,13 +120,13 @@ def _reads_equal(message: Any) -> bool:
 
     expected = decode(bytes(message))
     try:
-        found = np.asarray(parse_grib_array(bytes(message), 0)).ravel()
+        values = np.asarray(parse_grib_array(bytes(message), 0)).ravel()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return False
-    return found.shape == expected.shape and np.allclose(
-        found, expected, rtol=1e-6, atol=0, equal_nan=True
+    return values.shape == expected.shape and np.allclose(
+        values, expected, rtol=1e-6, atol=0, equal_nan=True
     )
 
 
@@ -189,20 +189,20 @@ def _bounds(group: Group, variable: Variable) -> xr.Variable:
     """Start and end of what a variable's values were taken over, at each of its times."""
     count = len(group.moments)
     sizes = variable.shape[:count]
-    found = np.full((*sizes, 2), np.iinfo("i8").min)
+    bounds = np.full((*sizes, 2), np.iinfo("i8").min)
     for index, item in variable.cells.items():
-        found[index[:count]] = _seconds(item.start), _seconds(item.end)
+        bounds[index[:count]] = _seconds(item.start), _seconds(item.end)
     attributes = {
         "units": EPOCH,
         "calendar": "proleptic_gregorian",
         "long_name": f"start and end of the time of {variable.name}",
         "_FillValue": np.iinfo("i8").min,
     }
-    return xr.Variable((*group.moments, "bnds"), found, attributes, LOADED)
+    return xr.Variable((*group.moments, "bnds"), bounds, attributes, LOADED)
 
 
 def _axis_coordinates(group: Group) -> dict[str, xr.Variable]:
-    found = {}
+    coordinates = {}
     first = group.first
     for name, axis in group.axes.items():
         unit, text = AXES.get(axis.base, (surface_unit(first.surface[0]), axis.base))
@@ -212,12 +212,12 @@ def _axis_coordinates(group: Group) -> dict[str, xr.Variable]:
         values = axis.coordinates
         if axis.base == "number":
             values = values.astype("i8")
-        found[name] = xr.Variable((name,), values, attributes)
+        coordinates[name] = xr.Variable((name,), values, attributes)
         if axis.has_bounds:
-            found[name].attrs["bounds"] = f"{name}_bounds"
+            coordinates[name].attrs["bounds"] = f"{name}_bounds"
             limits = np.array([(value[0], value[-1]) for value in axis.values])
-            found[f"{name}_bounds"] = xr.Variable((name, "bnds"), limits, {}, LOADED)
-    return found
+            coordinates[f"{name}_bounds"] = xr.Variable((name, "bnds"), limits, {}, LOADED)
+    return coordinates
 
 
 def _is_down(axis: Axis) -> bool:
@@ -225,15 +225,15 @@ def _is_down(axis: Axis) -> bool:
 
 
 def _grid_coordinates(group: Group, grid: Grid, octets: Octets) -> dict[str, xr.Variable]:
-    found = {}
+    coordinates = {}
     for name, values in grid.axes.items():
-        found[name] = xr.Variable((name,), values, grid.attributes[name])
+        coordinates[name] = xr.Variable((name,), values, grid.attributes[name])
     encoding = LOADED if grid.is_loaded else COMPUTED
     for name, values in grid.places.items():
-        found[name] = xr.Variable(grid.dims, values, grid.attributes[name], dict(encoding))
+        coordinates[name] = xr.Variable(grid.dims, values, grid.attributes[name], dict(encoding))
     if grid.mapping is not None:
-        found["spatial_ref"] = xr.Variable((), np.int64(0), grid.mapping, LOADED)
-    return found
+        coordinates["spatial_ref"] = xr.Variable((), np.int64(0), grid.mapping, LOADED)
+    return coordinates
 
 
 def describe_variable(group: Group, variable: Variable, octets: Octets) -> dict[str, Any]:
@@ -262,25 +262,25 @@ def describe_variable(group: Group, variable: Variable, octets: Octets) -> dict[
 
 
 def _words(keys: Keys, first: Field) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     is_probability = "prob_" in first.kind
     for name, key in (("long_name", "name"), ("units", "units"), ("standard_name", "cfName")):
         if (text := keys.text(key)) not in ("", "unknown"):
-            found[name] = text
+            attributes[name] = text
     if is_probability:
-        found |= {"GRIB_units": found.get("units", ""), "units": "%"}
-        found.pop("standard_name", None)
+        attributes |= {"GRIB_units": attributes.get("units", ""), "units": "%"}
+        attributes.pop("standard_name", None)
     statistic = first.kind.split("_")[0]
     if first.is_statistic and statistic in CELL_METHODS:
-        found["cell_methods"] = f"time: {CELL_METHODS[statistic]}"
-    found["GRIB_parameter"] = list(first.parameter)
-    found["GRIB_surface"] = [code for code in first.surface if code != 255]
-    found["GRIB_centre"] = keys.text("centre")
+        attributes["cell_methods"] = f"time: {CELL_METHODS[statistic]}"
+    attributes["GRIB_parameter"] = list(first.parameter)
+    attributes["GRIB_surface"] = [code for code in first.surface if code != 255]
+    attributes["GRIB_centre"] = keys.text("centre")
     for key in DETAILS:
         value = keys.text(key)
         if value:
-            found[f"GRIB_{key}"] = value
-    return found
+            attributes[f"GRIB_{key}"] = value
+    return attributes
 
 
 def _differing(handle: Any, other: bytes) -> dict[str, Any]:
@@ -299,7 +299,7 @@ def _coded(handle: Any) -> dict[str, str]:
     keys = Keys(handle)
     start = keys.get("offsetSection4") if keys.get("edition") == 2 else 8
     length = keys.get("section4Length" if keys.get("edition") == 2 else "section1Length", 0)
-    found = {}
+    coded = {}
     iterator = eccodes.codes_keys_iterator_new(handle)
     try:
         while eccodes.codes_keys_iterator_next(iterator):
@@ -307,7 +307,7 @@ def _coded(handle: Any) -> dict[str, str]:
             if not eccodes.codes_is_defined(handle, key):
                 continue
             if start < eccodes.codes_get_offset(handle, key) < start + length:
-                found[key] = keys.text(key)
+                coded[key] = keys.text(key)
     finally:
         eccodes.codes_keys_iterator_delete(iterator)
-    return found
+    return coded

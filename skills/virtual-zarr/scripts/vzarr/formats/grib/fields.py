@@ -146,12 +146,12 @@ class Keys:
 
 def read_fields(url: str, data: Any, messages: list[Message]) -> list[Field]:
     """All fields of the messages of a file, whose bytes from ``offset`` on are in ``data``."""
-    found = []
+    fields = []
     for message in messages:
         octets = data[message.offset : message.offset + message.length]
         for part in range(message.fields):
-            found.append(read_field(url, octets, message, part))
-    return found
+            fields.append(read_field(url, octets, message, part))
+    return fields
 
 
 def read_field(url: str, octets: Any, message: Message, part: int) -> Field:
@@ -288,8 +288,8 @@ def _product(keys: Keys) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]
     if probability is not None:
         word, names = PROBABILITIES.get(probability, (f"prob_{probability}", ("lower", "upper")))
         words.append(word)
-        found = [keys.scaled(f"{name.capitalize()}Limit") for name in names]
-        if values := tuple(value for value in found if value is not None):
+        scaled = [keys.scaled(f"{name.capitalize()}Limit") for name in names]
+        if values := tuple(value for value in scaled if value is not None):
             limits.append(("threshold", values))
     quantile, total = keys.get("quantileValue"), keys.get("totalNumberOfQuantiles")
     if quantile is not None and total:

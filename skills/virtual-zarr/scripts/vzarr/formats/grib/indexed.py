@@ -43,9 +43,9 @@ def fields_by_index(
     known = _patterns.setdefault(selection, {})
     if all(entry.kind in known for entry in entries):
         (first,) = _read_headers(url, entries[:1], read)
-        found = [_like(known[entry.kind], entry, first) for entry in entries[1:]]
-        if _is_like(first, known[entries[0].kind]) and None not in found:
-            return [first, *(item for item in found if item is not None)], True
+        fields_of_kind = [_like(known[entry.kind], entry, first) for entry in entries[1:]]
+        if _is_like(first, known[entries[0].kind]) and None not in fields_of_kind:
+            return [first, *(item for item in fields_of_kind if item is not None)], True
     fields = _read_headers(url, entries, read)
     known.update({entry.kind: item for entry, item in zip(entries, fields, strict=True)})
     return fields, False
@@ -57,7 +57,7 @@ def _read_headers(url: str, entries: list[Entry], read: Ranges) -> list[Field]:
         entry.length if entry.offset in several else min(HEADER, entry.length) for entry in entries
     ]
     places = [(entry.offset, size) for entry, size in zip(entries, sizes, strict=True)]
-    found = []
+    fields = []
     for entry, octets in zip(entries, read(places), strict=True):
         message = Message(entry.offset, entry.length, entry.part + 1)
         if octets[:4] != b"GRIB":
@@ -69,8 +69,8 @@ def _read_headers(url: str, entries: list[Entry], read: Ranges) -> list[Field]:
             (octets,) = read([(entry.offset, entry.length)])
         if octets[7] == 2:
             message = replace(message, length=int.from_bytes(octets[8:16], "big"))
-        found.append(read_field(url, octets, message, entry.part))
-    return found
+        fields.append(read_field(url, octets, message, entry.part))
+    return fields
 
 
 def _holds_headers(octets: bytes) -> bool:
@@ -94,8 +94,8 @@ def _like(known: Field, entry: Entry, first: Field) -> Field | None:
     if moments is None:
         return None
     start, end = moments
-    found = replace(known, reference=first.reference, start=start, end=end)
-    return replace(found, offset=entry.offset, length=entry.length, part=entry.part)
+    field = replace(known, reference=first.reference, start=start, end=end)
+    return replace(field, offset=entry.offset, length=entry.length, part=entry.part)
 
 
 def _moments(

@@ -194,13 +194,13 @@ def parameter_name(
     centre: int, tables: tuple[int, int], parameter: tuple[int, ...], short_name: str
 ) -> str:
     """gribberish's name of a parameter; ecCodes' if that has none, or its numbers."""
-    found = _by_gribberish(centre, tables, parameter) if len(parameter) == 3 else ""
-    if not found and short_name not in ("unknown", "~"):
-        found = short_name
-    found = re.sub(r"\W", "_", found.lower())
-    if not found or found in RESERVED:
+    name = _by_gribberish(centre, tables, parameter) if len(parameter) == 3 else ""
+    if not name and short_name not in ("unknown", "~"):
+        name = short_name
+    name = re.sub(r"\W", "_", name.lower())
+    if not name or name in RESERVED:
         return "_".join(["parameter", *map(str, parameter)])
-    return found
+    return name
 
 
 def _by_gribberish(centre: int, tables: tuple[int, int], parameter: tuple[int, ...]) -> str:
@@ -212,9 +212,9 @@ def _by_gribberish(centre: int, tables: tuple[int, int], parameter: tuple[int, .
     try:
         for key, value in zip((*keys, *numbers), (centre, *tables, *parameter), strict=True):
             eccodes.codes_set(handle, key, value)
-        found = parse_grib_message_metadata(eccodes.codes_get_message(handle), 0).var_abbrev
+        name = parse_grib_message_metadata(eccodes.codes_get_message(handle), 0).var_abbrev
     except Exception:  # what it does not know it says in several ways
         return ""
     finally:
         eccodes.codes_release(handle)
-    return "" if found.lower() in ("missing", "unknown") else found
+    return "" if name.lower() in ("missing", "unknown") else name

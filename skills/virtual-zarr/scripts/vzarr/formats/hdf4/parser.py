@@ -93,13 +93,13 @@ def open_group(content: Content, group: str, drop: Sequence[str], decode_times: 
 
 def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Dataset:
     datasets, attributes = _pyhdf.call("datasets", path)
-    named: dict[str, tuple[int, dict[str, Any]]] = {}
+    by_name: dict[str, tuple[int, dict[str, Any]]] = {}
     for index, item in enumerate(datasets):
         name = item["name"]
-        if name in named:  # a name that comes again gets the index behind it
+        if name in by_name:  # a name that comes again gets the index behind it
             name = f"{name}_{index}"
             content.findings.reasons[name] = "another dataset has the same name"
-        named[name] = index, item
+        by_name[name] = index, item
     declared = [
         Declared(
             name,
@@ -107,12 +107,12 @@ def _open_datasets(content: Content, path: Path, drop: Sequence[str]) -> xr.Data
             np.dtype(item["dtype"]).itemsize,
             is_loaded=item["dims"] == (name,),
         )
-        for name, (_, item) in named.items()
+        for name, (_, item) in by_name.items()
     ]
     check_arrays(content, "", declared, drop)
     variables = {
         name: _variable(path, index, item)
-        for name, (index, item) in named.items()
+        for name, (index, item) in by_name.items()
         if name not in drop
     }
     return xr.Dataset(_own_lengths(variables), attrs=attributes)
