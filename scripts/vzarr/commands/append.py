@@ -20,6 +20,7 @@ from vzarr.changes.append_writing import (
     without_last,
     write_new,
 )
+from vzarr.changes.insertion import Late, insert_files, part_late
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
@@ -47,6 +48,7 @@ def append(
     access: Access,
     *,
     replace_known: bool = False,
+    insert: bool = False,
     skip_bad: bool = False,
     made_of: tuple[str, ...] = (),
     message: str | None = None,
@@ -61,10 +63,11 @@ def append(
     A file counts as held by its URL, size and time of change, or by its content under any name. One
     that was written again with the same content gets a new checksum. ``replace_known`` writes a
     file that changed since, or that has the records of one that is there, over the old one; a file
-    whose place was taken never comes back by itself. ``made_of`` names the files of a repository
-    that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
-    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the
-    same time.
+    whose place was taken never comes back by itself. A file that belongs in front of others is
+    late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
+    reads as they do. ``prefixes`` as in ``build``, and ``irregular``; else what ``build`` was told
+    holds. Safe to run twice, also at the same time.
 
     Raises
     ------
@@ -91,11 +94,15 @@ def append(
         patterns=tuple(patterns),
         prefixes=prefixes,
         irregular=irregular,
+        insert=insert,
     )
+    done = Appended(as_url(location))
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
-                return _append_once(request, repository, sources)
+                more, late = _append_once(request, repository, sources)
+                done = done.then(more)
+                return done.then(_take_late(request, repository, late, done))
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)
@@ -105,10 +112,31 @@ def append(
     )
 
 
+def _take_late(
+    request: AppendRequest, repository: icechunk.Repository, late: Late, done: Appended
+) -> Appended:
+    """Insert late files, or say of each that it was not.
+
+    Raises
+    ------
+    Refused
+        For the first, if the run did nothing else, unless such may be left out.
+    """
+    if request.insert and late.files:
+        result = insert_files(request, repository, late.files)
+    else:
+        result = Appended(done.repository, late=list(late.sentences))
+    if not result.late or done.snapshot or result.snapshot:
+        return result
+    if not request.skip_bad:
+        raise Refused(f"{result.late[0]} Nothing was committed.")
+    return replace(result, late=[], left_out=result.late)
+
+
 def _append_once(
     request: AppendRequest, repository: icechunk.Repository, sources: list[Source]
-) -> Appended:
-    """One attempt, which fails where somebody else commits meanwhile."""
+) -> tuple[Appended, Late]:
+    """One attempt, which fails where somebody else commits meanwhile; and files that are late."""
     started = datetime.now(UTC)
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
@@ -116,6 +144,7 @@ def _append_once(
     wanted, known, superseded = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted, metadata)
     todo = sort_out(request, parsed, session, metadata)
+    todo.new, late = part_late(todo.new, session.store, metadata, as_url(request.location))
     grown = grown_last(todo, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
@@ -134,7 +163,7 @@ def _append_once(
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )
     if not over and not new.files and not request.made_of:
-        return result
+        return result, late
     if grown is not None and all(file is not grown for file in new.files):
         raise Refused(new.left_out[0])
     files = [each for file in (*over.values(), *new.files) for each in file.files]
@@ -179,7 +208,7 @@ def _append_once(
         containers=containers,
         ways=dict(written.ways),
     )
-    return replace(result, snapshot=_commit(request, session, metadata, result))
+    return replace(result, snapshot=_commit(request, session, metadata, result)), late
 
 
 def _commit(
