@@ -16,7 +16,16 @@ wrong, and ``EnvironmentFault`` where storage or the machine fails: each with on
 
 from __future__ import annotations
 
-from vzarr.api.keeping import expire, log, open_dataset, open_repository, rollback, show, tag
+from vzarr.api.keeping import (
+    expire,
+    log,
+    open_dataset,
+    open_repository,
+    remove,
+    rollback,
+    show,
+    tag,
+)
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
 
@@ -33,6 +42,7 @@ __all__ = [
     "parse",
     "refresh",
     "relocate",
+    "remove",
     "rewrite_references",
     "rollback",
     "show",

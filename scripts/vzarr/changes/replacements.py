@@ -20,6 +20,7 @@ from vzarr.changes.stored_files import (
     stored_part,
 )
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import part_of, stored_groups
 from vzarr.combine.missing import with_missing
@@ -100,6 +101,13 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
+    for number in new:
+        if is_partial(records[number]):
+            raise Refused(
+                f"{records[number]['url']}: some of its records were removed, so its new state has "
+                "no place: remove the whole file, and append it again with --insert. "
+                f"{NOTHING_DONE}."
+            )
     for file in new.values():
         if problem := other_groups(file, location, metadata):
             raise Refused(str(problem[0]))
@@ -286,7 +294,7 @@ def differing_files(
     numbers = [
         n
         for n, record in enumerate(records)
-        if record["url"] not in {*refreshed.changed, *refreshed.vanished}
+        if record["url"] not in {*refreshed.changed, *refreshed.vanished} and not is_gap(record)
     ]
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []

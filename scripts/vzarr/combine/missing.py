@@ -18,6 +18,20 @@ LACKED = 0.5
 """The share of the variables that grow which a file may lack: one that lacks more is another's."""
 
 
+def names_in_gaps(dataset: xr.Dataset, dimension: str) -> list[str]:
+    """The variables that are missing in a gap: no coordinates, and no bounds of these."""
+    bounds = {
+        said.get("bounds")
+        for variable in dataset.variables.values()
+        for said in (variable.attrs, variable.encoding)
+    }
+    return [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if dimension in variable.dims and name not in bounds
+    ]
+
+
 def with_missing(
     files: Sequence[ParsedFile], dimension: str, first: ParsedFile | None
 ) -> list[ParsedFile]:
@@ -52,7 +66,7 @@ def _filled(
         filled: xr.Variable | None = variable
         if name in growing:
             length = file.dataset.sizes.get(dimension, 1)
-            filled = _missing(variable, owner.packing.get(name, {}), dimension, length)
+            filled = missing_variable(variable, owner.packing.get(name, {}), dimension, length)
         if filled is None or not _fits(filled, file.dataset, dimension):
             continue
         new[name] = filled
@@ -79,7 +93,7 @@ def _fits(variable: xr.Variable, dataset: xr.Dataset, dimension: str) -> bool:
     return all(dim == dimension or dataset.sizes.get(dim, size) == size for dim, size in sizes)
 
 
-def _missing(
+def missing_variable(
     variable: xr.Variable, packing: dict[str, Any], dimension: str, length: int
 ) -> xr.Variable | None:
     """A variable of which all is missing; None if nothing stands for that."""

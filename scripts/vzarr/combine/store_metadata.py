@@ -74,8 +74,10 @@ class Plan(TypedDict):
 class StoreMetadata(TypedDict):
     """A whole store. ``groups`` by path, the root under an empty string.
 
-    ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
-    where that is now. ``select``: the messages of GRIB that it is of.
+    ``removed``: sources that were taken out; ``since_removal``: what these contradicted
+    in attributes is not in the store. ``irregular``: the way that was asked for. ``moved``: what
+    Kerchunk references begin with, and where that is now. ``select``: the messages of GRIB that it
+    is of.
     ``inner``: a second dimension, along which files of the same records lie.
     While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
     what was copied, and ``references`` their number.
@@ -84,6 +86,8 @@ class StoreMetadata(TypedDict):
     concat_dim: str | None
     sources: list[SourceRecord]
     replaced: list[ReplacedRecord]
+    removed: NotRequired[list[SourceRecord]]
+    since_removal: NotRequired[bool]
     groups: dict[str, GroupRecord]
     version: NotRequired[str]
     schema: NotRequired[int]

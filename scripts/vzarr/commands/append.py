@@ -141,8 +141,8 @@ def _append_once(
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
     metadata = held_metadata.metadata
-    wanted, known, superseded = find_wanted(sources, metadata)
-    parsed, empty = parse_wanted(request, wanted, metadata)
+    wanted = find_wanted(sources, metadata)
+    parsed, empty = parse_wanted(request, wanted.sources, metadata)
     todo = sort_out(request, parsed, session, metadata)
     todo.new, late = part_late(todo.new, session.store, metadata, as_url(request.location))
     grown = grown_last(todo, metadata)
@@ -157,8 +157,9 @@ def _append_once(
     new = find_fitting(request, more, session.store, metadata)
     result = Appended(
         as_url(request.location),
-        known={**known, **todo.known},
-        superseded={**superseded, **todo.superseded},
+        known={**wanted.known, **todo.known},
+        superseded={**wanted.superseded, **todo.superseded},
+        removed=wanted.removed,
         left_out=[*empty, *todo.left_out, *new.left_out],
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )

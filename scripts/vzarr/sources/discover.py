@@ -32,7 +32,8 @@ class SourceRecord(TypedDict):
     None for folders. ``variables``: what it has, where files of other variables lie beside it;
     ``covers`` so many steps of the file before it that has steps of its own. ``within``: a second
     dimension along which files lie, and where this one begins and ends along it. ``lacks``:
-    variables of others that are missing in its steps.
+    variables of others that are missing in its steps. ``steps``, ``gaps`` and ``gap``: see
+    ``combine.file_steps``.
     """
 
     url: str
@@ -44,6 +45,9 @@ class SourceRecord(TypedDict):
     covers: NotRequired[int]
     within: NotRequired[list[Any]]
     lacks: NotRequired[list[str]]
+    steps: NotRequired[dict[str, list[list[int]]]]
+    gaps: NotRequired[dict[str, list[list[int]]]]
+    gap: NotRequired[bool]
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ RESULTS = {
     "show": "show repo",
     "log": "log repo",
     "tag": "tag repo v1",
+    "remove": "remove repo f2.nc",
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
     "migrate": "migrate references.json --repo migrated",
