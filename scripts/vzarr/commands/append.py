@@ -18,6 +18,8 @@ from vzarr.changes.append_writing import (
     without_last,
     write_new,
 )
+from vzarr.changes.beginning import begin_new
+from vzarr.changes.places import split_placed, with_places
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.errors import Refused
@@ -122,15 +124,18 @@ def _append_once(
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, metadata, grown[0], started)
-    more = side_by_side([*(grown or ()), *todo.new], metadata, request.access)
-    new = find_fitting(request, more, session.store, metadata)
+    placed, fresh = split_placed(session.store, [*(grown or ()), *todo.new], metadata)
+    more = side_by_side(fresh, metadata, request.access, session.store)
+    begun = begin_new(session.store, appended.repository, more, metadata, started)
+    new = find_fitting(request, more, session.store, begun)
     appended.left_out += new.left_out
     is_adopted = bool(request.made_of)
-    if not todo.replaced and not new.files and not is_adopted:
+    if not todo.replaced and not placed and not new.files and not is_adopted:
         return appended
-    if grown is not None and all(file is not grown[0] for file in new.files):
+    if grown is not None and all(file.source.url != grown[0].source.url for file in new.files):
         raise Refused(new.left_out[0])
-    files = [each for file in (*todo.replaced.values(), *new.files) for each in file.files]
+    written = [*todo.replaced.values(), *placed, *new.files]
+    files = [each for file in written for each in file.files]
     checksum = last_updated(started, [file.source for file in files]) if files else started
     repository = with_new_containers(request, repository, files, appended)
     tip = session.snapshot_id
@@ -141,19 +146,29 @@ def _append_once(
         write_stand_in(session.store, held_metadata.metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown[0], checksum)
+    metadata = begin_new(session.store, appended.repository, new.files, metadata, checksum)
+    metadata, added, numbers = with_places(session.store, metadata, placed)
+    replaced = {**{numbers[number]: file for number, file in todo.replaced.items()}, **added}
     old = len(metadata["sources"])
-    if todo.replaced:
+    if replaced:
         appended.references, metadata = replace_files(
-            session.store, appended.repository, metadata, todo.replaced, checksum, request.access
+            session.store,
+            appended.repository,
+            metadata,
+            replaced,
+            checksum,
+            request.access,
+            anew=[*added],
         )
     if new.files:
         metadata = write_new(request, session.store, new, metadata, checksum, appended)
+    appended.appended += [file.source.url for file in placed]
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
         appended.appended = [url for url in appended.appended if url not in appended.replaced]
     compare_with_sources(
-        request, session.store, metadata, list(todo.replaced), old, held_metadata, appended
+        request, session.store, metadata, list(replaced), old, held_metadata, appended
     )
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if appended.containers:
