@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,6 @@ def note_holes(holes: Sequence[tuple[Any, Any]], dimension: str, inner: str, cou
 
 def show(value: Any) -> str:
     """A time or a number, short."""
-    if isinstance(value, np.datetime64):
-        return str(value.astype("M8[m]"))
+    if isinstance(value, np.datetime64 | datetime):
+        return str(np.datetime64(value, "m"))
     return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
