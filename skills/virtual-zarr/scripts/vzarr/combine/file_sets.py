@@ -13,6 +13,7 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
+from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
 from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
@@ -103,7 +104,7 @@ def split_by_layout(
     for description in described:
         along = concat_dim or record_dimension(description)
         sets.setdefault((along, *signature(description, along)), []).append(description)
-    return [(key[0], group) for key, group in sets.items()]
+    return join_lacking([(key[0], group) for key, group in sets.items()], _traits)
 
 
 def signature(description: Description, along: str | None) -> tuple:
@@ -195,10 +196,10 @@ def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[st
 def describe_set(group: list[Description], along: str | None) -> FileSet:
     """One set of files, in the order of their record coordinate."""
     name = _record_coordinate(group[0], along)
-    values = {file_set.source.url: _record_values(file_set, name) for file_set in group}
+    values = {item.source.url: _record_values(item, along) for item in group}
     if name and all(array.size for array in values.values()):
-        group = sorted(group, key=lambda file_set: values[file_set.source.url][0])
-    first = group[0]
+        group = sorted(group, key=lambda item: values[item.source.url][0])
+    first = whole(group)
     file_set = FileSet(
         file_format=first.file_format,
         files=[item.source.url for item in group],
@@ -215,6 +216,7 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
         file_set.notes.append(
             f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
+    file_set.notes += note_lacks(group, first)
     if along and not _is_held(first, along):
         file_set.notes.append(
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
@@ -238,8 +240,8 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
 def _find_ways(group: list[Description], along: str) -> dict[str, list[Way]]:
     """By variable: the way that build would go, or those of which the user has to choose."""
     forms = {
-        path: [_form_of(item.variables[path], along) for item in group]
-        for path, variable in group[0].variables.items()
+        path: [_form_of(v, along) for item in group if (v := item.variables.get(path))]
+        for path, variable in whole(group).variables.items()
         if variable.storage == "virtual" and along in variable.dims
     }
     choices = [
@@ -289,7 +291,8 @@ def _record_coordinate(description: Description, along: str | None) -> str | Non
     return paths[0] if paths else None
 
 
-def _record_values(description: Description, name: str | None) -> np.ndarray:
+def _record_values(description: Description, along: str | None) -> np.ndarray:
+    name = _record_coordinate(description, along)
     return np.atleast_1d(description.coordinates[name]) if name else np.array([])
 
 
@@ -338,7 +341,8 @@ def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str
         partial = [
             (item.source.url, length, chunk)
             for item in group[:-1]
-            if (length := item.variables[path].shape[axis])
+            if path in item.variables
+            and (length := item.variables[path].shape[axis])
             % (chunk := max(1, (item.variables[path].chunks or variable.shape)[axis]))
         ]
         if partial:

@@ -65,8 +65,13 @@ class ParsedFile:
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
-        lacks: Any = {"lacks": list(self.lacks)} if self.lacks else {}
+        lacks: Any = {"lacks": names} if (names := self.all_lacks()) else {}
         return {**self.source.as_record(), "fingerprint": self.fingerprint, **lacks}
+
+    def all_lacks(self) -> list[str]:
+        """``lacks`` of all groups, as paths."""
+        inside = (f"{path}/{name}" for path, part in self.children.items() for name in part.lacks)
+        return [*self.lacks, *inside]
 
     @property
     def is_empty(self) -> bool:
@@ -85,6 +90,16 @@ class ParsedFile:
             math.prod(self.dataset[name].data.manifest.shape_chunk_grid) for name in self.virtual
         )
         return sum(own) + sum(part.references for part in self.children.values())
+
+
+def part_of(parsed: ParsedFile, group: str) -> ParsedFile:
+    """One group of a parsed file; the root is an empty string."""
+    return parsed.children[group] if group else parsed
+
+
+def group_paths(parsed: ParsedFile) -> list[str]:
+    """The groups with variables."""
+    return [*([] if parsed.is_empty else [""]), *parsed.children]
 
 
 @dataclass(frozen=True)
