@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import icechunk
 import numpy as np
@@ -11,6 +11,7 @@ from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.stored_files import parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
+from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
@@ -33,7 +34,7 @@ Records = dict[str, tuple[object, np.ndarray]]
 
 @dataclass
 class Sorted:
-    """What is to be done with parsed files; ``replaced`` by the number of the source written over."""
+    """What is to be done with files; ``replaced`` by the number of the source written over."""
 
     replaced: dict[int, ParsedFile]
     new: list[ParsedFile]
@@ -80,12 +81,47 @@ def parse_wanted(
             if not request.skip_bad:
                 raise InputError(f"{result.reason} Nothing was committed.")
             appended.left_out.append(result.reason)
-    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    parsed = _with_given(request, results, metadata, appended)
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]
     pairs = list(zip(parsed, is_empty, strict=True))
     appended.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
     return [file for file, empty in pairs if not empty]
+
+
+def _with_given(
+    request: AppendRequest,
+    results: list[ParsedFile | Unreadable],
+    metadata: StoreMetadata,
+    appended: Appended,
+) -> list[ParsedFile]:
+    """Parsed files with the coordinates that the store's rule, or a table, gives them."""
+    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    rule, dimension = metadata.get("coord"), metadata["concat_dim"]
+    if rule is None or dimension is None:
+        if request.coord_table is not None:
+            raise InputError("--coord-table: the store was built without one. Build it anew.")
+        return parsed
+    coordinates = NamedCoordinates(formats=rule["formats"])
+    if rule["columns"] and parsed:
+        if request.coord_table is None:
+            columns = ", ".join(rule["columns"])
+            raise InputError(
+                f"{parsed[0].source.url}: the store takes {columns} from a table: name one that "
+                "lists the new files with --coord-table."
+            )
+        table = read_table(request.coord_table, rule["columns"])
+        coordinates = replace(table, formats=rule["formats"])
+    given = []
+    for file in parsed:
+        try:
+            values = coordinates.of(file.source.url)
+            given.append(give_coordinates(file, values, dimension))
+        except (InputError, Refused) as error:
+            if not request.skip_bad:
+                raise type(error)(f"{error} Nothing was committed.") from None
+            appended.left_out.append(str(error))
+    return given
 
 
 def sort_out(

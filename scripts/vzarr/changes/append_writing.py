@@ -10,10 +10,11 @@ import zarr
 from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import Sorted
+from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stored_files import stored_part
 from vzarr.combine.combine import Continued
-from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.rows import merge_rows
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
@@ -63,6 +64,7 @@ def write_new(
             fitting.grown,
             fitting.stored,
             fitting.once,
+            raw_paths(metadata["groups"]),
         ),
     )
     appended.left_out += map(str, differing)
@@ -171,6 +173,8 @@ def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None
     file = todo.replaced.get(last)
     if file is None or "variables" in metadata["sources"][last]:
         return None  # others of its records lie beside it
+    dimension = metadata["concat_dim"]
+    file = as_recorded(file, metadata["sources"][last], dimension)
     if all(
         stored_group["concat_dim"] is None
         or stored_part(file, group, stored_group).dataset.sizes.get(stored_group["concat_dim"], 1)
@@ -178,7 +182,7 @@ def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None
         for group, stored_group in stored_groups(metadata).items()
     ):
         return None
-    return [todo.replaced.pop(last)]
+    return [as_recorded(todo.replaced.pop(last), metadata["sources"][last], dimension)]
 
 
 def without_last(

@@ -9,6 +9,7 @@ from typing import Any
 
 import icechunk
 
+from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.changes.stored_files import (
     ADVICE,
@@ -25,6 +26,7 @@ from vzarr.combine.groups import part_of, stored_groups
 from vzarr.combine.missing import with_missing
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import together
+from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
@@ -100,6 +102,8 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
+    dimension = metadata["concat_dim"]
+    new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     for file in new.values():
         if problem := other_groups(file, location, metadata):
             raise Refused(str(problem[0]))
@@ -140,6 +144,7 @@ def _in_place(
     grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: stored_group})}
     fitted = {}
     for number, part in parts.items():
+        part = with_raw(part, stored_group.get("raw", ()), dimension)
         (whole,) = with_missing([part], dimension, stored)
         if not {*whole.lacks} <= {*stored_group["sources"][number].get("lacks", ())}:
             whole = part  # it has less variables now: comparing says so

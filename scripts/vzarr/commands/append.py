@@ -8,6 +8,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
 from vzarr.changes.append_writing import (
@@ -50,6 +51,8 @@ def append(
     workers: int | None = None,
     dask: str | None = None,
     irregular: str | None = None,
+    overlap: str | None = None,
+    coord_table: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -88,6 +91,8 @@ def append(
         patterns=tuple(patterns),
         prefixes=prefixes,
         irregular=irregular,
+        overlap=overlap,
+        coord_table=coord_table,
     )
     for _ in range(ATTEMPTS):
         try:
@@ -114,7 +119,9 @@ def _append_once(
     metadata = held_metadata.metadata
     parsed = parse_wanted(request, find_wanted(sources, metadata, appended), metadata, appended)
     todo = sort_out(request, parsed, session, metadata, appended)
-    grown = grown_last(todo, metadata)
+    grown = grown_last(todo, metadata) or taken_back(
+        request, todo, session.store, metadata, appended
+    )
     rewritten = {file.source.url for file in [*todo.replaced.values(), *(grown or ())]}
     stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
     if stand_in is not None:
@@ -123,6 +130,8 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, metadata, grown[0], started)
     more = side_by_side([*(grown or ()), *todo.new], metadata, request.access)
+    more = without_repeated(request, more, session.store, metadata)
+    grown = grown and more[:1]
     new = find_fitting(request, more, session.store, metadata)
     appended.left_out += new.left_out
     is_adopted = bool(request.made_of)
