@@ -8,7 +8,7 @@ from typing import Any
 import icechunk
 
 from vzarr.changes.append_fitting import policy_of
-from vzarr.changes.append_request import Appended, AppendRequest
+from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import Sorted
 from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.stored_files import parsing_options
@@ -28,8 +28,7 @@ def taken_back(
     todo: Sorted,
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
-    appended: Appended,
-) -> list[ParsedFile] | None:
+) -> ParsedFile | None:
     """The last source, where a new file repeats its last steps and takes their place.
 
     It leaves the store, and comes back without these.
@@ -60,8 +59,9 @@ def taken_back(
     (parsed,) = parse_files([source], request.access, **parsing_options(metadata))
     if isinstance(parsed, Unreadable):
         raise InputError(f"{parsed.reason} Nothing was committed.")
-    appended.replaced.append(record["url"])
-    return [as_recorded(parsed, record, dimension)]
+    file = as_recorded(parsed, record, dimension)
+    todo.replaced[len(records) - 1] = file
+    return file
 
 
 def without_repeated(

@@ -46,7 +46,7 @@ BATCH = 500
 
 def build(
     patterns: list[str],
-    repository: str,
+    location: str,
     access: Access,
     *,
     concat_dim: str | None = None,
@@ -91,13 +91,13 @@ def build(
     """
     prefixes = tuple(map(as_prefix, prefixes))
     coordinates = named_coordinates(coord, coord_table)
-    with claimed(repository, access, progress("waited for another build")) as claim:
+    with claimed(location, access, progress("waited for another build")) as claim:
         sources = find_sources(patterns, access)
         access = naming(access, patterns)
         drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
         check_names(sources, access, drop, groups)
         request = BuildRequest(
-            location=repository,
+            location=location,
             access=access,
             patterns=tuple(patterns),
             sources=tuple(sources),
@@ -114,7 +114,7 @@ def build(
             policy=Policy(irregular, tolerance, overlap, packing),
             coordinates=coordinates,
         )
-        place = look(repository, access)
+        place = look(location, access)
         state = resume(request, place.unfinished) if place.unfinished else None
         if place.names and state is None:
             discard(claim, access)
