@@ -27,7 +27,9 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
+from vzarr.combine.overlap import choice_of
 from vzarr.combine.plan import Policy, question
+from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -92,7 +94,7 @@ def find_fitting(
             dimension = stored_group["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
             beside_it = expected_in_store(stored[group], part, stored_group)
             problems += compare_files(beside_it, part, dimension, request.access)
-            problems += _order_problems(stored[group], part, stored_group, store)
+            problems += _order_problems(stored[group], part, stored_group, store, request.access)
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
                 problems += _other_values(part, once[group], location, request.access)
@@ -112,7 +114,9 @@ def find_fitting(
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     """What this run was told, or the build."""
     shares = [stored_group.get("tolerance", 0.0) for stored_group in metadata["groups"].values()]
-    return Policy(request.irregular or metadata.get("irregular"), max(shares, default=0.0))
+    overlap = request.overlap or metadata.get("overlap")
+    irregular = request.irregular or metadata.get("irregular")
+    return Policy(irregular, max(shares, default=0.0), overlap)
 
 
 def _made_fit(
@@ -135,7 +139,9 @@ def _made_fit(
         parts = [stored_part(file, group, stored_group) for file in having]
         dimension = stored_group["concat_dim"]
         if dimension is not None and parts:
-            parts = with_missing(in_order(parts, dimension), dimension, stored[group])
+            raw = stored_group.get("raw", ())
+            parts = [with_raw(part, raw, dimension) for part in in_order(parts, dimension)]
+            parts = with_missing(parts, dimension, stored[group])
             share = policy_of(request, metadata).tolerance
             known = {name: digest(variable) for name, variable in once[group].items()}
             parts = with_coordinates(parts, once[group], known, dimension, share)
@@ -178,7 +184,11 @@ def _with_stored_groups(
 
 
 def _order_problems(
-    stored: ParsedFile, part: ParsedFile, stored_group: GroupInStore, store: icechunk.IcechunkStore
+    stored: ParsedFile,
+    part: ParsedFile,
+    stored_group: GroupInStore,
+    store: icechunk.IcechunkStore,
+    access: Access,
 ) -> list[Difference]:
     dimension = stored_group["concat_dim"]
     if dimension is None or dimension not in part.dataset.indexes:
@@ -193,7 +203,13 @@ def _order_problems(
         mine, theirs = (file.packing[dimension].get("calendar") for file in (part, stored))
         url = part.source.url
         return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
-    return [problem] if problem else []
+    if problem is None:
+        return []
+    indexes = stored_dataset.indexes[dimension], part.dataset.indexes[dimension]
+    content = fetch(part.source.url, access, part.source.size)
+    with open_native(content, part.file_format, part.group, part.dropped) as native:
+        choice = choice_of(stored_dataset, native, dimension, *indexes)
+    return [replace(problem, choice=choice)]
 
 
 def _static_values(

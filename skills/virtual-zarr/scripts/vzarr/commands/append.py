@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
 from vzarr.changes.append_writing import (
@@ -55,6 +56,8 @@ def append(
     workers: int | None = None,
     dask: str | None = None,
     irregular: str | None = None,
+    overlap: str | None = None,
+    coord_table: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -93,6 +96,8 @@ def append(
         patterns=tuple(patterns),
         prefixes=prefixes,
         irregular=irregular,
+        overlap=overlap,
+        coord_table=coord_table,
     )
     for _ in range(ATTEMPTS):
         try:
@@ -119,7 +124,7 @@ def _append_once(
     wanted, known, superseded = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted, metadata)
     todo = sort_out(request, parsed, session, metadata)
-    grown = grown_last(todo, metadata)
+    grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
     stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
@@ -129,6 +134,7 @@ def _append_once(
         metadata = without_last(session.store, metadata, grown, started)
     placed, fresh = split_placed(session.store, [*([grown] if grown else ()), *todo.new], metadata)
     more = side_by_side(fresh, metadata, request.access, session.store)
+    more = without_repeated(request, more, session.store, metadata)
     begun = begin_new(session.store, location, more, metadata, started)
     new = find_fitting(request, more, session.store, begun)
     result = Appended(
