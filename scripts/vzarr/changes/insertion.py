@@ -59,12 +59,16 @@ def part_late(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
     location: str,
+    may_overlap: bool = False,
 ) -> tuple[list[ParsedFile], Late]:
-    """The files that can follow what is stored, and those that are late."""
+    """The files that can follow what is stored, and those that are late.
+
+    ``may_overlap``: a file that ends behind the last record is not, as it will be cut.
+    """
     if not files:
         return [], Late()
     records = stored_records(store, metadata)
-    late = [file for file in files if is_late(file, records)]
+    late = [file for file in files if is_late(file, records, may_overlap)]
     sentences = [why_late(file, records, location) for file in late]
     following = [file for file in files if all(file is not each for each in late)]
     return following, Late(tuple(late), tuple(sentences))
@@ -222,7 +226,7 @@ def _find_fitting(
     """
 
     def fitting_of(files: Sequence[ParsedFile]) -> Fitting:
-        merged = side_by_side([*files, *last], metadata, request.access)
+        merged = side_by_side([*files, *last], metadata, request.access, store)
         strict = replace(request, skip_bad=False)
         return find_fitting(strict, merged, store, metadata, late=True, more_follow=not last)
 

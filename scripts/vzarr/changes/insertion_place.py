@@ -45,14 +45,17 @@ def stored_records(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> di
     return records
 
 
-def is_late(file: ParsedFile, records: dict[str, Records]) -> bool:
-    """Whether a file has records that are not later than all that are stored."""
+def is_late(file: ParsedFile, records: dict[str, Records], may_overlap: bool = False) -> bool:
+    """Whether a file has records that are not later than all that are stored.
+
+    ``may_overlap``: whether it has no other ones.
+    """
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is None or not len(own):
             continue
         try:
-            if own[0] <= stored.index[-1]:
+            if own[-1 if may_overlap else 0] <= stored.index[-1]:
                 return True
         except TypeError:  # dates of two calendars: comparing the file says so
             continue

@@ -15,7 +15,7 @@ from vzarr.changes.insertion_place import blocks_of
 from vzarr.changes.stored_files import NOTHING_DONE, stored_file
 from vzarr.combine.file_steps import is_missing, runs_of, steps_in_store
 from vzarr.combine.groups import stored_groups
-from vzarr.combine.missing import missing_variable, names_in_gaps
+from vzarr.combine.missing import missing_values, names_in_gaps
 from vzarr.combine.plan import Layout
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.errors import Refused
@@ -118,7 +118,7 @@ def _blank(
         number: Any = 0
         if not is_virtual(variable):
             number = _missing_number(zarr.open_array(store, path=path, mode="r"))
-        if number is None or missing_variable(variable, packing, dimension, 1) is None:
+        if number is None or missing_values(variable, packing, {dimension: 1}) is None:
             raise Refused(
                 f"{path}: no number in it reads as missing, so its records cannot be left as a "
                 f"gap: remove them without --gap, which closes the axis. {NOTHING_DONE}."
@@ -220,13 +220,13 @@ def _without(metadata: StoreMetadata, rows: dict[str, np.ndarray], leave_gap: bo
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in ("gaps", "steps")}
+    return {key: value for key, value in record.items() if key not in ("gaps", "runs")}
 
 
 def _partly(record: dict[str, Any], gone: dict[str, np.ndarray], leave_gap: bool) -> dict[str, Any]:
     """A record of whose steps some are gone, by group."""
     result = dict(record)
-    steps, gaps = dict(record.get("steps", {})), dict(record.get("gaps", {}))
+    steps, gaps = dict(record.get("runs", {})), dict(record.get("gaps", {}))
     for path, marks in gone.items():
         own = steps_in_store(record, path, len(marks))
         missing = is_missing(record, path, len(marks))
@@ -236,7 +236,7 @@ def _partly(record: dict[str, Any], gone: dict[str, np.ndarray], leave_gap: bool
             steps[path] = runs_of(own[~marks])
             gaps[path] = runs_of(own[missing & ~marks])
     if steps:
-        result["steps"] = steps
+        result["runs"] = steps
     gaps = {path: runs for path, runs in gaps.items() if runs}
     result.pop("gaps", None)
     if gaps:

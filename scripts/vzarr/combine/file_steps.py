@@ -1,6 +1,6 @@
 """Which of a file's own steps a store holds, where some were removed.
 
-A record keeps ``steps`` by group, the runs of the file's steps that are in the store, and ``gaps``,
+A record keeps ``runs`` by group, those of the file's steps that are in the store, and ``gaps``,
 those that are in its axis and missing; ``gap`` of a file that is missing as a whole.
 """
 
@@ -19,12 +19,12 @@ def is_gap(record: Mapping[str, Any]) -> bool:
 
 def is_partial(record: Mapping[str, Any]) -> bool:
     """Whether some of a source's steps were removed."""
-    return "steps" in record or "gaps" in record
+    return "runs" in record or "gaps" in record
 
 
 def steps_in_store(record: Mapping[str, Any], group: str, length: int) -> np.ndarray:
     """The numbers of a file's own steps that are in the axis of a group, in its order."""
-    runs = record.get("steps", {}).get(group)
+    runs = record.get("runs", {}).get(group)
     return np.arange(length) if runs is None else _numbers(runs)
 
 
