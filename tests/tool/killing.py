@@ -16,9 +16,11 @@ from unittest import mock
 import icechunk
 import vzarr.changes.build_commit
 import vzarr.commands.append
+import vzarr.commands.copy
 import vzarr.commands.refresh
 from harness import warm_start
 from vzarr.changes import append_writing
+from vzarr.repository import transfer
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
@@ -31,6 +33,8 @@ STEPS = (
     ),
     *((append_writing, n) for n in ("append_datasets", "compare_store")),
     (vzarr.commands.append, "replace_files"),
+    (transfer.Objects, "put"),
+    (vzarr.commands.copy, "publish"),
     *(
         (vzarr.commands.refresh, name)
         for name in ("replace_files", "compare_store", "commit_metadata")

@@ -73,6 +73,7 @@ RESULTS = {
     "tag": "tag repo v1",
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
+    "copy": "copy repo copied",
     "migrate": "migrate references.json --repo migrated",
     "demo": "demo --dir demo",
 }
