@@ -17,6 +17,7 @@ wrong, and ``EnvironmentFault`` where storage or the machine fails: each with on
 from __future__ import annotations
 
 from vzarr.api.keeping import (
+    copy,
     expire,
     log,
     open_dataset,
@@ -33,6 +34,7 @@ __all__ = [
     "append",
     "build",
     "compare",
+    "copy",
     "expire",
     "inspect",
     "log",

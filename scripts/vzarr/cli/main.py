@@ -51,6 +51,7 @@ COMMANDS = (
     "rollback",
     "tag",
     "expire",
+    "copy",
     "demo",
 )
 """Each is a module of this package with ``add_parser`` and ``run``, in the order of the help."""

@@ -74,6 +74,7 @@ RESULTS = {
     "remove": "remove repo f2.nc",
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
+    "copy": "copy repo copied",
     "migrate": "migrate references.json --repo migrated",
     "demo": "demo --dir demo",
 }
