@@ -12,12 +12,19 @@ import zarr
 
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.replacements import NO_DIMENSION
-from vzarr.changes.stored_files import expected_in_store, other_groups, stored_file, stored_part
+from vzarr.changes.stored_files import (
+    expected_in_store,
+    lacks_group,
+    other_groups,
+    stored_file,
+    stored_part,
+)
 from vzarr.combine.combine import Continued, in_order
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.coordinates import with_coordinates
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
 from vzarr.combine.overlap import choice_of
@@ -80,6 +87,9 @@ def find_fitting(
     for file in files:
         problems = other_groups(file, location, metadata)
         for group, stored_group in stored_groups(metadata).items():
+            if lacks_group(file, group):
+                problems += _lacked_group(stored[group], file, stored_group)
+                continue
             part = parts[group][file.source.url]
             dimension = stored_group["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
             beside_it = expected_in_store(stored[group], part, stored_group)
@@ -89,7 +99,7 @@ def find_fitting(
             if not problems:
                 problems += _other_values(part, once[group], location, request.access)
         if not problems:
-            fitting.files.append(file)
+            fitting.files.append(_with_stored_groups(file, stored, metadata))
             continue
         sentence = str(replace(problems[0], advice=BUILD_ANEW))
         if not request.skip_bad:
@@ -125,7 +135,8 @@ def _made_fit(
     ways = {}
     grown = grown_numbers(store, stored_groups(metadata))
     for group, stored_group in stored_groups(metadata).items():
-        parts = [stored_part(file, group, stored_group) for file in files]
+        having = [file for file in files if not lacks_group(file, group)]
+        parts = [stored_part(file, group, stored_group) for file in having]
         dimension = stored_group["concat_dim"]
         if dimension is not None and parts:
             raw = stored_group.get("raw", ())
@@ -149,6 +160,27 @@ def _made_fit(
             stored[group] = like_stored(stored[group], layouts, plan)
         ways[group] = {part.source.url: part for part in parts}
     return ways, grown
+
+
+def _lacked_group(
+    stored: ParsedFile, file: ParsedFile, stored_group: GroupInStore
+) -> list[Difference]:
+    """Why a file must have a group: one that is stored once, or whose records nothing tells."""
+    dimension = stored_group["concat_dim"]
+    if dimension is not None and dimension in stored.dataset.variables:
+        return []
+    url, told = file.source.url, ("absent", "present")
+    return [Difference(url, f"/{stored.group}", "the group", *told, stored.source.url)]
+
+
+def _with_stored_groups(
+    file: ParsedFile, stored: dict[str, ParsedFile], metadata: StoreMetadata
+) -> ParsedFile:
+    """A file with those groups of the store that it has not got, without records."""
+    dimension = metadata["concat_dim"]
+    lacked = [group for group in stored if lacks_group(file, group)]
+    parts = {group: without_records(stored[group], file, str(dimension)) for group in lacked}
+    return with_parts(file, parts, lacked) if lacked else file
 
 
 def _order_problems(

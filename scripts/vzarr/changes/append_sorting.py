@@ -8,7 +8,7 @@ import icechunk
 import numpy as np
 
 from vzarr.changes.append_request import AppendRequest
-from vzarr.changes.stored_files import parsing_options, stored_part
+from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
 from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
@@ -238,9 +238,14 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
         coordinate = open_store(store, group).coords.get(stored_group["concat_dim"])
         if coordinate is None:
             continue
+        inner = open_store(store, group).coords.get(metadata.get("inner", ""))
         for number in spans:
             values = coordinate.values[span_of(stored_group, number)]
             spans[number][group] = (coordinate.attrs.get("units"), values)
+            within = stored_group["sources"][number].get("within")
+            if within and inner is not None:
+                places = inner.values[slice(*within[1:])]
+                spans[number][f"{group}/{within[0]}"] = (inner.attrs.get("units"), places)
     return spans
 
 
@@ -248,12 +253,17 @@ def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     records: Records = {}
     for group, stored_group in stored_groups(metadata).items():
-        if group and group not in file.children:
+        if lacks_group(file, group):
             continue
         dataset = stored_part(file, group, stored_group).dataset
         if stored_group["concat_dim"] in dataset.indexes:
             coordinate = dataset[stored_group["concat_dim"]]
             records[group] = (coordinate.attrs.get("units"), coordinate.values)
+        inner = metadata.get("inner")
+        if inner is not None and inner in dataset.coords:
+            place = dataset[inner]
+            values = np.atleast_1d(place.values)
+            records[f"{group}/{inner}"] = (place.attrs.get("units"), values)
     return records
 
 

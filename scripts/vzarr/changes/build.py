@@ -19,10 +19,11 @@ from vzarr.changes.build_state import BuildRequest, BuildState, Built
 from vzarr.combine.combine import Boundary
 from vzarr.combine.copied import Share
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.lacking import outermost
 from vzarr.combine.named_coordinates import named_coordinates
 from vzarr.combine.plan import Policy
 from vzarr.combine.record_dimension import find_record_dimension
-from vzarr.combine.store_metadata import GroupInStore
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.claim import BUILDING, Claim
@@ -220,14 +221,25 @@ def _ends_of(request: BuildRequest, state: BuildState, parsing: Parsing) -> Boun
     """The first and the last file that are written, to compare others with."""
     assert state.metadata is not None
     by_url = {source.url: source for source in request.sources}
-    records = state.metadata["sources"]
-    outermost: list[ParsedFile] = []
-    outer = [by_url[records[0]["url"]], by_url[records[-1]["url"]]]
+    groups = state.metadata["groups"].values()
+    numbers = {n for stored_group in groups for n in _outermost_numbers(stored_group)}
+    records = [state.metadata["sources"][number] for number in sorted(numbers)]
+    files: list[ParsedFile] = []
+    outer = [by_url[record["url"]] for record in records]
     for result in with_given(request, state.dimension, parsing.parse(outer)):
         if isinstance(result, Unreadable):
             raise InputError(result.reason)
-        outermost.append(result)
-    return Boundary(outermost[0], outermost[1])
+        files.append(result)
+    if not files[0].children:
+        return Boundary(files[0], files[-1])
+    dimension = str(state.dimension)
+    return Boundary(outermost(None, files, dimension), outermost(None, files[::-1], dimension))
+
+
+def _outermost_numbers(stored_group: GroupRecord) -> tuple[int, int]:
+    """The first source and the last one with records in a group."""
+    numbers = [number for number, length in enumerate(stored_group["lengths"]) if length]
+    return (numbers[0], numbers[-1]) if numbers else (0, len(stored_group["lengths"]) - 1)
 
 
 def _publish(request: BuildRequest, claim: Claim, state: BuildState) -> None:
@@ -323,11 +335,11 @@ def _guess_dimension(
 
 
 def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
-    if len(parts) > 1:
-        return None
+    """The dimension that has records and a coordinate, in each group."""
     try:
-        dimension = find_record_dimension(parts[0])
-    except InputError:
+        (dimension,) = {find_record_dimension(part) for part in parts}
+    except (InputError, ValueError):
         return None
-    dataset = parts[0].dataset
-    return dimension if dimension in dataset.coords and dataset.sizes.get(dimension) else None
+    datasets = [part.dataset for part in parts]
+    is_there = all(d.sizes.get(dimension) and dimension in d.coords for d in datasets)
+    return dimension if is_there else None

@@ -13,9 +13,9 @@ from vzarr.changes.build_commit import write_first, write_more
 from vzarr.changes.build_state import BuildRequest, BuildState
 from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
-from vzarr.combine.groups import combine_groups, describe, part_of, raw_paths, stored_groups
+from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
+from vzarr.combine.lacking import begins_later, outermost
 from vzarr.combine.merge import are_columns, merge_columns
-from vzarr.combine.missing import with_missing
 from vzarr.combine.named_coordinates import NONE, give_coordinates
 from vzarr.combine.overlap import index_of, trim_files
 from vzarr.combine.raw_packing import differing_packing
@@ -26,7 +26,7 @@ from vzarr.formats.registry import FORMATS
 from vzarr.repository.claim import Claim
 from vzarr.repository.layouts import all_layouts, grown_numbers
 from vzarr.sources.discover import last_updated
-from vzarr.virtualize.model import ParsedFile, Unreadable
+from vzarr.virtualize.model import ParsedFile, Unreadable, part_of
 
 REFERENCES = 500_000
 """References in a commit of a build, about: each takes 1 kB of memory, and the time of a commit
@@ -66,7 +66,7 @@ def write_batch(
             return AllAtOnce()
         good, notes = _side_by_side(request, state, good)
         state = _noted(state, *notes)
-    if state.before is not None and _begins_later(state.before.first, good, dimension):
+    if state.before and dimension and begins_later(state.before.first, good, dimension):
         return AllAtOnce()
     refer = any(FORMATS[file.file_format].references for file in good)
     is_packed_anew = _is_packed_anew(request, state, good)
@@ -98,9 +98,16 @@ def write_batch(
     checksum = last_updated(started, [each.source for file in files for each in file.files])
     write = write_first if state.metadata is None else write_more
     state = write(request, claim, state, datasets, files, checksum, sample)
-    return replace(
-        state, before=Boundary(state.before.first if state.before else files[0], files[-1])
-    )
+    return replace(state, before=_boundary(state.before, files, dimension))
+
+
+def _boundary(before: Boundary | None, files: list[ParsedFile], dimension: str | None) -> Boundary:
+    """The first and the last file with records, of all that are written."""
+    first, last = (before.first, before.last) if before else (None, None)
+    if dimension is None or not files[0].children:
+        return Boundary(first or files[0], files[-1])
+    latest = [*reversed(files), *([last] if last else [])]
+    return Boundary(outermost(first, files, dimension), outermost(None, latest, dimension))
 
 
 def parts_of(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile | Unreadable]]:
@@ -131,7 +138,7 @@ def _side_by_side(
     """Files that have the same records, of other variables or other steps, as one; what to note."""
     assert state.dimension is not None
     if request.inner is not None:
-        return merge_rows(files, state.dimension, request.inner, request.access), []
+        return merge_rows(files, state.dimension, request.inner, request.access)
     files = merge_columns(files, state.dimension)
     return files, [_note_columns(files)]
 
@@ -262,14 +269,6 @@ def _is_out_of_order(request: BuildRequest, state: BuildState, files: list[Parse
         return min(first[0] for first in firsts) <= last
     except TypeError:  # two calendars: the comparison of the files will say so
         return False
-
-
-def _begins_later(first: ParsedFile, files: list[ParsedFile], dimension: str | None) -> bool:
-    """Whether files have a variable that may be missing in those that are written."""
-    if dimension is None or first.children:
-        return False
-    whole = with_missing([first, *files], dimension, None)[0]
-    return len(whole.dataset.variables) > len(first.dataset.variables)
 
 
 def _note_columns(files: list[ParsedFile]) -> str:

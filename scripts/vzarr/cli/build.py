@@ -88,7 +88,10 @@ def run(options: argparse.Namespace) -> int:
     from vzarr.combine.copied import show_bytes
 
     if len(options.concat_dim) > 2:
-        raise InputError("--concat-dim: given more than twice; files lie along two dimensions.")
+        raise InputError(
+            "--concat-dim: given more than twice; files lie along two dimensions at most. "
+            "Name two, and build a store for each value of the third."
+        )
     built = build(
         options.files,
         options.repo,

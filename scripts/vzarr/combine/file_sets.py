@@ -12,6 +12,7 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
+from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
 from vzarr.combine.overlap import repeated_steps
 from vzarr.combine.plan import Way
 from vzarr.combine.planned_set import find_ways, is_number
@@ -117,7 +118,7 @@ def split_by_layout(
     for description in described:
         along = concat_dim or record_dimension(description)
         sets.setdefault((along, *signature(description, along)), []).append(description)
-    return [(key[0], group) for key, group in sets.items()]
+    return join_lacking([(key[0], group) for key, group in sets.items()], _traits)
 
 
 def signature(description: Description, along: str | None) -> tuple:
@@ -210,10 +211,10 @@ def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[st
 def describe_set(group: list[Description], along: str | None) -> FileSet:
     """One set of files, in the order of their record coordinate."""
     name = _record_coordinate(group[0], along)
-    values = {file_set.source.url: _record_values(file_set, name) for file_set in group}
+    values = {item.source.url: _record_values(item, along) for item in group}
     if name and all(array.size for array in values.values()):
-        group = sorted(group, key=lambda file_set: values[file_set.source.url][0])
-    first = group[0]
+        group = sorted(group, key=lambda item: values[item.source.url][0])
+    first = whole(group)
     file_set = FileSet(
         file_format=first.file_format,
         files=[item.source.url for item in group],
@@ -230,6 +231,7 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
         file_set.notes.append(
             f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
+    file_set.notes += note_lacks(group, first)
     if along and not _is_held(first, along):
         file_set.notes.append(
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
@@ -291,7 +293,8 @@ def _record_coordinate(description: Description, along: str | None) -> str | Non
     return paths[0] if paths else None
 
 
-def _record_values(description: Description, name: str | None) -> np.ndarray:
+def _record_values(description: Description, along: str | None) -> np.ndarray:
+    name = _record_coordinate(description, along)
     return np.atleast_1d(description.coordinates[name]) if name else np.array([])
 
 
@@ -340,7 +343,8 @@ def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str
         partial = [
             (item.source.url, length, chunk)
             for item in group[:-1]
-            if (length := item.variables[path].shape[axis])
+            if path in item.variables
+            and (length := item.variables[path].shape[axis])
             % (chunk := max(1, (item.variables[path].chunks or variable.shape)[axis]))
         ]
         if partial:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vzarr.combine.coverage import show
+from vzarr.combine.joined_sets import whole
 from vzarr.combine.plan import (
     NO_CHOICE,
     Choice,
@@ -44,7 +45,7 @@ def find_ways(
     """
     choices: list[Choice] = []
     total, row_bytes = 0, {}
-    for path, variable in group[0].variables.items():
+    for path, variable in whole(list(group)).variables.items():
         if along not in variable.dims or variable.storage != "virtual":
             continue
         forms = _forms(path, group, along, repeated)
@@ -64,7 +65,8 @@ def _forms(
     sizes: Counter[str] = Counter()
     urls: dict[str, str] = {}
     models: dict[str, Variable] = {}
-    for item in group:
+    pairs = [pair for pair in zip(group, repeated, strict=True) if path in pair[0].variables]
+    for item, _ in pairs:
         variable = item.variables[path]
         key = repr((variable.dtype, variable.codecs, _inner(variable, along), _packing(variable)))
         sizes[key] += math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
@@ -76,11 +78,11 @@ def _forms(
             _form_of(item.variables[path], models[most], along, count),
             otherwise=_otherwise(item.variables[path], models[most], along, urls[most]),
         )
-        for item, count in zip(group, repeated, strict=True)
+        for item, count in pairs
     ]
     return [
         replace(form, otherwise=form.otherwise and f"{item.source.url}: {path}: {form.otherwise}")
-        for item, form in zip(group, forms, strict=True)
+        for (item, _), form in zip(pairs, forms, strict=True)
     ]
 
 

@@ -144,8 +144,11 @@ def _compare_group(
     url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
-    if missing and ("variables" in record or not dataset.variables):
+    has_no_records = dimension is not None and not record.get("covers", record["length"])
+    if missing and ("variables" in record or has_no_records or not dataset.variables):
         return None
+    if missing and "within" in record:
+        return _compare_missing(pair, record, span, report)
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
     with open_native(content, file_format, group, dropped, quick=quick) as native:
@@ -163,6 +166,20 @@ def _compare_group(
             mine, truth = _side_by_side(name, native, pair, record, span)
             compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
+
+
+def _compare_missing(
+    pair: OpenedGroup, record: StoredRecord, span: slice, report: Report
+) -> Description | None:
+    """The place of a file without the group, along two dimensions: nothing may be there."""
+    inner, begin, stop = record["within"]
+    for name, variable in pair.dataset.data_vars.items():
+        if inner in variable.dims:
+            place = variable.variable.isel({inner: slice(begin, stop)})
+            if not _is_missing(place, pair.metadata["concat_dim"], span):
+                text = f"{name} is in the store, but not in the file"
+                report.failures.append(Failure(record["url"], text, pair.group))
+    return None
 
 
 def _compare_given(
@@ -223,17 +240,20 @@ def _side_by_side(
 def _lacked_once(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """What does not grow, and a source has not got."""
     dimension, variables = pair.metadata["concat_dim"], pair.dataset.variables
-    lacked = {*record.get("lacks", ())} & {str(name) for name in variables}
+    prefix = f"{pair.group}/" if pair.group else ""
+    lacks = {*record.get("lacks", ())}
+    lacked = {str(name) for name in variables if f"{prefix}{name}" in lacks}
     return {name for name in lacked if dimension not in variables[name].dims}
 
 
 def _is_missing(stored: xr.Variable, dimension: str | None, span: slice) -> bool:
     """Whether a variable that grows has no value in some steps: a file of them may lack it."""
-    if dimension not in stored.dims or stored.dtype.kind not in "fc":
+    if dimension not in stored.dims or stored.dtype.kind not in "fcM":
         return False
     mine = stored.isel({dimension: span})
     boxes_of_it = _blocks(mine, only_ends=False)
-    return all(np.isnan(np.asarray(mine[box].values)).all() for box in boxes_of_it)
+    is_missing = np.isnat if stored.dtype.kind == "M" else np.isnan
+    return all(is_missing(np.asarray(mine[box].values)).all() for box in boxes_of_it)
 
 
 def compare_variable(

@@ -71,12 +71,17 @@ class ParsedFile:
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
-        more: Any = {"lacks": list(self.lacks)} if self.lacks else {}
+        more: Any = {"lacks": names} if (names := self.all_lacks()) else {}
         if self.steps is not None:
             more["steps"] = list(self.steps)
         if self.given:
             more["coords"] = {name: given.as_json() for name, given in self.given.items()}
         return {**self.source.as_record(), "fingerprint": self.fingerprint, **more}
+
+    def all_lacks(self) -> list[str]:
+        """``lacks`` of all groups, as paths."""
+        inside = (f"{path}/{name}" for path, part in self.children.items() for name in part.lacks)
+        return [*self.lacks, *inside]
 
     @property
     def is_empty(self) -> bool:
@@ -95,6 +100,16 @@ class ParsedFile:
             math.prod(self.dataset[name].data.manifest.shape_chunk_grid) for name in self.virtual
         )
         return sum(own) + sum(part.references for part in self.children.values())
+
+
+def part_of(parsed: ParsedFile, group: str) -> ParsedFile:
+    """One group of a parsed file; the root is an empty string."""
+    return parsed.children[group] if group else parsed
+
+
+def group_paths(parsed: ParsedFile) -> list[str]:
+    """The groups with variables."""
+    return [*([] if parsed.is_empty else [""]), *parsed.children]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class AppendRequest:
     patterns: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     irregular: str | None = None
+    overlap: str | None = None
+    coord_table: str | None = None
 
 
 @dataclass(frozen=True)

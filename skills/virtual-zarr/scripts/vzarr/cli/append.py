@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, add_irregular, add_prefix, add_workers
+from vzarr.cli.options import (
+    Commands,
+    Parser,
+    access_of,
+    add_coordinates,
+    add_irregular,
+    add_overlap,
+    add_prefix,
+    add_workers,
+)
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -35,6 +44,8 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         help="what a repository of others was made of: take it over if it reads as these do",
     )
     add_irregular(append)
+    add_overlap(append)
+    add_coordinates(append, formats=False)
     append.add_argument("--message", help="of the commit")
     add_prefix(append)
     add_workers(append)
@@ -62,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
         workers=options.workers,
         dask=options.dask,
         irregular=options.irregular,
+        overlap=options.overlap,
+        coord_table=options.coord_table,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )

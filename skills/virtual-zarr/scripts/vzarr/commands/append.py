@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
 from vzarr.changes.append_writing import (
@@ -20,6 +21,8 @@ from vzarr.changes.append_writing import (
     without_last,
     write_new,
 )
+from vzarr.changes.beginning import begin_new
+from vzarr.changes.places import split_placed, with_places
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
@@ -53,6 +56,8 @@ def append(
     workers: int | None = None,
     dask: str | None = None,
     irregular: str | None = None,
+    overlap: str | None = None,
+    coord_table: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -91,6 +96,8 @@ def append(
         patterns=tuple(patterns),
         prefixes=prefixes,
         irregular=irregular,
+        overlap=overlap,
+        coord_table=coord_table,
     )
     for _ in range(ATTEMPTS):
         try:
@@ -109,6 +116,7 @@ def _append_once(
     request: AppendRequest, repository: icechunk.Repository, sources: list[Source]
 ) -> Appended:
     """One attempt, which fails where somebody else commits meanwhile."""
+    location = as_url(request.location)
     started = datetime.now(UTC)
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
@@ -116,7 +124,7 @@ def _append_once(
     wanted, known, superseded = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted, metadata)
     todo = sort_out(request, parsed, session, metadata)
-    grown = grown_last(todo, metadata)
+    grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
     stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
@@ -124,20 +132,23 @@ def _append_once(
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, metadata, grown, started)
-    more = side_by_side([*([grown] if grown else ()), *todo.new], metadata, request.access)
-    new = find_fitting(request, more, session.store, metadata)
+    placed, fresh = split_placed(session.store, [*([grown] if grown else ()), *todo.new], metadata)
+    more = side_by_side(fresh, metadata, request.access, session.store)
+    more = without_repeated(request, more, session.store, metadata)
+    begun = begin_new(session.store, location, more, metadata, started)
+    new = find_fitting(request, more, session.store, begun)
     result = Appended(
-        as_url(request.location),
+        location,
         known={**known, **todo.known},
         superseded={**superseded, **todo.superseded},
         left_out=[*empty, *todo.left_out, *new.left_out],
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )
-    if not over and not new.files and not request.made_of:
+    if not over and not placed and not new.files and not request.made_of:
         return result
-    if grown is not None and all(file is not grown for file in new.files):
+    if grown is not None and all(file.source.url != grown.source.url for file in new.files):
         raise Refused(new.left_out[0])
-    files = [each for file in (*over.values(), *new.files) for each in file.files]
+    files = [each for file in (*over.values(), *placed, *new.files) for each in file.files]
     checksum = last_updated(started, [file.source for file in files]) if files else started
     repository, containers = with_new_containers(request, repository, files)
     tip = session.snapshot_id
@@ -148,11 +159,20 @@ def _append_once(
         write_stand_in(session.store, held_metadata.metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
+    metadata = begin_new(session.store, location, new.files, metadata, checksum)
+    metadata, added, numbers = with_places(session.store, metadata, placed)
+    replaced = {**{numbers[number]: file for number, file in over.items()}, **added}
     old = len(metadata["sources"])
     references = 0
-    if over:
+    if replaced:
         references, metadata = replace_files(
-            session.store, result.repository, metadata, over, checksum, request.access
+            session.store,
+            location,
+            metadata,
+            replaced,
+            checksum,
+            request.access,
+            anew=[*added],
         )
     written = Written(metadata)
     if new.files:
@@ -161,14 +181,17 @@ def _append_once(
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-    missing = compare_with_sources(request, session.store, metadata, list(over), old, held_metadata)
+    missing = compare_with_sources(
+        request, session.store, metadata, list(replaced), old, held_metadata
+    )
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()
     steps = {*written.lengths.values()} or {0}
+    urls = [*written.urls, *(file.source.url for file in placed)]
     result = replace(
         result,
-        appended=[url for url in written.urls if url not in todo.with_new_content],
+        appended=[url for url in urls if url not in todo.with_new_content],
         replaced=todo.with_new_content,
         renewed=todo.renewed,
         left_out=[*result.left_out, *written.left_out],
