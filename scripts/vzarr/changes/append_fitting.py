@@ -65,8 +65,14 @@ def find_fitting(
     files: list[ParsedFile],
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
+    *,
+    late: bool = False,
+    more_follow: bool = False,
 ) -> Fitting:
     """Those new files that agree with the store in all that arrays share.
+
+    ``late``: they are to be moved between what is stored, so they need not be later than it is.
+    ``more_follow``: others will lie behind the last of them.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def find_fitting(
         group: _static_values(store, group, stored_group)
         for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
-    parts, grown = _made_fit(request, files, stored, once, store, metadata)
+    parts, grown = _made_fit(request, files, stored, once, store, metadata, more_follow)
     fitting = Fitting([], [], grown, dict(stored), once)
     for file in files:
         problems = other_groups(file, location, metadata)
@@ -94,7 +100,10 @@ def find_fitting(
             dimension = stored_group["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
             beside_it = expected_in_store(stored[group], part, stored_group)
             problems += compare_files(beside_it, part, dimension, request.access)
-            problems += _order_problems(stored[group], part, stored_group, store, request.access)
+            if not late:
+                problems += _order_problems(
+                    stored[group], part, stored_group, store, request.access
+                )
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
                 problems += _other_values(part, once[group], location, request.access)
@@ -126,6 +135,7 @@ def _made_fit(
     once: dict[str, dict[str, xr.Variable]],
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
+    more_follow: bool,
 ) -> tuple[dict[str, dict[str, ParsedFile]], list[str]]:
     """By group and URL: new files in the form in which they can follow what is ``stored``.
 
@@ -152,11 +162,11 @@ def _made_fit(
             stored[group] = _with_grown(stored[group], more, parts[0], dimension)
             layouts = stored_layouts(store, group, stored_group)
             policy = policy_of(request, metadata)
-            plan = make_plan(parts, layouts, dimension, policy, False, stored[group])
+            plan = make_plan(parts, layouts, dimension, policy, more_follow, stored[group])
             if plan.choices and not request.skip_bad:
                 asked = question(parts[0].source.url, plan.choices)
                 raise Refused(f"{asked} Nothing was committed.")
-            parts = fit(parts, plan, dimension, request.access, False)
+            parts = fit(parts, plan, dimension, request.access, more_follow)
             stored[group] = like_stored(stored[group], layouts, plan)
         ways[group] = {part.source.url: part for part in parts}
     return ways, grown

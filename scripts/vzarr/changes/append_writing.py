@@ -65,14 +65,19 @@ def write_new(
     fitting: Fitting,
     metadata: StoreMetadata,
     checksum: datetime,
+    more_follow: bool = False,
 ) -> Written:
-    """Write new files behind the others; returns what was written, and the metadata with it."""
+    """Write new files behind the others; returns what was written, and the metadata with it.
+
+    ``more_follow``: they are moved in front of others then.
+    """
     dimension = metadata["concat_dim"]
     datasets, order, differing = combine_groups(
         fitting.files,
         dimension,
         request.access,
         request.skip_bad,
+        more_follow=more_follow,
         continued=Continued(
             policy_of(request, metadata),
             all_layouts(store, stored_groups(metadata)),
