@@ -133,12 +133,13 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
     """
     compare, done = vzarr.commands.append.compare_with_sources, False
 
-    def interrupted(*arguments: Any, **options: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> list[str]:
         nonlocal done
-        compare(*arguments, **options)
+        notes = compare(*arguments, **options)
         if not done:
             done = True
             write()
+        return notes
 
     with (
         mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),

@@ -19,6 +19,7 @@ from __future__ import annotations
 from vzarr.api.keeping import expire, log, open_dataset, open_repository, rollback, show, tag
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
+from vzarr.api.reporting import report
 
 __all__ = [
     "append",
@@ -33,6 +34,7 @@ __all__ = [
     "parse",
     "refresh",
     "relocate",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

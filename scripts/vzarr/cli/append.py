@@ -48,7 +48,6 @@ def run(options: argparse.Namespace) -> int:
     InputError, Refused, EnvironmentFault
         As the command does; ``vzarr.cli.main`` prints them.
     """
-    from vzarr.changes.append_sorting import REPLACED
     from vzarr.cli.output import print_result, progress_printer, reasons, way_lines
     from vzarr.commands.append import append
 
@@ -66,18 +65,18 @@ def run(options: argparse.Namespace) -> int:
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
-    renamed = {
-        url: known_as if known_as.startswith(REPLACED) else f"is there as {known_as}"
-        for url, known_as in done.known.items()
-        if url != known_as
+    known_as = {
+        **{url: f"is there as {other}" for url, other in done.known.items() if url != other},
+        **{url: f"was replaced by {other}" for url, other in done.superseded.items()},
     }
+    known = len(done.known) + len(done.superseded)
     renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
     lines = [
         f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
-        f"{renewed}{len(done.known)} known already, {done.references} references; {result}",
+        f"{renewed}{known} known already, {done.references} references; {result}",
         *way_lines(done.ways),
-        *reasons("known", renamed),
+        *reasons("known", known_as),
         *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),

@@ -46,6 +46,7 @@ COMMANDS = (
     "append",
     "show",
     "log",
+    "report",
     "rollback",
     "tag",
     "expire",

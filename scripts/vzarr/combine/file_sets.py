@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from vzarr.combine.compatibility import Difference
-from vzarr.combine.coverage import show, show_step
 from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
 from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
+from vzarr.combine.shown import show, show_step
+from vzarr.combine.timeline import Timeline, as_numbers, find_timeline, spans_to_bins
 from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
@@ -31,7 +32,8 @@ class FileSet:
     ``ways`` in which variables whose chunks fill no regular grid become one array, several where
     the user has to choose; ``build`` and ``combine`` are what to run.
 
-    ``build_along`` are the dimensions of the command that builds it, where they are not ``along``.
+    ``build_along`` are the dimensions of the command that builds it, where they are not ``along``;
+    ``timeline`` shows where something is.
     """
 
     file_format: str
@@ -54,12 +56,17 @@ class FileSet:
     ways: dict[str, list[Way]] = field(default_factory=dict)
     build: str = ""
     combine: str | None = None
+    timeline: Timeline | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
         ways = {name: [way.as_json() for way in each] for name, each in self.ways.items()}
-        told = {key: value for key, value in vars(self).items() if key != "build_along"}
+        told = {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("build_along", "timeline")
+        }
         return {**told, "variables": variables, "ways": ways}
 
 
@@ -315,6 +322,7 @@ def _note_order(file_set: FileSet, values: list[tuple[str, np.ndarray]]) -> None
     file_set.begin, file_set.end = show(every[0]), show(values[-1][1][-1])
     if every.size < 2:
         return
+    file_set.timeline = _timeline(every, [array for _, array in values])
     steps = every[1:] - every[:-1]
     forward = [step for step in steps.tolist() if step > type(step)(0)]
     if not forward:
@@ -331,6 +339,21 @@ def _note_order(file_set: FileSet, values: list[tuple[str, np.ndarray]]) -> None
     for (left, right), step in zip(pairwise(every), steps.tolist(), strict=True):
         if step > middle * 1.5:
             file_set.gaps.append(f"nothing between {show(left)} and {show(right)}")
+
+
+def _timeline(every: np.ndarray, files: list[np.ndarray]) -> Timeline | None:
+    """The records of all files, and where those of two overlap."""
+    line = find_timeline(every)
+    if line is None:
+        return None
+    spans = [numbers for array in files if (numbers := as_numbers(array)) is not None]
+    both = [
+        (right[0], min(left[-1], right[-1]))
+        for left, right in pairwise(spans)
+        if right[0] <= left[-1]
+    ]
+    marks = {"overlap": spans_to_bins(every, both)} if both else {}
+    return replace(line, marks=marks)
 
 
 def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str) -> None:

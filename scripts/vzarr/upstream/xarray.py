@@ -20,3 +20,8 @@ __all__ = ["indexing", "unread_data"]
 def unread_data(variable: xr.Variable) -> Any:
     """What a variable wraps, of whatever class it is."""
     return variable._data
+
+
+def html_view(dataset: xr.Dataset) -> str:
+    """A dataset as notebooks show it; xarray has escaped what it shows."""
+    return dataset._repr_html_()

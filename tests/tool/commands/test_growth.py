@@ -195,7 +195,7 @@ def test_a_file_whose_place_was_taken_stays_away(repository: Path, data: Path) -
     for number in range(4):
         done = append([f"{data}/*.nc"], str(repository), Access(), replace_known=True)
         assert done.replaced == ([f"file://{final}"] if number == 0 else [])
-    assert done.known[f"file://{data}/d1.nc"] == f"was replaced by file://{final}"
+    assert done.superseded == {f"file://{data}/d1.nc": f"file://{final}"}
     assert done.snapshot is None
     os.utime(data / "d1.nc")  # delivered again, the same
     done = append([f"{data}/*.nc"], str(repository), Access(), replace_known=True)

@@ -27,15 +27,16 @@ class AppendRequest:
     irregular: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Appended:
     """What ``append`` did. ``snapshot`` is None where there was nothing to commit.
 
-    ``known`` says of files that are in the repository already under which URL, or what took their
-    place; ``renewed`` names files that were written again with the same content; ``left_out`` gives
-    the sentence for each file that does not fit; ``containers`` the prefixes that are new, which
-    readers have to authorize. ``lengths`` are the steps that were appended, by group (the root is
-    "/"), of groups that grow; ``length`` is their number where all have the same, else None.
+    ``known`` says of files that are in the repository already under which URL; ``superseded`` of
+    files whose place another one took, which; ``renewed`` names files that were written again with
+    the same content; ``left_out`` gives the sentence for each file that does not fit;
+    ``containers`` the prefixes that are new, which readers have to authorize. ``lengths`` are the
+    steps that were appended, by group (the root is "/"), of groups that grow; ``length`` is their
+    number where all have the same, else None.
     ``ways`` as in ``vzarr.changes.build.Built``, of what was appended.
     """
 
@@ -44,6 +45,7 @@ class Appended:
     replaced: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     references: int = 0

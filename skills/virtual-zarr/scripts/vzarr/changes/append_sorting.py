@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import icechunk
 import numpy as np
 
-from vzarr.changes.append_request import Appended, AppendRequest
+from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.stored_files import parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
@@ -23,25 +23,39 @@ from vzarr.verification.open import open_store
 from vzarr.virtualize.model import ParsedFile, Unreadable
 from vzarr.virtualize.pool import parse_files
 
-REPLACED = "was replaced by"
-"""How ``Appended.known`` begins for a file whose place another one took."""
-
-
 Records = dict[str, tuple[object, np.ndarray]]
 """By group: the units, where they are not decoded, and the values of a record coordinate."""
 
 
 @dataclass
 class Sorted:
-    """What is to be done with parsed files; ``replaced`` by the number of the source written over."""
+    """What is to be done with parsed files.
 
-    replaced: dict[int, ParsedFile]
-    new: list[ParsedFile]
+    ``replaced`` by the number of the source that is written over; ``renewed`` are those of them
+    whose content is the same. ``known``, ``superseded`` and ``left_out`` as in ``Appended``.
+    """
+
+    replaced: dict[int, ParsedFile] = field(default_factory=dict)
+    new: list[ParsedFile] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def with_new_content(self) -> list[str]:
+        """The URLs of those that replace others, or their own state of before."""
+        urls = [file.source.url for file in self.replaced.values()]
+        return [url for url in urls if url not in self.renewed]
 
 
-def find_wanted(sources: list[Source], metadata: StoreMetadata, appended: Appended) -> list[Source]:
-    """The files that have to be looked into: new ones, and those that changed since."""
-    wanted = []
+def find_wanted(
+    sources: list[Source], metadata: StoreMetadata
+) -> tuple[list[Source], dict[str, str], dict[str, str]]:
+    """The files that have to be looked into: new ones and those that changed since. Then those
+    that are ``known``, and those that are ``superseded``, as in ``Appended``.
+    """
+    wanted, known, superseded = [], {}, {}
     records_by_url = {record["url"]: record for record in metadata["sources"]}
     gone = {record["url"]: record for record in metadata["replaced"]}
     for source in sources:
@@ -49,16 +63,16 @@ def find_wanted(sources: list[Source], metadata: StoreMetadata, appended: Append
         if record is None or what_changed(record, source):
             wanted.append(source)
         elif source.url in records_by_url:
-            appended.known[source.url] = source.url
+            known[source.url] = source.url
         else:
-            appended.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
-    return wanted
+            superseded[source.url] = gone[source.url]["by"]
+    return wanted, known, superseded
 
 
 def parse_wanted(
-    request: AppendRequest, sources: list[Source], metadata: StoreMetadata, appended: Appended
-) -> list[ParsedFile]:
-    """The files with records, parsed; ``appended`` says which were left out.
+    request: AppendRequest, sources: list[Source], metadata: StoreMetadata
+) -> tuple[list[ParsedFile], list[str]]:
+    """The files with records, parsed; a sentence for each that was left out.
 
     Raises
     ------
@@ -66,7 +80,7 @@ def parse_wanted(
         For a file that cannot be read, unless such may be left out.
     """
     if not sources:
-        return []
+        return [], []
     results = parse_files(
         sources,
         request.access,
@@ -75,17 +89,18 @@ def parse_wanted(
         progress=request.progress("parsed"),
         **parsing_options(metadata),
     )
+    left_out = []
     for result in results:
         if isinstance(result, Unreadable):
             if not request.skip_bad:
                 raise InputError(f"{result.reason} Nothing was committed.")
-            appended.left_out.append(result.reason)
+            left_out.append(result.reason)
     parsed = [result for result in results if isinstance(result, ParsedFile)]
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]
     pairs = list(zip(parsed, is_empty, strict=True))
-    appended.left_out += [no_records(file, dimension) for file, empty in pairs if empty]
-    return [file for file, empty in pairs if not empty]
+    left_out += [no_records(file, dimension) for file, empty in pairs if empty]
+    return [file for file, empty in pairs if not empty], left_out
 
 
 def sort_out(
@@ -93,7 +108,6 @@ def sort_out(
     parsed: list[ParsedFile],
     session: icechunk.Session,
     metadata: StoreMetadata,
-    appended: Appended,
 ) -> Sorted:
     """Which files take an old one's place, and which are new.
 
@@ -104,7 +118,7 @@ def sort_out(
     """
     records = metadata["sources"]
     numbers = {record["url"]: number for number, record in enumerate(records)}
-    todo = Sorted({}, [])
+    todo = Sorted()
     spans = _spans(session.store, metadata)
     prints = {
         record["fingerprint"]: record["url"] for record in records if record.get("fingerprint")
@@ -114,10 +128,10 @@ def sort_out(
     for file in parsed:
         source = file.source
         if source.url in numbers:
-            _written_again(request, file, numbers[source.url], records, todo, appended)
+            _written_again(request, file, numbers[source.url], records, todo)
             continue
         if source.url in gone and is_same_content(gone[source.url], file):
-            appended.known[source.url] = f"{REPLACED} {gone[source.url]['by']}"
+            todo.superseded[source.url] = gone[source.url]["by"]
             continue
         url = prints.get(file.fingerprint or "", "")
         # Two large files may have the same fingerprint; then only their records tell.
@@ -125,20 +139,19 @@ def sort_out(
             _records(fresh[url], metadata) if url in fresh else spans.get(numbers.get(url, -1))
         )
         if url and _equal(_records(file, metadata), stored_records):
-            appended.known[source.url] = url
+            todo.known[source.url] = url
         elif (number := _same_records(file, spans, metadata)) is not None:
             if request.replace_known:
                 rival = todo.replaced.get(number)
                 if rival is None or rival.source.last_modified < source.last_modified:
                     todo.replaced[number] = file
-                    appended.replaced.append(source.url)
             else:
                 _refuse(
                     request,
                     f"{source.url}: has the same {metadata['concat_dim']} as "
                     f"{records[number]['url']}, but other content. Let it take "
                     "that file's place with --replace, or leave it out.",
-                    appended,
+                    todo,
                 )
         else:
             todo.new.append(file)
@@ -146,12 +159,7 @@ def sort_out(
                 prints[file.fingerprint] = source.url
                 fresh[source.url] = file
     written = {file.source.url for file in todo.replaced.values()}
-    appended.renewed = [url for url in appended.renewed if url in written]
-    appended.replaced = [
-        file.source.url
-        for file in todo.replaced.values()
-        if file.source.url not in appended.renewed
-    ]
+    todo.renewed = [url for url in todo.renewed if url in written]
     return todo
 
 
@@ -161,13 +169,12 @@ def _written_again(
     number: int,
     records: list[SourceRecord],
     todo: Sorted,
-    appended: Appended,
 ) -> None:
     """A file that is in and was written again: with the same content, or with another."""
     url = file.source.url
     if is_same_content(records[number], file):
         todo.replaced[number] = file
-        appended.renewed.append(url)
+        todo.renewed.append(url)
     elif request.replace_known:
         todo.replaced[number] = file
     else:
@@ -175,40 +182,40 @@ def _written_again(
             request,
             f"{url}: {what_changed(records[number], file.source)} when it was committed. Take "
             "its new state with --replace, or name only new files.",
-            appended,
+            todo,
         )
 
 
-def _refuse(request: AppendRequest, sentence: str, appended: Appended) -> None:
+def _refuse(request: AppendRequest, sentence: str, todo: Sorted) -> None:
     if not request.skip_bad:
         raise Refused(sentence)
-    appended.left_out.append(sentence)
+    todo.left_out.append(sentence)
 
 
 def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, Records]:
     """The records of each source, by its number, in groups that have a coordinate for them."""
-    appended: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
+    spans: dict[int, Records] = {number: {} for number in range(len(metadata["sources"]))}
     for group, stored_group in stored_groups(metadata).items():
         coordinate = open_store(store, group).coords.get(stored_group["concat_dim"])
         if coordinate is None:
             continue
-        for number in appended:
+        for number in spans:
             values = coordinate.values[span_of(stored_group, number)]
-            appended[number][group] = (coordinate.attrs.get("units"), values)
-    return appended
+            spans[number][group] = (coordinate.attrs.get("units"), values)
+    return spans
 
 
 def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
-    appended: Records = {}
+    records: Records = {}
     for group, stored_group in stored_groups(metadata).items():
         if group and group not in file.children:
             continue
         dataset = stored_part(file, group, stored_group).dataset
         if stored_group["concat_dim"] in dataset.indexes:
             coordinate = dataset[stored_group["concat_dim"]]
-            appended[group] = (coordinate.attrs.get("units"), coordinate.values)
-    return appended
+            records[group] = (coordinate.attrs.get("units"), coordinate.values)
+    return records
 
 
 def _equal(mine: Records, stored_records: Records | None) -> bool:
@@ -228,8 +235,8 @@ def _same_records(
     mine = _records(file, metadata)
     if not mine:
         return None
-    appended = [number for number, stored_records in spans.items() if _equal(mine, stored_records)]
+    numbers = [number for number, stored_records in spans.items() if _equal(mine, stored_records)]
     names = sorted(names_of(file))
     sources = metadata["sources"]
-    own = [number for number in appended if sources[number].get("variables", names) == names]
-    return next(iter([*own, *appended]), None)
+    own = [number for number in numbers if sources[number].get("variables", names) == names]
+    return next(iter([*own, *numbers]), None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import icechunk
 import zarr
 
 from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
-from vzarr.changes.append_request import Appended, AppendRequest
+from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import Sorted
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stored_files import stored_part
@@ -42,15 +45,26 @@ NAME_AGAIN = (
 )
 
 
+@dataclass(frozen=True)
+class Written:
+    """Files that were written behind the others; all but ``metadata`` as in ``Appended``."""
+
+    metadata: StoreMetadata
+    urls: tuple[str, ...] = ()
+    references: int = 0
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    ways: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
 def write_new(
     request: AppendRequest,
     store: icechunk.IcechunkStore,
     fitting: Fitting,
     metadata: StoreMetadata,
     checksum: datetime,
-    appended: Appended,
-) -> StoreMetadata:
-    """Write new files behind the others; returns the metadata with them."""
+) -> Written:
+    """Write new files behind the others; returns what was written, and the metadata with it."""
     dimension = metadata["concat_dim"]
     datasets, order, differing = combine_groups(
         fitting.files,
@@ -65,26 +79,28 @@ def write_new(
             fitting.once,
         ),
     )
-    appended.left_out += map(str, differing)
     groups = stored_groups(metadata)
     growing = [group for group in groups if groups[group]["concat_dim"] is not None]
     described = {group: describe(order, group, dimension) for group in groups}
     lengths = {group: each["lengths"] for group, each in described.items()}
     assert dimension is not None  # or nothing could follow
-    appended.references += append_datasets(
+    references = append_datasets(
         store, datasets, growing, dimension, checksum, order, metadata["sources"]
     )
-    appended.ways = {
+    ways = {
         f"{group}/{name}".lstrip("/"): way
         for group, each in described.items()
         for name, way in each.get("ways", {}).items()
     }
-    appended.appended = [each.source.url for file in order for each in file.files]
-    appended.lengths = {group or "/": sum(lengths[group]) for group in growing}
-    steps = sorted({*appended.lengths.values()})
-    appended.length = steps[0] if len(steps) == 1 else None
     records = [record for file in order for record in records_of(file, dimension)]
-    return with_more(metadata, records, described)
+    return Written(
+        metadata=with_more(metadata, records, described),
+        urls=tuple(each.source.url for file in order for each in file.files),
+        references=references,
+        lengths={group or "/": sum(lengths[group]) for group in growing},
+        ways=ways,
+        left_out=tuple(map(str, differing)),
+    )
 
 
 def compare_with_sources(
@@ -94,11 +110,11 @@ def compare_with_sources(
     replaced: list[int],
     old: int,
     held_metadata: Held,
-    appended: Appended,
-) -> None:
-    """The store with its new files, beside these and the last old one that is still there.
+) -> list[str]:
+    """Compare the store with its new files, and with the last old one that is still there.
 
-    Where others have committed, beside a sample of all old ones.
+    Where others have committed, with a sample of all old ones. Returns a note for each old file
+    that is not as it was.
 
     Raises
     ------
@@ -109,7 +125,8 @@ def compare_with_sources(
     total = len(records)
     picked = {*replaced, *(old + n for n in spread(total - old, DEFAULT_SAMPLE))}
     untouched = [number for number in range(old) if number not in replaced]
-    picked.update(_last_there(request, untouched, records, appended))
+    unchanged, notes = _last_there(request, untouched, records)
+    picked.update(unchanged)
     if held_metadata.others:
         picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
     report = compare_store(
@@ -124,12 +141,14 @@ def compare_with_sources(
         raise Refused(
             f"The store would not read as its sources do: {report.failures[0]}. {advice}."
         )
+    return notes
 
 
 def _last_there(
-    request: AppendRequest, numbers: list[int], records: list[SourceRecord], appended: Appended
-) -> list[int]:
+    request: AppendRequest, numbers: list[int], records: list[SourceRecord]
+) -> tuple[list[int], list[str]]:
     """The last source that is as it was when it was committed; a note for those after it."""
+    notes: list[str] = []
     for number in numbers[: -LOOK_BACK - 1 : -1]:
         url = records[number]["url"]
         try:
@@ -137,33 +156,32 @@ def _last_there(
         except FileNotFoundError:
             what = "is gone"
         if not what:
-            return [number]
-        appended.notes.append(
+            return [number], notes
+        notes.append(
             f"{url}: {what}: its values in the store cannot be read any more. See "
             "virtual_zarr.py refresh"
         )
-    return []
+    return [], notes
 
 
 def with_new_containers(
     request: AppendRequest,
     repository: icechunk.Repository,
     files: list[ParsedFile],
-    appended: Appended,
-) -> icechunk.Repository:
-    """The repository with containers for new files, which ``appended`` names; not saved yet."""
+) -> tuple[icechunk.Repository, list[str]]:
+    """The repository with containers for new files, not saved yet; the prefixes of these."""
     prefixes = set(repository.config.virtual_chunk_containers or {})
     urls = [file.data_url for file in files]
     config = with_containers(
         repository.config, urls, request.access, request.patterns, request.prefixes
     )
-    appended.containers = sorted({*(config.virtual_chunk_containers or {})} - prefixes)
-    keys = authorization(config, request.location, request.access, appended.containers)
-    return repository.reopen(config=config, authorize_virtual_chunk_access=keys)
+    containers = sorted({*(config.virtual_chunk_containers or {})} - prefixes)
+    keys = authorization(config, request.location, request.access, containers)
+    return repository.reopen(config=config, authorize_virtual_chunk_access=keys), containers
 
 
-def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None:
-    """The last file, where it has other records now: it is taken out of ``todo.replaced``.
+def grown_last(todo: Sorted, metadata: StoreMetadata) -> ParsedFile | None:
+    """The last file, where it has other records now than when it was written.
 
     Nothing follows it, so it can leave the store and come back as a new one.
     """
@@ -178,7 +196,7 @@ def grown_last(todo: Sorted, metadata: StoreMetadata) -> list[ParsedFile] | None
         for group, stored_group in stored_groups(metadata).items()
     ):
         return None
-    return [todo.replaced.pop(last)]
+    return file
 
 
 def without_last(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import icechunk
@@ -11,6 +12,7 @@ from vzarr.changes.append_held import read_held_files
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
 from vzarr.changes.append_writing import (
+    Written,
     compare_with_sources,
     grown_last,
     side_by_side,
@@ -20,6 +22,7 @@ from vzarr.changes.append_writing import (
 )
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.history import (
@@ -106,33 +109,37 @@ def _append_once(
     request: AppendRequest, repository: icechunk.Repository, sources: list[Source]
 ) -> Appended:
     """One attempt, which fails where somebody else commits meanwhile."""
-    appended = Appended(as_url(request.location))
     started = datetime.now(UTC)
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
-    appended.notes += held_metadata.notes
     metadata = held_metadata.metadata
-    parsed = parse_wanted(request, find_wanted(sources, metadata, appended), metadata, appended)
-    todo = sort_out(request, parsed, session, metadata, appended)
+    wanted, known, superseded = find_wanted(sources, metadata)
+    parsed, empty = parse_wanted(request, wanted, metadata)
+    todo = sort_out(request, parsed, session, metadata)
     grown = grown_last(todo, metadata)
-    rewritten = {file.source.url for file in [*todo.replaced.values(), *(grown or ())]}
+    over = {number: file for number, file in todo.replaced.items() if file is not grown}
+    rewritten = {file.source.url for file in todo.replaced.values()}
     stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
     if stand_in is not None:
-        appended.notes += stand_in.notes
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
-        metadata = without_last(session.store, metadata, grown[0], started)
-    more = side_by_side([*(grown or ()), *todo.new], metadata, request.access)
+        metadata = without_last(session.store, metadata, grown, started)
+    more = side_by_side([*([grown] if grown else ()), *todo.new], metadata, request.access)
     new = find_fitting(request, more, session.store, metadata)
-    appended.left_out += new.left_out
-    is_adopted = bool(request.made_of)
-    if not todo.replaced and not new.files and not is_adopted:
-        return appended
-    if grown is not None and all(file is not grown[0] for file in new.files):
+    result = Appended(
+        as_url(request.location),
+        known={**known, **todo.known},
+        superseded={**superseded, **todo.superseded},
+        left_out=[*empty, *todo.left_out, *new.left_out],
+        notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
+    )
+    if not over and not new.files and not request.made_of:
+        return result
+    if grown is not None and all(file is not grown for file in new.files):
         raise Refused(new.left_out[0])
-    files = [each for file in (*todo.replaced.values(), *new.files) for each in file.files]
+    files = [each for file in (*over.values(), *new.files) for each in file.files]
     checksum = last_updated(started, [file.source for file in files]) if files else started
-    repository = with_new_containers(request, repository, files, appended)
+    repository, containers = with_new_containers(request, repository, files)
     tip = session.snapshot_id
     session = repository.writable_session("main")
     if session.snapshot_id != tip:
@@ -140,37 +147,57 @@ def _append_once(
     if stand_in is not None:
         write_stand_in(session.store, held_metadata.metadata, stand_in, started)
     if grown is not None:
-        metadata = without_last(session.store, held_metadata.metadata, grown[0], checksum)
+        metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     old = len(metadata["sources"])
-    if todo.replaced:
-        appended.references, metadata = replace_files(
-            session.store, appended.repository, metadata, todo.replaced, checksum, request.access
+    references = 0
+    if over:
+        references, metadata = replace_files(
+            session.store, result.repository, metadata, over, checksum, request.access
         )
+    written = Written(metadata)
     if new.files:
-        metadata = write_new(request, session.store, new, metadata, checksum, appended)
+        written = write_new(request, session.store, new, metadata, checksum)
+    metadata = written.metadata
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-        appended.appended = [url for url in appended.appended if url not in appended.replaced]
-    compare_with_sources(
-        request, session.store, metadata, list(todo.replaced), old, held_metadata, appended
-    )
+    missing = compare_with_sources(request, session.store, metadata, list(over), old, held_metadata)
     check_unchanged([file.source for file in files], request.patterns, request.access)
-    if appended.containers:
+    if containers:
         repository.save_config()
-    # What the build counted is of the build.
+    steps = {*written.lengths.values()} or {0}
+    result = replace(
+        result,
+        appended=[url for url in written.urls if url not in todo.with_new_content],
+        replaced=todo.with_new_content,
+        renewed=todo.renewed,
+        left_out=[*result.left_out, *written.left_out],
+        notes=[*result.notes, *missing],
+        references=references + written.references,
+        length=steps.pop() if len(steps) == 1 else None,
+        lengths=dict(written.lengths),
+        containers=containers,
+        ways=dict(written.ways),
+    )
+    return replace(result, snapshot=_commit(request, session, metadata, result))
+
+
+def _commit(
+    request: AppendRequest, session: icechunk.Session, metadata: StoreMetadata, done: Appended
+) -> str:
+    """Write the ledger and commit; returns the snapshot."""
     metadata = metadata.copy()
+    # What the build counted is of the build.
     metadata.pop("references", None)
     metadata.pop("bytes", None)
     write_ledger(session.store, metadata)
     counts = {
-        "added": len(appended.appended),
-        "replaced": len(appended.replaced),
-        "renewed": len(appended.renewed),
+        "added": len(done.appended),
+        "replaced": len(done.replaced),
+        "renewed": len(done.renewed),
     }
-    message = request.message or _describe(appended)
-    appended.snapshot = session.commit(message, metadata=commit_metadata("append", **counts))
-    return appended
+    message = request.message or _describe(done)
+    return session.commit(message, metadata=commit_metadata("append", **counts))
 
 
 def _describe(appended: Appended) -> str:
