@@ -14,7 +14,7 @@ from typing import Any
 import xarray as xr
 from xarray.core import indexing
 
-__all__ = ["indexing", "unread_data"]
+__all__ = ["html_view", "indexing", "unread_data"]
 
 
 def unread_data(variable: xr.Variable) -> Any:
