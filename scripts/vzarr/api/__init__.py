@@ -29,6 +29,7 @@ from vzarr.api.keeping import (
 )
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
+from vzarr.api.reporting import report
 
 __all__ = [
     "append",
@@ -45,6 +46,7 @@ __all__ = [
     "refresh",
     "relocate",
     "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

@@ -109,18 +109,9 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
-    for number in new:
-        if is_partial(records[number]):
-            raise Refused(
-                f"{records[number]['url']}: some of its records were removed, so its new state has "
-                "no place: remove the whole file, and append it again with --insert. "
-                f"{NOTHING_DONE}."
-            )
     dimension = metadata["concat_dim"]
     new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
-    for file in new.values():
-        if problem := other_groups(file, location, metadata):
-            raise Refused(str(problem[0]))
+    _check_may_be_replaced(new, location, metadata)
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
         parts = {
@@ -151,6 +142,22 @@ def replace_files(
         more: Any = {"lacks": list(lacks)} if lacks else {}
         records_of_new[number] = {**file.as_record(), **more}
     return references, with_sources(metadata, records_of_new)
+
+
+def _check_may_be_replaced(
+    new: dict[int, ParsedFile], location: str, metadata: StoreMetadata
+) -> None:
+    """Refuse sources of which only a part is in, and files with other groups."""
+    records = metadata["sources"]
+    for number, file in new.items():
+        if is_partial(records[number]):
+            raise Refused(
+                f"{records[number]['url']}: some of its records were removed, so its new state has "
+                "no place: remove the whole file, and append it again with --insert. "
+                f"{NOTHING_DONE}."
+            )
+        if problem := other_groups(file, location, metadata):
+            raise Refused(str(problem[0]))
 
 
 def _stored_part(

@@ -48,6 +48,7 @@ COMMANDS = (
     "show",
     "log",
     "remove",
+    "report",
     "rollback",
     "tag",
     "expire",

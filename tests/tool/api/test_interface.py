@@ -26,6 +26,7 @@ OPTIONS_OF = {
     "refresh": "refresh",
     "relocate": "refresh",
     "migrate": "migrate",
+    "report": "report",
 }
 """The command that does what a function does."""
 

@@ -70,6 +70,7 @@ RESULTS = {
     "verify": "verify --repo repo --all",
     "show": "show repo",
     "log": "log repo",
+    "report": "report repo --out page.html --verify",
     "tag": "tag repo v1",
     "remove": "remove repo f2.nc",
     "rollback": "rollback repo --to v1",

@@ -26,6 +26,7 @@ from vzarr.changes.insertion_place import (
 )
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.changes.stored_files import parsing_options
+from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
@@ -191,7 +192,7 @@ def _last_that_moves(
 def _as_it_was(record: SourceRecord, request: AppendRequest) -> Source:
     try:
         now = look_up(record["url"], request.access)
-        what = what_changed(record, now)
+        what = "was removed" if is_gap(record) or is_partial(record) else what_changed(record, now)
     except FileNotFoundError:
         what = "is gone"
     if what:
@@ -297,7 +298,8 @@ def _compare(
     now = look_up_all([records[number]["url"] for number in old], request.access)
     for number in old:
         state = now[records[number]["url"]]
-        if isinstance(state, Source) and not what_changed(records[number], state):
+        is_there = isinstance(state, Source) and not what_changed(records[number], state)
+        if is_there or is_gap(records[number]):
             picked.add(number)
     report = compare_store(
         store,

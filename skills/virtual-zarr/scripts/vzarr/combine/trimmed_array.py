@@ -8,9 +8,10 @@ from typing import Any
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
-from vzarr.combine.mixed_array import TrimmedArray, chunks_of, cut, is_plain
+from vzarr.combine.mixed_array import TrimmedArray, chunks_of
 from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.virtualize.model import is_virtual
+from vzarr.virtualize.plain_chunks import cut, is_plain
 
 
 def trim_array(array: ManifestArray, axis: int, first: int, stop: int) -> ManifestArray:

@@ -50,6 +50,22 @@ class Inspected:
     sets: list[FileSet]
     unreadable: dict[str, str]
 
+    def _repr_html_(self) -> str:
+        from vzarr.pages.render import fragment
+
+        rows: list[tuple[str, object]] = []
+        for number, each in enumerate(self.sets[:SHOWN], 1):
+            span = f" from {each.begin} to {each.end}" if each.begin is not None else ""
+            along = f" along {each.along}" if each.along else ""
+            rows.append(
+                (f"set {number}", f"{len(each.files):,} {each.file_format} files{along}{span}")
+            )
+            odd = [*each.gaps, *each.overlaps, *each.differences]
+            rows += [("", sentence) for sentence in odd[:SHOWN]]
+            rows.append(("build", each.build))
+        rows += [("unreadable", why) for why in list(self.unreadable.values())[:SHOWN]]
+        return fragment(f"{self.files:,} files in {len(self.sets)} sets", rows)
+
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         return {**vars(self), "sets": [file_set.as_json() for file_set in self.sets]}
