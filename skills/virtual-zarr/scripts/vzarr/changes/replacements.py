@@ -110,8 +110,8 @@ def replace_files(
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
     dimension = metadata["concat_dim"]
-    new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     _check_may_be_replaced(new, location, metadata)
+    new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
         parts = {
