@@ -250,7 +250,7 @@ def touched_blocks(metadata: StoreMetadata, taken: Taken) -> Sequence[int]:
     """The numbers, in the new order, of the sources beside those that went."""
     urls = {record["url"] for record in taken.out}
     old = [record["url"] for record in metadata["sources"]]
-    beside = {
+    neighbours = {
         old[at]
         for n, url in enumerate(old)
         if url in urls or url in taken.partly
@@ -258,4 +258,4 @@ def touched_blocks(metadata: StoreMetadata, taken: Taken) -> Sequence[int]:
         if 0 <= at < len(old)
     }
     records = taken.metadata["sources"]
-    return [n for n, record in enumerate(records) if record["url"] in beside]
+    return [n for n, record in enumerate(records) if record["url"] in neighbours]

@@ -109,13 +109,7 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
-    for number in new:
-        if is_partial(records[number]):
-            raise Refused(
-                f"{records[number]['url']}: some of its records were removed, so its new state has "
-                "no place: remove the whole file, and append it again with --insert. "
-                f"{NOTHING_DONE}."
-            )
+    _check_whole([records[number] for number in new])
     dimension = metadata["concat_dim"]
     new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     for file in new.values():
@@ -173,6 +167,16 @@ def _may_lack_group(
     if "within" not in record:
         return not stored_group["lengths"][number]
     return number in anew or any(name.startswith(f"{group}/") for name in record.get("lacks", ()))
+
+
+def _check_whole(records: Sequence[SourceRecord]) -> None:
+    """A file of which records were removed has no place for its new state."""
+    for record in records:
+        if is_partial(record):
+            raise Refused(
+                f"{record['url']}: some of its records were removed, so its new state has no "
+                f"place: remove the whole file, and append it again with --insert. {NOTHING_DONE}."
+            )
 
 
 def _in_place(

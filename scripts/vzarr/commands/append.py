@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import icechunk
 
-from vzarr.changes.append_fitting import find_fitting, policy_of
+from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
 from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
@@ -153,8 +153,7 @@ def _append_once(
     parsed, empty = parse_wanted(request, wanted.sources, metadata)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
-    may_overlap = policy_of(request, metadata).overlap is not None
-    todo.new, late = part_late(fresh, session.store, metadata, location, may_overlap)
+    todo.new, late = part_late(fresh, session.store, metadata, location)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}

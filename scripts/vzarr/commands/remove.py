@@ -84,9 +84,9 @@ def remove(
         raise InputError("Name what is to go: either files, or --records, or --index.")
     access = naming(access, patterns, location)
     with exclusive_lock(location):
-        repository, seen, held = open_repository(location, access)
+        repository, seen, account = open_repository(location, access)
         access = reaching(access, repository.config, location)
-        metadata = held.metadata
+        metadata = account.metadata
         if metadata["concat_dim"] is None:
             raise InputError(
                 f"{location}: has no record dimension, so nothing can be taken out of it."
@@ -96,7 +96,7 @@ def remove(
             as_url(location),
             is_gap=leave_gap,
             absent=list(choice.absent),
-            notes=held.notes,
+            notes=account.notes,
             before=seen.snapshot_id,
         )
         if not any(marks.any() for marks in choice.rows.values()):
@@ -194,8 +194,8 @@ def _compare(
         If the store does not read as they do.
     """
     records = taken.metadata["sources"]
-    beside = touched_blocks(metadata, taken)
-    picked = {*(beside[n] for n in spread(len(beside), 2 * DEFAULT_SAMPLE))}
+    neighbours = touched_blocks(metadata, taken)
+    picked = {*(neighbours[n] for n in spread(len(neighbours), 2 * DEFAULT_SAMPLE))}
     picked |= {*spread(len(records), DEFAULT_SAMPLE)}
     ordered = sorted(picked)
     now = look_up_all([records[n]["url"] for n in ordered], access)
