@@ -43,6 +43,7 @@ from vzarr.changes.replacements import Refreshed
 from vzarr.commands.append import append
 from vzarr.commands.refresh import refresh
 from vzarr.commands.relocate import repoint
+from vzarr.commands.remove import Removed, remove
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
@@ -87,6 +88,7 @@ class Archives(RuleBasedStateMachine):
         self.ever: set[Edition] = set()
         self.authorized: set[str] = set()
         self.copies = self.moves = 0
+        self.removed: set[str] = set()
 
     def teardown(self) -> None:
         shutil.rmtree(self.room)
@@ -184,10 +186,17 @@ class Archives(RuleBasedStateMachine):
         all_files=st.booleans(),
         replacing=st.booleans(),
         skip_bad=st.booleans(),
+        inserting=st.booleans(),
         kill=kills,
     )
     def append_files(
-        self, fresh: int, all_files: bool, replacing: bool, skip_bad: bool, kill: Kill | None
+        self,
+        fresh: int,
+        all_files: bool,
+        replacing: bool,
+        skip_bad: bool,
+        inserting: bool,
+        kill: Kill | None,
     ) -> None:
         for _ in range(fresh):
             self._deliver()
@@ -196,7 +205,7 @@ class Archives(RuleBasedStateMachine):
         if not names:
             return
         expected = self._after_append(names, replacing)
-        options = {"replace_known": replacing, "skip_bad": skip_bad}
+        options = {"replace_known": replacing, "skip_bad": skip_bad, "insert": inserting}
         patterns = [self.archive.path(name) for name in names]
         done = self._run(kill, expected, append, patterns, self.repository, Access(), **options)
         if isinstance(done, Appended):
@@ -211,6 +220,23 @@ class Archives(RuleBasedStateMachine):
         if isinstance(done, Refreshed):
             assert not done.vanished
             self._hold({name: self.archive.files[name] for name in self.held})
+
+    @precondition(lambda self: len(self.held) > 1 and self.layout.record != "none")
+    @rule(pick=picks, count=st.integers(1, 2), kill=kills)
+    def remove_files(self, pick: int, count: int, kill: Kill | None) -> None:
+        """Files are taken out; those that are still there stay out until they are named alone."""
+        held = list(self.held)
+        chosen = {held[(pick + number) % len(held)] for number in range(count)}
+        if len(chosen) == len(held):
+            return
+        rest = {name: kept for name, kept in self.held.items() if name not in chosen}
+        expected = None if self._stale() else rest
+        paths = [self.archive.path(name) for name in sorted(chosen)]
+        # A run after one that was killed behind its commit finds them removed.
+        done = self._run(kill, expected, remove, self.repository, Access(), paths)
+        if isinstance(done, Removed):
+            self._hold(rest)
+            self.removed |= chosen
 
     @rule(kill=kills, everything=st.booleans())
     def move(self, kill: Kill | None, everything: bool) -> None:
@@ -379,6 +405,8 @@ class Archives(RuleBasedStateMachine):
         """What the store has to hold after an append of these; None where that is not certain."""
         files = self.archive.files
         changed = {name for name in names if name in self._stale()}
+        if self.removed.intersection(names):
+            return None  # stays out or comes back, as it is alone or was issued again
         others = {name for name in changed if files[name][0] != self.held[name][0]}
         if others and not replacing:
             return None
@@ -436,7 +464,9 @@ class Archives(RuleBasedStateMachine):
                 )
                 for key, kept in joined.items()
             }
-        for name in sorted(map(self.archive.name, done.appended), key=self._order):
+        for name in sorted(
+            map(self.archive.name, [*done.appended, *done.inserted]), key=self._order
+        ):
             assert name not in joined, f"{name} was appended again"
             joined[name] = self.archive.files[name]
         if self.layout.record != "none":
