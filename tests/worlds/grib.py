@@ -115,10 +115,12 @@ def write_products(folder: Path) -> None:
     """``gfs.fHHH.grib2`` with indexes and ``blend.fHHH.grib2``: steps of what is published.
 
     Winds and temperatures near the ground, on levels in Pa and hPa, U and V in one message, rain of
-    two kinds of totals, a local parameter; percentiles and probabilities. ``gefs.tRRz.fHHH.grib2``:
+    two kinds of totals (none in step 0), a local parameter; percentiles and probabilities.
+    ``gefs.tRRz.fHHH.grib2``:
     a file for each run and step of two members.
     """
     random = np.random.default_rng(18)
+    _write_gfs(folder / "gfs.f000.grib2", random, 0)
     for hour in (3, 6, 9):
         _write_gfs(folder / f"gfs.f{hour:03d}.grib2", random, hour)
         keys = at(200) | {"forecastTime": hour}
@@ -169,7 +171,7 @@ def _write_gfs(path: Path, random: np.random.Generator, hour: int) -> None:
     for pascals, level in ((70, "0.7 mb"), (50000, "500 mb"), (85000, "850 mb")):
         parts.append(field(random, (0, 0, 0), **at(100, pascals), **now))
         told.append([f"TMP:{level}:{hour} hour fcst:"])
-    for start in (hour // 7 * 6, 0):
+    for start in (hour // 7 * 6, 0) if hour else ():
         parts.append(field(random, (0, 1, 8), **at(1), **over(start, hour)))
         told.append([f"APCP:surface:{start}-{hour} hour acc fcst:"])
     parts.append(field(random, (0, 3, 251), **at(103, 10), **now))

@@ -12,6 +12,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from stores import opened
 from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.refresh import refresh
@@ -170,19 +171,34 @@ def test_text_may_be_longer_or_shorter_in_later_files(tmp_path: Path) -> None:
     assert_right(repository)
 
 
-@pytest.mark.parametrize("replacing", [False, True])
-def test_a_group_that_the_store_does_not_have(tmp_path: Path, replacing: bool) -> None:
-    """Its data would be passed over in silence."""
+@pytest.mark.parametrize("day", [2, 4])
+def test_a_group_that_begins_with_an_append(tmp_path: Path, day: int) -> None:
+    """With a new file, or with the last one that was issued again."""
+    repository = tmp_path / "repo"
+    files = [write(tmp_path / f"f{each}.nc", each, rooms=("a",)) for each in (0, 2)]
+    build(files, str(repository), Access())
+    more = write(tmp_path / f"f{day}.nc", day, edition=2, rooms=("a", "more"))
+    append([more], str(repository), Access(), replace_known=day == 2)
+    stored = opened(repository)
+    with xr.open_dataset(more, group="more") as truth:
+        assert stored["more"].sizes == truth.sizes
+        for name in truth.variables:
+            np.testing.assert_array_equal(stored["more"][name].values, truth[name].values)
+    assert verify_repository(str(repository), Access(), sample=None).failures == []
+
+
+def test_a_group_that_the_store_does_not_have(tmp_path: Path) -> None:
+    """In a file that others follow: its data would be passed over in silence."""
     repository = tmp_path / "repo"
     files = [write(tmp_path / f"f{day}.nc", day, rooms=("a",)) for day in (0, 2)]
     build(files, str(repository), Access())
-    day = 2 if replacing else 4
-    more = write(tmp_path / f"f{day}.nc", day, edition=2, rooms=("a", "more"))
+    more = write(tmp_path / "f0.nc", 0, edition=2, rooms=("a", "more"))
     with pytest.raises(Refused, match="/more: the group is present, but absent"):
-        append([more], str(repository), Access(), replace_known=replacing)
+        append([more], str(repository), Access(), replace_known=True)
     chosen = tmp_path / "chosen"
-    build(files[:1], str(chosen), Access(), groups=("a",))
-    assert append([more], str(chosen), Access()).appended
+    build(files[1:], str(chosen), Access(), groups=("a",))
+    later = write(tmp_path / "f4.nc", 4, edition=2, rooms=("a", "more"))
+    assert append([later], str(chosen), Access()).appended
 
 
 def test_other_bytes_at_the_new_place_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from vzarr.changes.build import build
 from vzarr.cli.main import main
 from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files
+from vzarr.commands.refresh import refresh
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
@@ -27,6 +29,7 @@ from worlds.grib import GRID, above, at, field, joined, layer, message, over, se
 TEMPERATURE, U, V, WATER, RAIN = (0, 0, 0), (0, 2, 2), (0, 2, 3), (0, 1, 3), (0, 1, 8)
 LOCAL = (0, 3, 251)
 HOURS = (1, 2, 3)
+HOUR = np.timedelta64(1, "h")
 SPACE = ("latitude", "longitude", "x", "y")
 
 
@@ -298,21 +301,6 @@ def test_grids(
         eccodes.codes_release(handle)
 
 
-def test_a_step_without_totals_says_how_to_leave_them_out(
-    tmp_path: Path, random: np.random.Generator
-) -> None:
-    """Step 0 of a forecast has none: the option that the sentence names does it."""
-    files = []
-    for step in (0, 3):
-        parts = [field(random, TEMPERATURE, **at(103, 2), forecastTime=step)]
-        parts += [field(random, RAIN, **at(1), **over(0, step))] if step else []
-        files.append(str(write(tmp_path / f"f{step:03d}.grib2", *parts)))
-    with pytest.raises(Refused, match="leave it out of all with --drop sfc/acc"):
-        build(files, str(tmp_path / "repo"), Access())
-    built = build(files, str(tmp_path / "repo"), Access(), drop=("sfc/acc",))
-    assert built.virtual == ["hag/instant/tmp"]
-
-
 def test_a_grid_without_coordinates(tmp_path: Path, random: np.random.Generator) -> None:
     """ICON's own grid: its points are numbered, and lie in another file."""
     keys = {"gridType": "unstructured_grid", "numberOfDataPoints": 50}
@@ -562,14 +550,29 @@ def test_files_along_two_dimensions(
         append([str(file) for file in more], repository, Access())
         cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*files, *more])
         assert verify_repository(repository, Access(), sample=None).failures == []
-        with pytest.raises(Refused, match="step"):
-            append([str(members(tmp_path, random, (18,))[0])], repository, Access())
+        last = members(tmp_path, random, (18,))[0]
+        assert append([str(last)], repository, Access()).appended == [f"file://{last}"]
+        cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*files, *more, last])
 
 
-def test_a_run_without_a_step_is_refused(tmp_path: Path, random: np.random.Generator) -> None:
-    files = [str(file) for file in members(tmp_path, random, (0, 6))[:-1]]
-    with pytest.raises(Refused, match=r"it has no step of 12\.0, which"):
-        build(files, str(tmp_path / "repo"), Access(), concat_dim="reference_time", inner="step")
+@pytest.mark.parametrize("absent", [(5,), (1,), (4, 5), (0, 5)])
+def test_places_without_a_file_are_missing(
+    absent: tuple[int, ...], tmp_path: Path, random: np.random.Generator
+) -> None:
+    """A run that is not complete, a file that is missing in the middle, and one of each."""
+    every = members(tmp_path, random, (0, 6))
+    files = [file for number, file in enumerate(every) if number not in absent]
+    names = [str(file) for file in files]
+    repository = str(tmp_path / "repo")
+    built = build(names, repository, Access(), concat_dim="reference_time", inner="step")
+    assert any(f"{len(absent)} of 6 places have no file: missing at" in n for n in built.notes)
+    cube = opened(tmp_path / "repo")["isobar/instant"]
+    cube_is_right(cube, files)
+    there = np.isfinite(cube.tmp.values).all(axis=(2, 3, 4, 5)).ravel()
+    assert np.flatnonzero(~there).tolist() == [*absent]
+    valid = cube.reference_time.values[:, None] + cube.step.values * np.timedelta64(1, "h")
+    np.testing.assert_array_equal(cube.valid_time.values, valid)
+    assert verify_repository(repository, Access(), sample=None).failures == []
 
 
 def test_verify_finds_a_step_in_another_place(tmp_path: Path, random: np.random.Generator) -> None:
@@ -580,3 +583,151 @@ def test_verify_finds_a_step_in_another_place(tmp_path: Path, random: np.random.
     path = "isobar/instant/step"
     report = changed(tmp_path, lambda root: root[path].set_basic_selection(..., values))
     assert report.failures
+
+
+def run_files(folder: Path, random: np.random.Generator, runs: tuple[int, ...]) -> list[str]:
+    return [str(file) for file in members(folder, random, runs)]
+
+
+@pytest.mark.parametrize("later", [[3, 5, 4], [4, 5, 3], [5, 3, 4]])
+@pytest.mark.parametrize("each", [1, 2])
+def test_places_are_filled_as_files_come(
+    later: list[int], each: int, tmp_path: Path, random: np.random.Generator
+) -> None:
+    """In any order that keeps the runs in theirs, whatever was there first."""
+    files = run_files(tmp_path, random, (0, 6))
+    repository = str(tmp_path / "repo")
+    runs_and_steps = {"concat_dim": "reference_time", "inner": "step"}
+    first = files[:3]
+    build(first, repository, Access(), **runs_and_steps)
+    come = [files[number] for number in later]
+    for begin in range(0, len(come), each):
+        done = append(come[begin : begin + each], repository, Access())
+        assert sorted(done.appended) == sorted(f"file://{f}" for f in come[begin : begin + each])
+        cube = opened(tmp_path / "repo")["isobar/instant"]
+        there = [*map(Path, first), *map(Path, come[: begin + each])]
+        cube_is_right(cube, there)
+        assert np.isfinite(cube.tmp.values).all(axis=(2, 3, 4, 5)).sum() == len(there)
+        assert verify_repository(repository, Access(), sample=None).failures == []
+    assert append(files, repository, Access()).appended == []
+
+
+def test_a_hole_in_the_middle_is_filled(tmp_path: Path, random: np.random.Generator) -> None:
+    files = run_files(tmp_path, random, (0, 6, 12))
+    repository = str(tmp_path / "repo")
+    present = [file for number, file in enumerate(files) if number not in (1, 4, 8)]
+    build(present, repository, Access(), concat_dim="reference_time", inner="step")
+    done = append(files, repository, Access())
+    assert done.appended == [f"file://{files[number]}" for number in (1, 4, 8)]
+    cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*map(Path, files)])
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    build(files, str(tmp_path / "whole"), Access(), concat_dim="reference_time", inner="step")
+    for group, expected in opened(tmp_path / "whole").items():
+        xr.testing.assert_identical(opened(tmp_path / "repo")[group].load(), expected.load())
+
+
+def test_a_step_that_the_store_has_not_is_refused(
+    tmp_path: Path, random: np.random.Generator
+) -> None:
+    files = run_files(tmp_path, random, (0, 6))
+    present = [files[0], files[1], files[3]]
+    repository = str(tmp_path / "repo")
+    build(present, repository, Access(), concat_dim="reference_time", inner="step")
+    with pytest.raises(Refused, match="has the step 12, which the store has not"):
+        append(files, repository, Access())
+
+
+@pytest.mark.parametrize("command", ["refresh", "append"])
+def test_files_of_a_cube_that_were_issued_again(
+    command: str, tmp_path: Path, random: np.random.Generator
+) -> None:
+    files = run_files(tmp_path, random, (0, 6))
+    repository = str(tmp_path / "repo")
+    build(files, repository, Access(), concat_dim="reference_time", inner="step")
+    (tmp_path / "again").mkdir()
+    others = run_files(tmp_path / "again", random, (0, 6))
+    for number in (1, 5):
+        Path(files[number]).write_bytes(Path(others[number]).read_bytes())
+        os.utime(files[number], (1e9, 1e9))
+    report = verify_repository(repository, Access(), sample=None)
+    assert len({failure.url for failure in report.failures if failure.url}) == 2
+    if command == "refresh":
+        assert len(refresh(repository, Access()).changed) == 2
+    else:
+        assert len(append(files, repository, Access(), replace_known=True).renewed) == 0
+    cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*map(Path, files)])
+    assert verify_repository(repository, Access(), sample=None).failures == []
+
+
+def test_a_file_of_a_cube_under_a_new_name(tmp_path: Path, random: np.random.Generator) -> None:
+    """A correction beside the old file takes its place with --replace, and no other one."""
+    files = run_files(tmp_path, random, (0, 6))
+    repository = str(tmp_path / "repo")
+    build(files, repository, Access(), concat_dim="reference_time", inner="step")
+    (tmp_path / "new").mkdir()
+    other = Path(run_files(tmp_path / "new", random, (0, 6))[4])
+    other = other.rename(tmp_path / "corrected.grib2")
+    with pytest.raises(Refused, match=r"has the same reference_time as .*t06\.f006\.grib2"):
+        append([str(other)], repository, Access())
+    append([str(other)], repository, Access(), replace_known=True)
+    cube_is_right(opened(tmp_path / "repo")["isobar/instant"], [*map(Path, files[:4]), other])
+    assert verify_repository(repository, Access(), sample=None).failures == []
+
+
+def test_step_0_without_totals_in_a_cube(tmp_path: Path, random: np.random.Generator) -> None:
+    """Both axes are those of all groups; what step 0 lacks is missing there."""
+    files = []
+    for run in (0, 6):
+        for step in (0, 6, 12):
+            keys = {"dataTime": run * 100, "forecastTime": step}
+            parts = [field(random, TEMPERATURE, **at(103, 2), **keys)]
+            if step:
+                taken = over(0, step) | {"hourOfEndOfOverallTimeInterval": run + step}
+                parts.append(field(random, RAIN, **at(1), **(keys | taken)))
+            files.append(str(write(tmp_path / f"t{run:02d}.f{step:03d}.grib2", *parts)))
+    repository = str(tmp_path / "repo")
+    build(files[:4], repository, Access(), concat_dim="reference_time", inner="step")
+    append(files[4:5], repository, Access())
+    append(files[5:], repository, Access())
+    rain = opened(tmp_path / "repo")["sfc/acc"]
+    assert rain.apcp.dims[:2] == ("reference_time", "step")
+    there = np.isfinite(rain.apcp.values).all(axis=(2, 3))
+    assert there.tolist() == [[False, True, True]] * 2
+    assert np.isnat(rain.apcp_bounds.values).any(axis=2).tolist() == (~there).tolist()
+    for file in files:
+        for wanted in fields(Path(file)):
+            if wanted["parameterNumber"] == 8:
+                run = np.datetime64("2026-01-15") + int(wanted["dataTime"]) // 100 * HOUR
+                found = rain.apcp.sel(reference_time=run, step=wanted["end"])
+                np.testing.assert_allclose(found.values.ravel(), wanted["values"], rtol=1e-6)
+    assert verify_repository(repository, Access(), sample=None).failures == []
+
+
+def test_three_dimensions_say_what_works(
+    tmp_path: Path, random: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file for each run, step and member: the advice is taken, a store for each member."""
+    files: dict[int, list[str]] = {1: [], 2: []}
+    for number in files:
+        for run in (0, 6):
+            for step in (0, 6):
+                keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+                keys |= {"numberOfForecastsInEnsemble": 2, "dataTime": run * 100}
+                part = field(random, TEMPERATURE, **keys, **at(103, 2), forecastTime=step)
+                name = f"gep{number:02d}.t{run:02d}.f{step:03d}.grib2"
+                files[number].append(str(write(tmp_path / name, part)))
+    every = sorted(name for names in files.values() for name in names)
+    dims = [word for dim in ("reference_time", "step") for word in ("--concat-dim", dim)]
+    command = ["build", *every, *dims, "--repo", str(tmp_path / "repo"), "--quiet"]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "a store for each number" in told
+    three = [*command, "--concat-dim", "number"]
+    assert main(three) == 2
+    assert "a store for each value of the third" in capsys.readouterr().err
+    for number, names in files.items():
+        repository = str(tmp_path / f"member{number}")
+        assert main(["build", *names, *dims, "--repo", repository, "--quiet"]) == 0
+        near = opened(tmp_path / f"member{number}")["hag/instant"]
+        assert near.number.values.tolist() == [number]
+        assert dict(near.sizes)["reference_time"] == dict(near.sizes)["step"] == 2
