@@ -23,6 +23,7 @@ WORLDS = {
     "s3-ecs-role": "a task role behind the container credentials endpoint",
     "s3-lambda-role": "a role's session keys in the environment",
     "s3-profile": "a user's access keys in a profile of ~/.aws, named by AWS_PROFILE",
+    "s3-assumed-role": "the profiles archive, with keys, and writer, which assumes a role",
     "s3-irsa": "a pod's role by web identity (IRSA)",
     "s3-compatible": "a MinIO-like server at minio.example.org, keys in MINIO_*",
     "clouds": "s3-keys, gcs-public and https at once",

@@ -140,6 +140,17 @@ def _profile(server: S3, beside: Path) -> dict[str, str]:
     return {"AWS_PROFILE": "archive"}
 
 
+def _assumed_role(server: S3, beside: Path) -> dict[str, str]:
+    """The keys of ``s3-profile``, and a profile without any that assumes the role with them."""
+    _profile(server, beside)
+    with (beside / "home" / ".aws" / "config").open("a") as file:
+        file.write(
+            f"[profile writer]\nrole_arn = {server.role_arn}\nsource_profile = archive\n"
+            "region = us-west-2\n"
+        )
+    return {}
+
+
 def _web_identity(server: S3, beside: Path) -> dict[str, str]:
     token = beside / "web-identity-token"
     token.write_text("eyJhbGciOiJub25lIn0.eyJzdWIiOiJwb2QifQ.")
@@ -262,6 +273,7 @@ BUILDERS: dict[str, Builder] = {
     "s3-ecs-role": partial(_s3, environment=_container_endpoint, asks_role=True),
     "s3-lambda-role": partial(_s3, environment=_session_keys),
     "s3-profile": partial(_s3, environment=_profile),
+    "s3-assumed-role": partial(_s3, environment=_assumed_role),
     "s3-irsa": partial(_s3, environment=_web_identity),
     "s3-compatible": partial(_s3, environment=_compatible_keys),
     "s3-untrusted": _untrusted,
