@@ -27,6 +27,7 @@ class AppendRequest:
     irregular: str | None = None
     overlap: str | None = None
     coord_table: str | None = None
+    kind: str | None = None
     insert: bool = False
 
 

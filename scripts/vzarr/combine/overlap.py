@@ -163,7 +163,7 @@ def choice_between(
 
 def _read(file: ParsedFile, access: Access) -> AbstractContextManager[xr.Dataset]:
     content = fetch(file.source.url, access, file.source.size)
-    return open_native(content, file.file_format, file.group, file.dropped)
+    return open_native(content, file.file_format, file.native_group, file.dropped)
 
 
 def _first_other(before: xr.Dataset, after: xr.Dataset, dimension: str, count: int) -> str:

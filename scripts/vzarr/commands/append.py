@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting, policy_of
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_kinds import sources_by_kind
 from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
@@ -107,9 +108,13 @@ def append(
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
-                more, late = _append_once(request, repository, sources)
-                done = done.then(more)
-                return done.then(_take_late(request, repository, late, done))
+                by_kind, without = sources_by_kind(request, repository, sources)
+                for kind, each in by_kind.items():
+                    own = replace(request, kind=kind)
+                    more, late = _append_once(own, repository, each)
+                    done = done.then(more)
+                    done = done.then(_take_late(own, repository, late, done))
+                return done.then(Appended(done.repository, left_out=without))
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)

@@ -34,7 +34,7 @@ class SourceRecord(TypedDict):
     dimension along which files lie, and where this one begins and ends along it. ``lacks``:
     variables of others that are missing in its steps. ``steps``: which of its own are in the store,
     from the first to the one before the last, None for the end; ``coords``: coordinates that were
-    given to it, each with its kind and values.
+    given to it, each with its kind and values. ``kind``: the group that only files like it share.
     """
 
     url: str
@@ -48,6 +48,7 @@ class SourceRecord(TypedDict):
     lacks: NotRequired[list[str]]
     steps: NotRequired[list[int | None]]
     coords: NotRequired[dict[str, Any]]
+    kind: NotRequired[str]
 
 
 @dataclass(frozen=True)
