@@ -80,6 +80,8 @@ class Appended:
             known={**self.known, **known},
             superseded={**self.superseded, **later.superseded},
             left_out=list(dict.fromkeys([*self.left_out, *later.left_out])),
+            inserted=[*self.inserted, *later.inserted],
+            late=list(dict.fromkeys([*self.late, *later.late])),
             notes=list(dict.fromkeys([*self.notes, *later.notes])),
             references=self.references + later.references,
             length=totals.pop() if len(totals) == 1 else None,

@@ -20,8 +20,9 @@ from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.virtualize.attributes import as_python
-from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.model import MEANING, ParsedFile, is_virtual
 
+VALUES = "values"
 Traits = dict[tuple[str, str], str]
 """What is the same in files of a kind: by variable and by what it is."""
 
@@ -33,6 +34,12 @@ def traits_of(file: ParsedFile, dimension: str) -> Traits:
         name = str(name)
         sizes = zip(variable.dims, variable.shape, strict=True)
         traits[name, "dims"] = repr([(d, 0 if d == dimension else size) for d, size in sizes])
+        encoding = file.packing.get(name, {})
+        for key in ("calendar", *MEANING):
+            if key in encoding and " since " not in str(encoding[key]):  # an epoch is no difference
+                traits[name, key] = repr(as_python(encoding[key])).strip("'")
+        if variable.ndim and name in file.digests:
+            traits[name, VALUES] = file.digests[name]
         if not is_virtual(variable) or dimension not in variable.dims:
             continue
         metadata = variable.data.metadata
@@ -79,7 +86,7 @@ def _names(traits: dict[str, Traits]) -> dict[str, str]:
     every = list(traits.values())
     for variable, what in every[0]:
         values = [own.get((variable, what)) for own in every]
-        if None in values or len({*values}) < len(values):
+        if what in (VALUES, "dims") or None in values or len({*values}) < len(values):
             continue
         names = [_word(f"{variable}_{what}_{value}") for value in values]
         if len({*names}) == len(names) and max(map(len, names)) <= 60:

@@ -114,7 +114,7 @@ def append(
                     more, late = _append_once(own, repository, each)
                     done = done.then(more)
                     done = done.then(_take_late(own, repository, late, done))
-                return done.then(Appended(done.repository, left_out=without))
+                return replace(done, left_out=[*done.left_out, *without])
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)

@@ -65,6 +65,18 @@ def test_each_kind_has_a_group(tmp_path: Path, history: str) -> None:
     assert len(again.known) == 4
 
 
+def test_a_late_file_goes_into_its_group(tmp_path: Path) -> None:
+    scales = (0.5, 0.25, 0.5, 0.25, 0.5)
+    files = [image(tmp_path, number, scale, 1.0) for number, scale in enumerate(scales)]
+    repo = str(tmp_path / "store")
+    build([files[n] for n in (0, 1, 3, 4)], repo, Access(), irregular="groups")
+    late = append(files, repo, Access(), skip_bad=True)
+    assert "sst_2.nc" in late.left_out[0]
+    done = append(files, repo, Access(), insert=True)
+    assert done.inserted == [f"file://{files[2]}"]
+    check(tmp_path / "store", files, scales)
+
+
 def test_a_file_of_no_kind_is_refused(tmp_path: Path) -> None:
     files = images(tmp_path)
     repo = str(tmp_path / "store")
@@ -120,6 +132,28 @@ def test_kinds_without_one_difference_are_numbered(tmp_path: Path) -> None:
     ]
     build(files, str(tmp_path / "store"), Access(), irregular="groups")
     assert sorted(opened(tmp_path / "store")) == ["kind_1", "kind_2", "kind_3"]
+
+
+@pytest.mark.parametrize("what", ["units", "grid", "calendar"])
+def test_what_no_array_can_share_has_groups_too(tmp_path: Path, what: str) -> None:
+    files = [image(tmp_path, number, 0.5, 1.0) for number in range(3)]
+    with netCDF4.Dataset(files[1], "a") as file:
+        if what == "units":
+            file["sst"].units = "degC"
+        elif what == "grid":
+            file["lat"][:] = file["lat"][:] + 0.5
+        else:
+            file["time"].calendar = "noleap"
+    with pytest.raises(Refused):
+        build(files, str(tmp_path / "none"), Access())
+    build(files[:2], str(tmp_path / "store"), Access(), irregular="groups")
+    append(files, str(tmp_path / "store"), Access())
+    groups = opened(tmp_path / "store")
+    assert sorted(stored.sizes["time"] for stored in groups.values()) == [2, 4]
+    if what == "units":
+        assert sorted(groups) == ["sst_units_K", "sst_units_degC"]
+    report = verify_repository(str(tmp_path / "store"), Access(), sample=None)
+    assert report.passed, report.failures
 
 
 def test_files_alike_need_no_groups(tmp_path: Path) -> None:
