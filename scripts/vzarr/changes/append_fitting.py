@@ -27,7 +27,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
-from vzarr.combine.overlap import choice_of
+from vzarr.combine.overlap import choice_beside
 from vzarr.combine.plan import GROUPS, Policy, question
 from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records, differing_scalars
@@ -216,10 +216,7 @@ def _order_problems(
         return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
     if problem is None:
         return []
-    indexes = stored_dataset.indexes[dimension], part.dataset.indexes[dimension]
-    content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.native_group, part.dropped) as native:
-        choice = choice_of(stored_dataset, native, dimension, *indexes)
+    choice = choice_beside(part, stored_dataset, stored_group, access)
     return [replace(problem, choice=choice)]
 
 

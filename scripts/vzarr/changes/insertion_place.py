@@ -62,8 +62,8 @@ def is_late(file: ParsedFile, records: dict[str, Records], may_overlap: bool = F
     return False
 
 
-def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> str:
-    """The sentence for a late file that is not to be inserted."""
+def why_late(file: ParsedFile, records: dict[str, Records], location: str, choice: str = "") -> str:
+    """The sentence for a late file that is not to be inserted; ``choice`` offers other options."""
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is not None and len(own) and own[0] <= stored.index[-1]:
@@ -73,7 +73,7 @@ def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> st
             )
             return (
                 f"{file.source.url}: {dimension}: the first value is {own[0]}, but has to be later "
-                f"than {stored.index[-1]}, the last in {location}. {advice}"
+                f"than {stored.index[-1]}, the last in {location}. {choice}{advice}"
             )
     raise ValueError(f"{file.source.url} is not late")
 

@@ -159,7 +159,9 @@ def _append_once(
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
     may_overlap = policy_of(request, metadata).overlap is not None
-    todo.new, late = part_late(fresh, session.store, metadata, location, may_overlap)
+    todo.new, late = part_late(
+        fresh, session.store, metadata, location, request.access, may_overlap
+    )
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
