@@ -8,7 +8,7 @@ from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted
 from vzarr.combine.kinds import key_of, kinds_of, traits_of
 from vzarr.errors import Refused
-from vzarr.repository.history import read_held
+from vzarr.repository.ledger import read_ledger
 from vzarr.sources.discover import Source
 
 
@@ -25,8 +25,7 @@ def sources_by_kind(
         For the first of these, unless such may be left out.
     """
     session = repository.readonly_session("main")
-    held = read_held(repository, session, request.location, request.access)
-    metadata = held.metadata if held else None
+    metadata = None if request.made_of else read_ledger(session.store)
     if metadata is None or not (kinds := kinds_of(metadata)) or metadata["concat_dim"] is None:
         return {None: sources}, []
     keys = {metadata["groups"][kind]["kind"]: kind for kind in kinds}
