@@ -27,8 +27,8 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
-from vzarr.combine.overlap import choice_of
-from vzarr.combine.plan import Policy, question
+from vzarr.combine.overlap import choice_beside
+from vzarr.combine.plan import GROUPS, Policy, question
 from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
@@ -125,6 +125,7 @@ def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     shares = [stored_group.get("tolerance", 0.0) for stored_group in metadata["groups"].values()]
     overlap = request.overlap or metadata.get("overlap")
     irregular = request.irregular or metadata.get("irregular")
+    irregular = None if irregular == GROUPS else irregular  # which says nothing of one of them
     return Policy(irregular, max(shares, default=0.0), overlap)
 
 
@@ -215,10 +216,7 @@ def _order_problems(
         return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
     if problem is None:
         return []
-    indexes = stored_dataset.indexes[dimension], part.dataset.indexes[dimension]
-    content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group, part.dropped) as native:
-        choice = choice_of(stored_dataset, native, dimension, *indexes)
+    choice = choice_beside(part, stored_dataset, stored_group, access)
     return [replace(problem, choice=choice)]
 
 
@@ -276,7 +274,7 @@ def _other_values(
         return []
     problems = []
     content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group, part.dropped) as native:
+    with open_native(content, part.file_format, part.native_group, part.dropped) as native:
         for name in names:
             mine, theirs = native[name].values, variables[name].values
             differ = np.atleast_1d(mismatch(theirs, mine, tolerance(native[name])))

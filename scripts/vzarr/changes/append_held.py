@@ -7,6 +7,7 @@ from dataclasses import replace
 import icechunk
 
 from vzarr.changes.append_request import AppendRequest
+from vzarr.combine.kinds import view_of
 from vzarr.combine.record_dimension import find_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import (
@@ -54,6 +55,8 @@ def read_held_files(
         old, new = metadata["moved"]
         access = replace(access, moved=(old, new))
     access = replace(access, select=tuple(metadata.get("select", ())))
+    if request.kind is not None:
+        held_metadata = replace(held_metadata, metadata=view_of(metadata, request.kind))
     return held_metadata, replace(request, access=access)
 
 

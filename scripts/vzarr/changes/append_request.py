@@ -27,6 +27,7 @@ class AppendRequest:
     irregular: str | None = None
     overlap: str | None = None
     coord_table: str | None = None
+    kind: str | None = None
     insert: bool = False
 
 
@@ -82,6 +83,8 @@ class Appended:
             superseded={**self.superseded, **later.superseded},
             removed=list(dict.fromkeys([*self.removed, *later.removed])),
             left_out=list(dict.fromkeys([*self.left_out, *later.left_out])),
+            inserted=[*self.inserted, *later.inserted],
+            late=list(dict.fromkeys([*self.late, *later.late])),
             notes=list(dict.fromkeys([*self.notes, *later.notes])),
             references=self.references + later.references,
             length=totals.pop() if len(totals) == 1 else None,

@@ -11,6 +11,7 @@ from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.kinds import as_kind
 from vzarr.combine.merge import names_of
 from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
@@ -120,6 +121,8 @@ def parse_wanted(
                 raise InputError(f"{result.reason} Nothing was committed.")
             left_out.append(result.reason)
     parsed, without = _with_given(request, results, metadata)
+    if request.kind is not None:
+        parsed = [as_kind(file, request.kind) for file in parsed]
     left_out += without
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]

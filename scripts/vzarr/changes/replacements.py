@@ -26,6 +26,7 @@ from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.kinds import kinds_of, numbers_of, view_of
 from vzarr.combine.missing import with_missing
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import together
@@ -106,6 +107,8 @@ def replace_files(
     Refused
         If a file does not fit into the old one's place.
     """
+    if kinds := kinds_of(metadata):
+        return _replace_kinds(store, location, metadata, new, checksum, access, kinds)
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
@@ -180,6 +183,32 @@ def _may_lack_group(
     if "within" not in record:
         return not stored_group["lengths"][number]
     return number in anew or any(name.startswith(f"{group}/") for name in record.get("lacks", ()))
+
+
+def _replace_kinds(
+    store: icechunk.IcechunkStore,
+    location: str,
+    metadata: StoreMetadata,
+    new: dict[int, ParsedFile],
+    checksum: datetime,
+    access: Access,
+    kinds: list[str],
+) -> tuple[int, StoreMetadata]:
+    """``replace_files`` in a store with a group for each kind of files."""
+    references = 0
+    records = list(metadata["sources"])
+    groups = dict(metadata["groups"])
+    for kind in kinds:
+        numbers = numbers_of(metadata, kind)
+        own = {n: new[number] for n, number in enumerate(numbers) if number in new}
+        if not own:
+            continue
+        count, view = replace_files(store, location, view_of(metadata, kind), own, checksum, access)
+        references += count
+        for n in own:
+            records[numbers[n]] = view["sources"][n]
+        groups[kind] = {**view["groups"][kind], "lengths": groups[kind]["lengths"]}
+    return references, {**metadata, "sources": records, "groups": groups}
 
 
 def _in_place(

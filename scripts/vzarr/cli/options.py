@@ -224,10 +224,11 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     command.add_argument(
         "--irregular",
-        choices=("rectilinear", "copy", "decode", "refuse"),
+        choices=("rectilinear", "copy", "decode", "groups", "refuse"),
         help="where files store a variable in several forms, or chunks fill no regular grid: "
         "chunks of unequal length, which readers of zarr 3.2 or later open with a flag; copies, "
-        "which all open; copies of the values, where each file packs them otherwise; or no store "
+        "which all open; copies of the values, where each file packs them otherwise; a group for "
+        "each kind of files; or no store "
         "(default: ask, where more than 5 %% would be copied)",
     )
 

@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_kinds import sources_by_kind
 from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
@@ -108,9 +109,13 @@ def append(
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
-                more, late = _append_once(request, repository, sources)
-                done = done.then(more)
-                return done.then(_take_late(request, repository, late, done))
+                by_kind, without = sources_by_kind(request, repository, sources)
+                for kind, each in by_kind.items():
+                    own = replace(request, kind=kind)
+                    more, late = _append_once(own, repository, each)
+                    done = done.then(more)
+                    done = done.then(_take_late(own, repository, late, done))
+                return replace(done, left_out=[*done.left_out, *without])
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)
@@ -154,7 +159,7 @@ def _append_once(
     parsed, empty = parse_wanted(request, wanted.sources, metadata)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
-    todo.new, late = part_late(fresh, session.store, metadata, location)
+    todo.new, late = part_late(fresh, session.store, metadata, location, request.access)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}

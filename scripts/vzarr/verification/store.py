@@ -16,6 +16,7 @@ from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.kinds import kinds_of, numbers_of, view_of
 from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.named_coordinates import from_record
 from vzarr.combine.raw_packing import beside, unpacked
@@ -63,6 +64,9 @@ def compare_store(
     ``numbers`` of the files to compare, else a ``sample`` of them.
     """
     records = metadata["sources"]
+    if kinds := kinds_of(metadata):
+        picked = spread(len(records), sample) if numbers is None else numbers
+        return _compare_kinds(store, metadata, access, kinds, picked, progress)
     if metadata.get("moved"):
         old, new = metadata["moved"]
         access = replace(access, moved=(old, new))
@@ -100,6 +104,31 @@ def compare_store(
     for pair in pairs:
         attribute_failures = pair.described.failures(of_all=of_all)
         report.failures += [Failure(url, text, pair.group) for url, text in attribute_failures]
+    return report
+
+
+def _compare_kinds(
+    store: icechunk.IcechunkStore,
+    metadata: StoreMetadata,
+    access: Access,
+    kinds: list[str],
+    picked: Sequence[int],
+    progress: Callable[[int, int], None],
+) -> Report:
+    """The sources of each kind beside their group."""
+    report = Report(sources=len(metadata["sources"]))
+    for kind in kinds:
+        numbers = [n for n, number in enumerate(numbers_of(metadata, kind)) if number in picked]
+        own = compare_store(store, view_of(metadata, kind), access, numbers=numbers)
+        report.compared += own.compared
+        report.values += own.values
+        report.virtual += own.virtual
+        report.failures += own.failures
+        report.notes += own.notes
+        report.native |= own.native
+        report.ways |= own.ways
+        report.dropped |= own.dropped
+        progress(report.compared, len(picked))
     return report
 
 

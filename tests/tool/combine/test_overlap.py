@@ -152,3 +152,50 @@ def test_refuse_copies_nothing(tmp_path: Path) -> None:
     files = [week(tmp_path, number, "pairs") for number in range(2)]
     with pytest.raises(Refused, match="begin inside a chunk"):
         build(files, str(tmp_path / "store"), Access(), overlap="first", irregular="refuse")
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_groups_are_cut_alike(tmp_path: Path, which: str) -> None:
+    files = []
+    for number in range(3):
+        path = tmp_path / f"g{number}.nc"
+        with netCDF4.Dataset(path, "w") as file:
+            file.createDimension("time", None)
+            for name in ("a", "b"):
+                group = file.createGroup(name)
+                time = group.createVariable("time", "i4", ("time",))
+                time.units = "days since 2020-01-01"
+                time[:] = 4 * number + np.arange(5)
+                v = group.createVariable("v", "f4", ("time",), chunksizes=(1,))
+                v[:] = 10 * number + np.arange(5)
+        files.append(str(path))
+    build(files[:2], str(tmp_path / "store"), Access(), overlap=which)
+    append(files, str(tmp_path / "store"), Access())
+    report = verify_repository(str(tmp_path / "store"), Access(), sample=None)
+    assert report.passed, report.failures
+    for name in ("a", "b"):
+        values = opened(tmp_path / "store")[name].v.values[[4, 8]]
+        assert values.tolist() == ([4, 14] if which == "first" else [10, 20])
+
+
+def test_of_files_side_by_side_only_the_steps_that_are_stored_can_stay(tmp_path: Path) -> None:
+    files = []
+    for number in range(3):
+        for name in ("tmax", "prcp"):
+            path = tmp_path / f"{name}_{number}.nc"
+            with netCDF4.Dataset(path, "w") as file:
+                file.createDimension("time", 5)
+                time = file.createVariable("time", "i4", ("time",))
+                time.units = "days since 2020-01-01"
+                time[:] = 4 * number + np.arange(5)
+                file.createVariable(name, "f4", ("time",), chunksizes=(1,))[:] = 10 * number
+            files.append(str(path))
+    repo = str(tmp_path / "store")
+    build(files[:4], repo, Access(), overlap="last")
+    with pytest.raises(Refused, match="--overlap first keeps") as refused:
+        append(files, repo, Access())
+    assert "--overlap last" not in str(refused.value)
+    append(files, repo, Access(), overlap="first")
+    report = verify_repository(repo, Access(), sample=None)
+    assert report.passed, report.failures
+    assert opened(tmp_path / "store")[""].tmax.values[[4, 8]].tolist() == [10, 10]

@@ -147,7 +147,7 @@ def test_group_that_differs_is_refused(tmp_path: Path) -> None:
     files = [granule(tmp_path / f"g{number}.nc", number) for number in range(2)]
     with netCDF4.Dataset(files[1], "a") as file:
         file.createGroup("more").createVariable("v", "f4", ("pixel",))[:] = 0
-    with pytest.raises(Refused, match="/more: the group is present, but absent in"):
+    with pytest.raises(Refused, match="/more: the group is absent, but present in"):
         build([str(file) for file in files], str(tmp_path / "repo"), Access())
 
 
