@@ -235,3 +235,32 @@ def test_what_says_nothing_is_found() -> None:
         'class A:\n    """One."""\n    def f(self):\n        """Do."""\n        raise ValueError\n'
     )
     assert without_docs(ast.parse(code + "def g(): ...\ndef _h(): ...\n")) == ["A.f", "g"]
+
+
+VAGUE = {"found", "held", "kept", "again", "plain", "beside", "ends", "room", "named", "wide"}
+"""Names that say what was done with a thing, and not what it is."""
+
+
+def vague_names(code: str) -> list[str]:
+    """The variables, arguments and fields of a module that have such a name, by line."""
+    vague = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        elif isinstance(node, ast.arg):
+            name = node.arg
+        else:
+            continue
+        if name in VAGUE:
+            vague.append(f"{node.lineno}: {name}")
+    return vague
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    assert vague_names(path.read_text()) == []
+
+
+@pytest.mark.parametrize("code", ["found = 1", "def f(held): ...", "for kept in x: ..."])
+def test_vague_names_are_noticed(code: str) -> None:
+    assert len(vague_names(code)) == 1

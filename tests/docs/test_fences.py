@@ -23,12 +23,17 @@ WITH_BLOCKS = [
 ]
 
 
+TABLES_ONLY = {"traps.md"}
+"""Documents that lead to the blocks of others."""
+
+
 @pytest.mark.parametrize("path", WITH_BLOCKS, ids=lambda path: path.name)
 def test_every_python_fence_is_collected(path: Path) -> None:
     """Count opening fences line by line, apart from both Markdown parsers."""
     opening = re.findall(r"^ *(?:```|~~~) *\{?\.?py\w*", path.read_text(), flags=re.MULTILINE)
     blocks = [block for chain in read_chains(path) for block in chain.blocks]
-    assert len(blocks) == len(opening) > 0
+    assert len(blocks) == len(opening)
+    assert opening or path.name in TABLES_ONLY
 
 
 def test_bundle_has_its_four_files() -> None:

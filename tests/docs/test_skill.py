@@ -21,7 +21,6 @@ CEILINGS = {
     "examples.md": 15500,
     "troubleshooting.md": 17000,
     "references/formats.md": 10500,
-    "references/traps.md": 23000,
 }
 """Tokens. A client loads the description always, the rest when it is needed."""
 REFERENCE_CEILING = 10000

@@ -1,4 +1,4 @@
-"""The trap watch says which trap changed; the table and the sections of traps.md agree."""
+"""The trap watch says which trap changed; the table of traps.md and the sections agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from harness.running import run_chain
 from harness.traps import trap_of
 from pytest_examples import EvalExample
 
-TRAPS = Path(__file__).parents[2] / "references" / "traps.md"
+TABLE = Path(__file__).parents[2] / "references" / "traps.md"
+PAGES = sorted(TABLE.parent.glob("traps-*.md"))
 
 DOCUMENT = """\
 # Traps
@@ -94,13 +95,16 @@ def test_set_up_belongs_to_no_trap(run: Callable[[str], None]) -> None:
 
 
 def test_every_trap_has_a_row_and_is_shown_both_ways() -> None:
-    text = TRAPS.read_text()
-    headings = re.findall(r"^### (T\d+): (.+)$", text, flags=re.MULTILINE)
-    rows = re.findall(r"^\| \[(T\d+)\]\(#(\S+)\)", text, flags=re.MULTILINE)
-    assert sorted(name for name, _ in headings) == sorted(name for name, _ in rows)
+    headings = [
+        (name, page.name)
+        for page in PAGES
+        for name in re.findall(r"^### (T\d+): .+$", page.read_text(), flags=re.MULTILINE)
+    ]
+    rows = re.findall(r"^\| \[(T\d+)\]\((\S+)#\S+\)", TABLE.read_text(), flags=re.MULTILINE)
+    assert sorted(headings) == sorted(rows)
     assert len(headings) == len(set(headings)) >= 42
     blocks: dict[str, list[bool]] = {}
-    for chain in read_chains(TRAPS):
+    for chain in (chain for page in PAGES for chain in read_chains(page)):
         for block in chain.blocks:
             if trap := trap_of(block):
                 blocks.setdefault(trap.name, []).append(trap.shows_wrong)

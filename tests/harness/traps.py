@@ -1,4 +1,4 @@
-"""Which trap a block of ``references/traps.md`` belongs to, and what its failure means.
+"""Which trap a block of ``references/traps-*.md`` belongs to, and what its failure means.
 
 The first block of a trap asserts today's wrong result, the others the right way. So a failing first
 block is news of a release, which a bare assertion would not say.

@@ -18,7 +18,7 @@ import vzarr.changes.build_commit
 import vzarr.commands.append
 import vzarr.commands.refresh
 from harness import warm_start
-from vzarr.changes import append_writing
+from vzarr.changes import append_writing, arrangement, insertion
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
@@ -30,6 +30,9 @@ STEPS = (
         for n in ("write_datasets", "append_datasets", "compare_store")
     ),
     *((append_writing, n) for n in ("append_datasets", "compare_store")),
+    (insertion, "compare_store"),
+    (arrangement, "rearrange"),
+    (icechunk.Session, "reindex_array"),
     (vzarr.commands.append, "replace_files"),
     *(
         (vzarr.commands.refresh, name)
@@ -144,5 +147,25 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
     with (
         mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
         mock.patch.object(vzarr.commands.append, "compare_with_sources", interrupted),
+    ):
+        yield
+
+
+@contextmanager
+def another_inserter(write: Callable[[], Any]) -> Iterator[None]:
+    """As ``another_writer``, between the reading and the commit of an insertion."""
+    compare, done = insertion.compare_store, False
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        nonlocal done
+        report = compare(*arguments, **options)
+        if not done:
+            done = True
+            write()
+        return report
+
+    with (
+        mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
+        mock.patch.object(insertion, "compare_store", interrupted),
     ):
         yield

@@ -1,4 +1,4 @@
-"""Each silent trap of ``references/traps.md`` as files and a store that reads wrong.
+"""Each silent trap of ``references/traps-*.md`` as files and a store that reads wrong.
 
 The stores are written as a user might who does not know the trap: with VirtualiZarr, xarray and
 Icechunk and never with the tool, but with the metadata that the tool's ``build`` keeps.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from vzarr.api.arguments import AMBIENT, Files, listed
 from vzarr.changes.append_request import Appended
@@ -27,16 +28,23 @@ def inspect(
     files: Files,
     *,
     concat_dim: str | None = None,
+    coord: Mapping[str, str] = MappingProxyType({}),
+    coord_table: str | os.PathLike[str] | None = None,
     access: Access = AMBIENT,
     progress: Progress = silent,
 ) -> Inspected:
     """Say what files hold, which can stand side by side, and what ``build`` would make of them.
 
     Reads metadata and coordinates only. Files that cannot be read are in ``unreadable`` of the
-    result, with the reason.
+    result, with the reason. ``coord`` and ``coord_table`` as in ``build``.
     """
     return inspect_files(
-        listed(files), access, concat_dim=concat_dim, progress=progress("inspected")
+        listed(files),
+        access,
+        concat_dim=concat_dim,
+        coord=tuple(f"{name}={form}" for name, form in coord.items()),
+        coord_table=None if coord_table is None else os.fspath(coord_table),
+        progress=progress("inspected"),
     )
 
 
@@ -52,6 +60,10 @@ def build(
     allow_copy: int | None = None,
     irregular: str | None = None,
     tolerance: float = 0.0,
+    overlap: str | None = None,
+    packing: str | None = None,
+    coord: Mapping[str, str] = MappingProxyType({}),
+    coord_table: str | os.PathLike[str] | None = None,
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -67,8 +79,12 @@ def build(
     these messages of GRIB. ``allow_copy``: bytes that may be copied of what cannot be virtual
     (default: 10 MB, or half of all). ``irregular``: what to do where chunks of the files fill no
     regular grid: "rectilinear", "copy" or "refuse" (default: copy up to 5 %, else raise what each
-    costs). ``prefixes`` are what readers authorize. ``batch`` files make a commit (500); after a
-    stop the same call goes on.
+    costs). ``overlap``: "first" or "last", whose steps stay where neighbours repeat some.
+    ``packing``: "raw" for integers that each file scales in its way, virtual beside scales and
+    offsets. ``coord`` gives coordinates by formats of times in names, as ``{"time": "%Y%m"}``,
+    ``coord_table`` by a CSV file with a column ``file`` and one for each coordinate. ``prefixes``
+    are what readers authorize. ``batch`` files make a commit (500); after a stop the same call goes
+    on.
     """
     outer, inner = concat_dim if isinstance(concat_dim, tuple) else (concat_dim, None)
     return build_repository(
@@ -83,6 +99,10 @@ def build(
         allow_copy=allow_copy,
         irregular=irregular,
         tolerance=tolerance,
+        overlap=overlap,
+        packing=packing,
+        coord=tuple(f"{name}={form}" for name, form in coord.items()),
+        coord_table=None if coord_table is None else os.fspath(coord_table),
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,
@@ -97,9 +117,12 @@ def append(
     repo: str | os.PathLike[str],
     *,
     replace: bool = False,
+    insert: bool = False,
     skip_bad: bool = False,
     sources: Files = (),
     irregular: str | None = None,
+    overlap: str | None = None,
+    coord_table: str | os.PathLike[str] | None = None,
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -109,18 +132,24 @@ def append(
 ) -> Appended:
     """Append those files that a repository does not hold yet, in one commit. Safe to run twice.
 
-    ``replace`` writes files that were issued again over the old. ``sources``: what a repository
+    ``replace`` writes files that were issued again over the old. ``insert`` puts files that arrive
+    late in front of those that they belong before; without it they are left out, and the others
+    taken (``late`` of the result says why). ``sources``: what a repository
     that ``build`` did not make was made of; it is taken over if it reads as these do. ``irregular``
-    as in ``build``, whose choice holds otherwise.
+    and ``overlap`` as in ``build``, whose choice holds otherwise; ``coord_table`` lists the new
+    files, where the store was built with a table.
     """
     return append_files(
         listed(files),
         os.fspath(repo),
         access,
         replace_known=replace,
+        insert=insert,
         skip_bad=skip_bad,
         made_of=tuple(listed(sources)),
         irregular=irregular,
+        overlap=overlap,
+        coord_table=None if coord_table is None else os.fspath(coord_table),
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,

@@ -27,7 +27,9 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
+from vzarr.combine.overlap import choice_of
 from vzarr.combine.plan import Policy, question
+from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.combine.times import finer_unit
@@ -63,8 +65,14 @@ def find_fitting(
     files: list[ParsedFile],
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
+    *,
+    late: bool = False,
+    more_follow: bool = False,
 ) -> Fitting:
     """Those new files that agree with the store in all that arrays share.
+
+    ``late``: they are to be moved between what is stored, so they need not be later than it is.
+    ``more_follow``: others will lie behind the last of them.
 
     Raises
     ------
@@ -80,7 +88,7 @@ def find_fitting(
         group: _static_values(store, group, stored_group)
         for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
-    parts, grown = _made_fit(request, files, stored, once, store, metadata)
+    parts, grown = _made_fit(request, files, stored, once, store, metadata, more_follow)
     fitting = Fitting([], [], grown, dict(stored), once)
     for file in files:
         problems = other_groups(file, location, metadata)
@@ -92,7 +100,10 @@ def find_fitting(
             dimension = stored_group["concat_dim"] or metadata["concat_dim"] or NO_DIMENSION
             beside_it = expected_in_store(stored[group], part, stored_group)
             problems += compare_files(beside_it, part, dimension, request.access)
-            problems += _order_problems(stored[group], part, stored_group, store)
+            if not late:
+                problems += _order_problems(
+                    stored[group], part, stored_group, store, request.access
+                )
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
                 problems += _other_values(part, once[group], location, request.access)
@@ -112,7 +123,9 @@ def find_fitting(
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     """What this run was told, or the build."""
     shares = [stored_group.get("tolerance", 0.0) for stored_group in metadata["groups"].values()]
-    return Policy(request.irregular or metadata.get("irregular"), max(shares, default=0.0))
+    overlap = request.overlap or metadata.get("overlap")
+    irregular = request.irregular or metadata.get("irregular")
+    return Policy(irregular, max(shares, default=0.0), overlap)
 
 
 def _made_fit(
@@ -122,6 +135,7 @@ def _made_fit(
     once: dict[str, dict[str, xr.Variable]],
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
+    more_follow: bool,
 ) -> tuple[dict[str, dict[str, ParsedFile]], list[str]]:
     """By group and URL: new files in the form in which they can follow what is ``stored``.
 
@@ -135,7 +149,9 @@ def _made_fit(
         parts = [stored_part(file, group, stored_group) for file in having]
         dimension = stored_group["concat_dim"]
         if dimension is not None and parts:
-            parts = with_missing(in_order(parts, dimension), dimension, stored[group])
+            raw = stored_group.get("raw", ())
+            parts = [with_raw(part, raw, dimension) for part in in_order(parts, dimension)]
+            parts = with_missing(parts, dimension, stored[group])
             share = policy_of(request, metadata).tolerance
             known = {name: digest(variable) for name, variable in once[group].items()}
             parts = with_coordinates(parts, once[group], known, dimension, share)
@@ -146,11 +162,11 @@ def _made_fit(
             stored[group] = _with_grown(stored[group], more, parts[0], dimension)
             layouts = stored_layouts(store, group, stored_group)
             policy = policy_of(request, metadata)
-            plan = make_plan(parts, layouts, dimension, policy, False, stored[group])
+            plan = make_plan(parts, layouts, dimension, policy, more_follow, stored[group])
             if plan.choices and not request.skip_bad:
                 asked = question(parts[0].source.url, plan.choices)
                 raise Refused(f"{asked} Nothing was committed.")
-            parts = fit(parts, plan, dimension, request.access, False)
+            parts = fit(parts, plan, dimension, request.access, more_follow)
             stored[group] = like_stored(stored[group], layouts, plan)
         ways[group] = {part.source.url: part for part in parts}
     return ways, grown
@@ -178,7 +194,11 @@ def _with_stored_groups(
 
 
 def _order_problems(
-    stored: ParsedFile, part: ParsedFile, stored_group: GroupInStore, store: icechunk.IcechunkStore
+    stored: ParsedFile,
+    part: ParsedFile,
+    stored_group: GroupInStore,
+    store: icechunk.IcechunkStore,
+    access: Access,
 ) -> list[Difference]:
     dimension = stored_group["concat_dim"]
     if dimension is None or dimension not in part.dataset.indexes:
@@ -193,7 +213,13 @@ def _order_problems(
         mine, theirs = (file.packing[dimension].get("calendar") for file in (part, stored))
         url = part.source.url
         return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
-    return [problem] if problem else []
+    if problem is None:
+        return []
+    indexes = stored_dataset.indexes[dimension], part.dataset.indexes[dimension]
+    content = fetch(part.source.url, access, part.source.size)
+    with open_native(content, part.file_format, part.group, part.dropped) as native:
+        choice = choice_of(stored_dataset, native, dimension, *indexes)
+    return [replace(problem, choice=choice)]
 
 
 def _static_values(

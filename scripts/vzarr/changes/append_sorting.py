@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import icechunk
 import numpy as np
@@ -11,6 +11,7 @@ from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
+from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.rows import with_both
 from vzarr.combine.store_metadata import StoreMetadata, span_of
@@ -96,12 +97,50 @@ def parse_wanted(
             if not request.skip_bad:
                 raise InputError(f"{result.reason} Nothing was committed.")
             left_out.append(result.reason)
-    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    parsed, without = _with_given(request, results, metadata)
+    left_out += without
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]
     pairs = list(zip(parsed, is_empty, strict=True))
     left_out += [no_records(file, dimension) for file, empty in pairs if empty]
     return [file for file, empty in pairs if not empty], left_out
+
+
+def _with_given(
+    request: AppendRequest,
+    results: list[ParsedFile | Unreadable],
+    metadata: StoreMetadata,
+) -> tuple[list[ParsedFile], list[str]]:
+    """Parsed files with the coordinates that the store's rule, or a table, gives them.
+
+    Also returns the sentences for those that get none.
+    """
+    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    rule, dimension = metadata.get("coord"), metadata["concat_dim"]
+    if rule is None or dimension is None:
+        if request.coord_table is not None:
+            raise InputError("--coord-table: the store was built without one. Build it anew.")
+        return parsed, []
+    coordinates = NamedCoordinates(formats=rule["formats"])
+    if rule["columns"] and parsed:
+        if request.coord_table is None:
+            columns = ", ".join(rule["columns"])
+            raise InputError(
+                f"{parsed[0].source.url}: the store takes {columns} from a table: name one that "
+                "lists the new files with --coord-table."
+            )
+        table = read_table(request.coord_table, rule["columns"])
+        coordinates = replace(table, formats=rule["formats"])
+    given, left_out = [], []
+    for file in parsed:
+        try:
+            values = coordinates.of(file.source.url)
+            given.append(give_coordinates(file, values, dimension))
+        except (InputError, Refused) as error:
+            if not request.skip_bad:
+                raise type(error)(f"{error} Nothing was committed.") from None
+            left_out.append(str(error))
+    return given, left_out
 
 
 def sort_out(

@@ -13,11 +13,12 @@ import zarr
 from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import Sorted
+from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.places import stored_places
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stored_files import holds_all, lacks_group, stored_file, stored_part
 from vzarr.combine.combine import Continued
-from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.rows import merge_rows
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
@@ -64,20 +65,26 @@ def write_new(
     fitting: Fitting,
     metadata: StoreMetadata,
     checksum: datetime,
+    more_follow: bool = False,
 ) -> Written:
-    """Write new files behind the others; returns what was written, and the metadata with it."""
+    """Write new files behind the others; returns what was written, and the metadata with it.
+
+    ``more_follow``: they are moved in front of others then.
+    """
     dimension = metadata["concat_dim"]
     datasets, order, differing = combine_groups(
         fitting.files,
         dimension,
         request.access,
         request.skip_bad,
+        more_follow=more_follow,
         continued=Continued(
             policy_of(request, metadata),
             all_layouts(store, stored_groups(metadata)),
             fitting.grown,
             fitting.stored,
             fitting.once,
+            raw_paths(metadata["groups"]),
         ),
     )
     groups = stored_groups(metadata)
@@ -191,12 +198,15 @@ def grown_last(todo: Sorted, metadata: StoreMetadata) -> ParsedFile | None:
     if file is None or {"variables", "within"} & {*metadata["sources"][last]}:
         return None  # others of its records lie beside it
     is_new = {*group_paths(file)} - {*metadata["groups"]}
+    dimension = metadata["concat_dim"]
+    file = as_recorded(file, metadata["sources"][last], dimension)
     if not (is_new and holds_all(metadata)) and all(
         stored_group["concat_dim"] is None
         or _length(file, group, stored_group) == stored_group["sources"][last]["length"]
         for group, stored_group in stored_groups(metadata).items()
     ):
         return None
+    todo.replaced[last] = file
     return file
 
 

@@ -13,9 +13,12 @@ from vzarr.changes.build_commit import write_first, write_more
 from vzarr.changes.build_state import BuildRequest, BuildState
 from vzarr.combine.combine import Boundary, Continued
 from vzarr.combine.copied import Share, show_bytes, weigh
-from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
 from vzarr.combine.lacking import begins_later, outermost
 from vzarr.combine.merge import are_columns, merge_columns
+from vzarr.combine.named_coordinates import NONE, give_coordinates
+from vzarr.combine.overlap import index_of, trim_files
+from vzarr.combine.raw_packing import differing_packing
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.rows import merge_rows
 from vzarr.errors import InputError, Refused
@@ -54,7 +57,7 @@ def write_batch(
     Refused
         For files that differ, and if the store would not read as they do.
     """
-    state, good = _readable(request, state, results)
+    state, good = _readable(request, state, with_given(request, state.dimension, results))
     if not good:
         return state
     dimension = state.dimension
@@ -66,8 +69,11 @@ def write_batch(
     if state.before and dimension and begins_later(state.before.first, good, dimension):
         return AllAtOnce()
     refer = any(FORMATS[file.file_format].references for file in good)
-    if _is_out_of_order(state, good) or (refer and more_follow):
+    is_packed_anew = _is_packed_anew(request, state, good)
+    if is_packed_anew or _is_out_of_order(request, state, good) or (refer and more_follow):
         return AllAtOnce()
+    if dimension is not None:
+        good = _without_repeated(request, state, good, dimension)
     if state.metadata is None and dimension and not _has(good[0], dimension):
         state = _noted(
             state,
@@ -137,6 +143,24 @@ def _side_by_side(
     return files, [_note_columns(files)]
 
 
+def with_given(
+    request: BuildRequest, dimension: str | None, results: list[ParsedFile | Unreadable]
+) -> list[ParsedFile | Unreadable]:
+    """Parsed files with the coordinates that their names, or a table, give them."""
+    if dimension is None or request.coordinates == NONE:
+        return results
+    given: list[ParsedFile | Unreadable] = []
+    for result in results:
+        if isinstance(result, ParsedFile):
+            try:
+                values = request.coordinates.of(result.source.url)
+                result = give_coordinates(result, values, dimension)
+            except (InputError, Refused) as error:
+                result = Unreadable(result.source, str(error))
+        given.append(result)
+    return given
+
+
 def _noted(state: BuildState, *notes: str) -> BuildState:
     return replace(state, notes=(*state.notes, *notes))
 
@@ -168,7 +192,12 @@ def _continued(request: BuildRequest, state: BuildState) -> Continued:
     assert state.repository is not None
     store = state.repository.readonly_session(snapshot_id=state.tip).store
     groups = stored_groups(state.metadata)
-    return Continued(request.policy, all_layouts(store, groups), grown_numbers(store, groups))
+    return Continued(
+        request.policy,
+        all_layouts(store, groups),
+        grown_numbers(store, groups),
+        raw=raw_paths(state.metadata["groups"]),
+    )
 
 
 def _weigh(
@@ -202,7 +231,32 @@ def _weigh(
     )
 
 
-def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
+def _is_packed_anew(request: BuildRequest, state: BuildState, files: list[ParsedFile]) -> bool:
+    """Whether packing differs that was the same in all files that are written."""
+    if request.policy.packing != "raw" or state.before is None or state.dimension is None:
+        return False
+    first = state.before.first
+    return any(
+        differing_packing(
+            [part_of(first, path), *(part_of(file, path) for file in files)], state.dimension
+        )
+        - {*part_of(first, path).raw}
+        for path in ("", *first.children)
+        if all(not path or path in file.children for file in files)
+    )
+
+
+def _without_repeated(
+    request: BuildRequest, state: BuildState, files: list[ParsedFile], dimension: str
+) -> list[ParsedFile]:
+    """Files without the steps that their neighbours have, where the user chose whose stay."""
+    before = index_of(state.before.last, dimension) if state.before else None
+    policy = request.policy
+    may_copy = policy.irregular != "refuse"
+    return trim_files(files, dimension, policy.overlap, before, may_copy)
+
+
+def _is_out_of_order(request: BuildRequest, state: BuildState, files: list[ParsedFile]) -> bool:
     if state.before is None or state.dimension is None:
         return False
     index = state.before.last.dataset.indexes.get(state.dimension)
@@ -210,8 +264,9 @@ def _is_out_of_order(state: BuildState, files: list[ParsedFile]) -> bool:
     firsts = [first for first in indexes if first is not None and len(first)]
     if index is None or len(firsts) < len(indexes):
         return False
+    last = index[0] if request.policy.overlap == "first" else index[-1]
     try:
-        return min(first[0] for first in firsts) <= index[-1]
+        return min(first[0] for first in firsts) <= last
     except TypeError:  # two calendars: the comparison of the files will say so
         return False
 

@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.combine.combine import Boundary
 from vzarr.combine.copied import Share
+from vzarr.combine.named_coordinates import NONE, NamedCoordinates
 from vzarr.combine.plan import NO_CHOICE, Policy
 from vzarr.combine.store_metadata import Plan, StoreMetadata
 from vzarr.progress import Progress
@@ -35,6 +36,7 @@ class BuildRequest:
     prefixes: tuple[str, ...]
     progress: Progress
     policy: Policy = NO_CHOICE
+    coordinates: NamedCoordinates = NONE
 
     @property
     def plan(self) -> Plan:
@@ -49,6 +51,12 @@ class BuildRequest:
             plan["inner"] = self.inner
         if self.access.select:
             plan["select"] = sorted(self.access.select)
+        if self.policy.overlap is not None:
+            plan["overlap"] = self.policy.overlap
+        if self.policy.packing is not None:
+            plan["packing"] = self.policy.packing
+        if self.coordinates != NONE:
+            plan["coord"] = {**self.coordinates.rule, "digest": self.coordinates.digest}
         return plan
 
 

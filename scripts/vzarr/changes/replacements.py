@@ -9,6 +9,7 @@ from typing import Any
 
 import icechunk
 
+from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.places import cut_to_place
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.changes.stored_files import (
@@ -27,6 +28,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import with_missing
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import together
+from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.rows import with_both
 from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
@@ -106,6 +108,8 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
+    dimension = metadata["concat_dim"]
+    new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     for file in new.values():
         if problem := other_groups(file, location, metadata):
             raise Refused(str(problem[0]))
@@ -178,6 +182,7 @@ def _in_place(
     grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: stored_group})}
     fitted = {}
     for number, part in parts.items():
+        part = with_raw(part, stored_group.get("raw", ()), dimension)
         model = cut_to_place(stored, stored_group["sources"][number])
         (whole,) = with_missing([part], dimension, model)
         prefix = f"{group}/" if group else ""

@@ -205,6 +205,43 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_packing(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
+    command.add_argument(
+        "--packing",
+        choices=("raw",),
+        help="keep integers of NAME virtual that each file scales in its way, with "
+        "NAME_scale_factor and NAME_add_offset along the records, by which readers unpack them",
+    )
+
+
+def add_overlap(command: argparse.ArgumentParser) -> None:
+    """Add the options of this name."""
+    command.add_argument(
+        "--overlap",
+        choices=("first", "last"),
+        help="where the first steps of a file repeat the last of the one before it, keep those of "
+        "the first file that has them, or of the last (default: refuse)",
+    )
+
+
+def add_coordinates(command: argparse.ArgumentParser, formats: bool = True) -> None:
+    """Add the options of this name."""
+    if formats:
+        command.add_argument(
+            "--coord",
+            action="append",
+            default=[],
+            metavar="NAME=FORMAT",
+            help="a coordinate of times that are in the names of the files, as time=%%Y%%m",
+        )
+    command.add_argument(
+        "--coord-table",
+        metavar="FILE",
+        help="coordinates from a CSV file: a column file, and one for each coordinate",
+    )
+
+
 def add_workers(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     where = command.add_mutually_exclusive_group()

@@ -14,7 +14,9 @@ from vzarr.combine.coordinates import with_coordinates
 from vzarr.combine.fitting import fit, like_stored, make_plan
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
+from vzarr.combine.overlap import choice_between
 from vzarr.combine.plan import NO_CHOICE, Layout, Policy, question
+from vzarr.combine.raw_packing import differing_packing, with_raw
 from vzarr.combine.scalars import along_records, differing_scalars, note
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.times import set_time_encoding
@@ -71,7 +73,7 @@ class Continued:
 
     ``layouts`` are arrays of references, ``grown`` those of numbers that have one for each record;
     ``first`` stands for what is stored in each group, where no file does, and ``coordinates`` are
-    there.
+    there; ``raw`` variables are stored as they are packed.
     """
 
     policy: Policy = NO_CHOICE
@@ -79,6 +81,7 @@ class Continued:
     grown: Collection[str] = ()
     first: Mapping[str, ParsedFile] = field(default_factory=dict)
     coordinates: Mapping[str, Mapping[str, xr.Variable]] = field(default_factory=dict)
+    raw: Collection[str] = ()
 
     def of_group(self, group: str) -> dict[str, Layout]:
         """``layouts`` of one group, by name."""
@@ -87,8 +90,16 @@ class Continued:
 
     def grown_of(self, group: str) -> set[str]:
         """``grown`` of one group, by name."""
-        pairs = (path.rpartition("/") for path in self.grown)
-        return {name for owner, _, name in pairs if owner == group}
+        return _of_group(self.grown, group)
+
+    def raw_of(self, group: str) -> set[str]:
+        """``raw`` of one group, by name."""
+        return _of_group(self.raw, group)
+
+
+def _of_group(paths: Collection[str], group: str) -> set[str]:
+    pairs = (path.rpartition("/") for path in paths)
+    return {name for owner, _, name in pairs if owner == group}
 
 
 NOTHING_HELD = Continued()
@@ -170,6 +181,15 @@ def _made_fit(
     """The files in the form that the plan gives them, and beside it what was there before."""
     layouts = continued.of_group(files[0].group)
     first = before.first if before else continued.first.get(files[0].group)
+    is_new = before is None and not continued.layouts
+    names = continued.raw_of(files[0].group)
+    if continued.policy.packing == "raw" and is_new:
+        names |= differing_packing(files, dimension)
+    files = [with_raw(file, names, dimension) for file in files]
+    if before is not None:
+        before = Boundary(
+            with_raw(before.first, names, dimension), with_raw(before.last, names, dimension)
+        )
     files = with_missing(files, dimension, first)
     model = before.first if before else files[0]
     known = continued.coordinates.get(model.group)
@@ -217,7 +237,8 @@ def _problems(
     previous = chosen[-1] if chosen else before.last if before else file
     differences = compare_files(first, file, dimension, access) if first else []
     if not differences and (overlap := order_problem(previous, file, dimension)):
-        differences.append(overlap)
+        choice = choice_between(previous, file, dimension, access)
+        differences.append(replace(overlap, choice=choice))
     if not differences and not last:
         differences += partial_chunks(file, dimension)
     return differences

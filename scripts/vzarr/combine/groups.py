@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -155,7 +156,8 @@ def _note_order(
         order[0].notes.append(
             f"no coordinate says in which order the files lie along {dimension}: they lie in the "
             f"order of their names or as given, from {order[0].source.name} to "
-            f"{order[-1].source.name}"
+            f"{order[-1].source.name}; --coord {dimension}=FORMAT takes one from the names, "
+            "--coord-table from a table"
         )
 
 
@@ -216,6 +218,8 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     }
     if ways:
         described["ways"] = ways
+    if parts[0].raw:
+        described["raw"] = sorted(parts[0].raw)
     return described
 
 
@@ -234,3 +238,12 @@ def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:
         }
         for path, stored_group in sorted(metadata["groups"].items())
     }
+
+
+def raw_paths(groups: Mapping[str, GroupRecord]) -> list[str]:
+    """The paths of variables that are stored as they are packed."""
+    return [
+        f"{group}/{name}".lstrip("/")
+        for group, stored_group in groups.items()
+        for name in stored_group.get("raw", ())
+    ]

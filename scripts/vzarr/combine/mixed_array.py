@@ -123,6 +123,38 @@ class MixedArray(ManifestArray):
         return super().__array_function__(func, types, args, kwargs)
 
 
+class TrimmedArray(ManifestArray):
+    """Rows of ``source`` along ``axis`` behind its first ``skipped``, which begin inside a chunk.
+
+    It has no reference itself: those of ``source`` begin with a chunk of which rows are left out,
+    so what uses it has to copy the rest of that one.
+    """
+
+    def __init__(self, source: ManifestArray, axis: int, skipped: int) -> None:
+        shape = list(source.shape)
+        shape[axis] -= skipped
+        metadata = copy_and_replace_metadata(source.metadata, new_shape=shape)
+        super().__init__(metadata, empty_array(metadata).manifest)
+        self.source, self.axis, self.skipped = source, axis, skipped
+
+    @property
+    def lead(self) -> int:
+        """Rows that are left of the chunk in which it begins."""
+        chunk = manifest_chunk_shape(self.source.metadata)[self.axis]
+        return min(self.shape[self.axis], chunk - self.skipped)
+
+
+def chunks_of(array: ManifestArray, axis: int, begin: int, stop: int) -> ManifestArray:
+    """The chunks of an array from number ``begin`` along an axis on, to row ``stop``."""
+    chunk = manifest_chunk_shape(array.metadata)[axis]
+    region = (slice(None),) * axis + (slice(begin, -(-stop // chunk)),)
+    parts = (chunk_urls, chunk_offsets, chunk_lengths)
+    manifest = make_manifest(*(part(array.manifest)[region] for part in parts))
+    shape = list(array.shape)
+    shape[axis] = stop - begin * chunk
+    return ManifestArray(copy_and_replace_metadata(array.metadata, new_shape=shape), manifest)
+
+
 def _concatenate(arrays: list[MixedArray], axis: int) -> MixedArray:
     """One array of several that were made fit for each other."""
     first = arrays[0]
@@ -195,8 +227,20 @@ def as_rectilinear(array: ManifestArray, axis: int, access: Access, is_last: boo
     """A file's array as part of one whose chunks have the lengths that they have here.
 
     A last chunk that is shorter than the others is copied: HDF5 stores it as long as these.
-    Nothing follows the last file's, so a reader cuts it where the array ends.
+    Nothing follows the last file's, so a reader cuts it where the array ends. So is the rest of a
+    chunk in which a part of a file begins.
     """
+    if isinstance(array, TrimmedArray):
+        lead, source = array.lead, array.source
+        shape = list(array.shape)
+        shape[axis] = lead
+        like = copy_and_replace_metadata(array.metadata, new_shape=shape)
+        copied = [Rows(0, lead, source, array.skipped, access, axis)]
+        head = MixedArray(like, empty_array(like).manifest, axis, [lead], copied)
+        if lead == array.shape[axis]:
+            return head
+        tail = chunks_of(source, axis, 1, source.shape[axis])
+        return _concatenate([head, as_rectilinear(tail, axis, access, is_last)], axis)
     chunk, length = manifest_chunk_shape(array.metadata)[axis], array.shape[axis]
     edges, left = [chunk] * (length // chunk), length % chunk
     manifest, rows = array.manifest, []
@@ -239,7 +283,10 @@ def as_copy(
     inner = zip(source.shape, manifest_chunk_shape(like), strict=True)
     grid = [-(-size // chunk) for size, chunk in inner]
     grid[axis] = len(edges)
-    rows = [Rows(0, length, source, 0, access, axis, recode)]
+    first = 0
+    if isinstance(source, TrimmedArray):
+        first, source = source.skipped, source.source
+    rows = [Rows(0, length, source, first, access, axis, recode)]
     return MixedArray(like, no_references(grid), axis, edges, rows, is_regular)
 
 

@@ -16,7 +16,14 @@ from typing import Any
 from virtualizarr.manifests import ManifestArray
 
 from vzarr.combine.copied import show_bytes
-from vzarr.combine.mixed_array import READERS_NEED, MixedArray, empty_array, is_plain
+from vzarr.combine.mixed_array import (
+    READERS_NEED,
+    MixedArray,
+    TrimmedArray,
+    empty_array,
+    is_plain,
+)
+from vzarr.combine.raw_packing import needed
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 
 WAYS = ("rectilinear", "copy", "decode", "refuse")
@@ -32,11 +39,15 @@ SMALL = 4096
 class Policy:
     """What the user chose: ``irregular`` is one of ``WAYS``, or None where nothing was chosen.
 
-    ``tolerance`` is the share of a step by which coordinates may differ.
+    ``tolerance`` is the share of a step by which coordinates may differ; ``overlap`` says whose
+    steps stay where neighbours repeat some, one of ``vzarr.combine.overlap.CHOICES``; ``packing``
+    is "raw" where variables that each file packs in its way stay as they are packed.
     """
 
     irregular: str | None = None
     tolerance: float = 0.0
+    overlap: str | None = None
+    packing: str | None = None
 
 
 NO_CHOICE = Policy()
@@ -84,7 +95,9 @@ class Form:
 
     ``is_plain``: uncompressed, so that it can be cut between rows. ``otherwise`` says what is
     different where a file stores it in another form than the array, so that it is copied;
-    ``value_bytes`` are those of a row of values, where files pack them differently.
+    ``value_bytes`` are those of a row of values, where files pack them differently; ``lead`` rows
+    are left of a chunk that begins before the file's part. ``may_lose``: its values may not be
+    those of the array's type and packing; ``is_scaled``: only scale or offset differ.
     """
 
     length: int
@@ -93,6 +106,9 @@ class Form:
     is_plain: bool
     otherwise: str = ""
     value_bytes: int = 0
+    lead: int = 0
+    may_lose: bool = False
+    is_scaled: bool = False
 
     @property
     def bytes(self) -> int:
@@ -102,7 +118,7 @@ class Form:
     @property
     def left(self) -> int:
         """Rows in a last chunk that is shorter."""
-        return self.length % self.chunk
+        return (self.length - self.lead) % self.chunk
 
 
 @dataclass(frozen=True)
@@ -145,14 +161,18 @@ def form_of(array: ManifestArray, axis: int) -> Form:
     """How one file's array is cut along an axis."""
     row = math.prod(size for at, size in enumerate(array.shape) if at != axis)
     chunk = manifest_chunk_shape(array.metadata)[axis]
-    return Form(array.shape[axis], chunk, row * array.dtype.itemsize, is_plain(array, axis))
+    width = row * array.dtype.itemsize
+    if isinstance(array, TrimmedArray):
+        return Form(array.shape[axis], chunk, width, is_plain=False, lead=array.lead)
+    return Form(array.shape[axis], chunk, width, is_plain(array, axis))
 
 
 def is_regular(forms: Sequence[Form], more_follow: bool) -> bool:
     """Whether files that follow one another fill one regular grid of chunks."""
     same_chunk = all(form.chunk == forms[0].chunk for form in forms)
     followed = forms if more_follow else forms[:-1]
-    return same_chunk and not any(form.left for form in followed)
+    begins_whole = not any(form.lead for form in forms)
+    return same_chunk and begins_whole and not any(form.left for form in followed)
 
 
 def common_rows(forms: Iterable[Form]) -> int:
@@ -165,7 +185,9 @@ class Choice:
     """A variable whose files fill no regular grid, or store it in several forms; and its ways.
 
     ``partly``: on a regular grid, with what is stored otherwise copied; ``decode``: all of it
-    copied as values, where files pack them differently.
+    copied as values, where files pack them differently; ``raw``: as it is packed, with what unpacks
+    it beside. ``may_lose``: a copy in the form of most files may be refused, for values that it
+    would change.
     """
 
     variable: str
@@ -174,12 +196,32 @@ class Choice:
     cut: Way | None = None
     partly: Way | None = None
     decode: Way | None = None
+    raw: Way | None = None
+    may_lose: bool = False
 
     @property
     def offered(self) -> list[Way]:
-        """Those that the user chooses among."""
-        ways = (self.partly, self.decode) if self.partly else (self.rectilinear, self.copy)
-        return [way for way in ways if way]
+        """Those that the user chooses among, first what is exact in any case."""
+        ways = [self.partly] if self.partly else [self.rectilinear, self.copy]
+        ways = [self.decode, *ways] if self.may_lose else [*ways, self.decode]
+        return [way for way in (self.raw, *ways) if way]
+
+
+def flags_of(choices: Sequence[Choice]) -> tuple[str, ...]:
+    """The options with which ``build`` takes for each variable the first way that is exact."""
+    kinds = {
+        way.kind
+        for choice in choices
+        for way in choice.offered
+        if way.kind != "raw" and not (choice.raw and choice.partly)
+    }
+    firsts = {next(way.kind for way in choice.offered if way.kind != "raw") for choice in choices}
+    flags = ("--packing raw",) if any(choice.raw for choice in choices) else ()
+    if not kinds:
+        return flags
+    if "decode" in firsts and not all(choice.raw for choice in choices if choice.may_lose):
+        return (*flags, "--irregular decode")
+    return (*flags, f"--irregular {'rectilinear' if 'rectilinear' in kinds else 'copy'}")
 
 
 def find_choice(
@@ -203,19 +245,24 @@ def find_choice(
     row_of_values = max((form.value_bytes for form in others), default=0)
     values = sum(form.length for form in forms) * row_of_values
     decode = Way("decode", whys[0], 0, values) if values else None
+    may_lose = any(form.may_lose for form in others)
+    more: dict[str, Any] = {"decode": decode, "may_lose": may_lose}
+    if before is None and others and all(form.is_scaled for form in others):
+        more["raw"] = Way("raw", whys[0], total, 0, readers=needed(name.rpartition("/")[2]))
     if others and is_regular(every, more_follow) and not is_uneven:
         way = Way("partly", whys[0], total - other_bytes, other_bytes)
-        return Choice(name, replace(way, kind="copy"), partly=way, decode=decode)
+        return Choice(name, replace(way, kind="copy"), partly=way, **more)
     lengths, chunks = [form.length for form in forms], [form.chunk for form in every]
     why = "; ".join([why_uneven(lengths, chunks, dimension), *whys])
     followed = every if more_follow else every[:-1]
     edges = sum(form.left * form.row_bytes for form in followed if not form.otherwise)
+    edges += sum(form.lead * form.row_bytes for form in forms if not form.otherwise)
     native = edges + other_bytes
     rectilinear = Way("rectilinear", why, total - native, native, readers=READERS_NEED)
     cut_way = None
     if all(form.is_plain for form in every):
         cut_way = Way("cut", why, total - other_bytes, other_bytes, common_rows(every))
-    return Choice(name, Way("copy", why, 0, total), rectilinear, cut_way, decode=decode)
+    return Choice(name, Way("copy", why, 0, total), rectilinear, cut_way, **more)
 
 
 def why_uneven(lengths: Iterable[int], chunks: Iterable[int], dimension: str) -> str:
@@ -295,6 +342,11 @@ def question(where: str, choices: Sequence[Choice]) -> str:
     ways = [choice.rectilinear for choice in choices if choice.rectilinear]
     what = "so they have to be copied"
     decodes = [choice.decode for choice in choices if choice.decode]
+    raws = [choice.raw for choice in choices if choice.raw]
+    if raws:
+        virtual_bytes = sum(way.virtual for way in raws)
+        what_it_is = f"{show_bytes(virtual_bytes)} virtual; readers compute {raws[0].readers}"
+        offers = f"--packing raw ({what_it_is}), {offers}"
     if decodes:
         values = sum(way.native for way in decodes)
         offers += f", or --irregular decode ({show_bytes(values)} copied as values)"

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import icechunk
 
-from vzarr.changes.append_fitting import find_fitting
+from vzarr.changes.append_fitting import find_fitting, policy_of
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
 from vzarr.changes.append_writing import (
@@ -21,6 +22,7 @@ from vzarr.changes.append_writing import (
     write_new,
 )
 from vzarr.changes.beginning import begin_new
+from vzarr.changes.insertion import Late, insert_files, part_late
 from vzarr.changes.places import split_placed, with_places
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
@@ -38,7 +40,6 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
-from vzarr.virtualize.model import ParsedFile
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -50,12 +51,15 @@ def append(
     access: Access,
     *,
     replace_known: bool = False,
+    insert: bool = False,
     skip_bad: bool = False,
     made_of: tuple[str, ...] = (),
     message: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
     irregular: str | None = None,
+    overlap: str | None = None,
+    coord_table: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -64,10 +68,11 @@ def append(
     A file counts as held by its URL, size and time of change, or by its content under any name. One
     that was written again with the same content gets a new checksum. ``replace_known`` writes a
     file that changed since, or that has the records of one that is there, over the old one; a file
-    whose place was taken never comes back by itself. ``made_of`` names the files of a repository
-    that this tool did not build: it is taken over if it reads as they do. ``prefixes`` as in
-    ``build``, and ``irregular``; else what ``build`` was told holds. Safe to run twice, also at the
-    same time.
+    whose place was taken never comes back by itself. A file that belongs in front of others is
+    late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
+    reads as they do. ``prefixes`` as in ``build``, and ``irregular``; else what ``build`` was told
+    holds. Safe to run twice, also at the same time.
 
     Raises
     ------
@@ -94,11 +99,17 @@ def append(
         patterns=tuple(patterns),
         prefixes=prefixes,
         irregular=irregular,
+        overlap=overlap,
+        coord_table=coord_table,
+        insert=insert,
     )
+    done = Appended(as_url(location))
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
-                return _append_once(request, repository, sources)
+                more, late = _append_once(request, repository, sources)
+                done = done.then(more)
+                return done.then(_take_late(request, repository, late, done))
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)
@@ -108,10 +119,32 @@ def append(
     )
 
 
+def _take_late(
+    request: AppendRequest, repository: icechunk.Repository, late: Late, done: Appended
+) -> Appended:
+    """Insert late files, or say of each that it was not.
+
+    Raises
+    ------
+    Refused
+        For the first, if the run did nothing else, unless such may be left out.
+    """
+    if request.insert and late.files:
+        result = insert_files(request, repository, late.files)
+    else:
+        result = Appended(done.repository, late=list(late.sentences))
+    if not result.late or done.snapshot or result.snapshot:
+        return result
+    if not request.skip_bad:
+        raise Refused(f"{result.late[0]} Nothing was committed.")
+    return replace(result, late=[], left_out=result.late)
+
+
 def _append_once(
     request: AppendRequest, repository: icechunk.Repository, sources: list[Source]
-) -> Appended:
-    """One attempt, which fails where somebody else commits meanwhile."""
+) -> tuple[Appended, Late]:
+    """One attempt, which fails where somebody else commits meanwhile; and files that are late."""
+    location = as_url(request.location)
     started = datetime.now(UTC)
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
@@ -119,7 +152,10 @@ def _append_once(
     wanted, known, superseded = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted, metadata)
     todo = sort_out(request, parsed, session, metadata)
-    grown = grown_last(todo, metadata)
+    placed, fresh = split_placed(session.store, todo.new, metadata)
+    may_overlap = policy_of(request, metadata).overlap is not None
+    todo.new, late = part_late(fresh, session.store, metadata, location, may_overlap)
+    grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
     stand_in = find_stand_in(session.store, metadata, rewritten, request.access)
@@ -127,20 +163,20 @@ def _append_once(
         write_stand_in(session.store, metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, metadata, grown, started)
-    come = [*([grown] if grown else ()), *todo.new]
-    placed, fresh = split_placed(session.store, come, metadata)
-    more = side_by_side(fresh, metadata, request.access, session.store)
-    begun = begin_new(session.store, request.location, more, metadata, started)
+    more = [*([grown] if grown else ()), *todo.new]
+    more = side_by_side(more, metadata, request.access, session.store)
+    more = without_repeated(request, more, session.store, metadata)
+    begun = begin_new(session.store, location, more, metadata, started)
     new = find_fitting(request, more, session.store, begun)
     result = Appended(
-        as_url(request.location),
+        location,
         known={**known, **todo.known},
         superseded={**superseded, **todo.superseded},
         left_out=[*empty, *todo.left_out, *new.left_out],
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )
-    if not (over or placed or new.files or request.made_of):
-        return result
+    if not over and not placed and not new.files and not request.made_of:
+        return result, late
     if grown is not None and all(file.source.url != grown.source.url for file in new.files):
         raise Refused(new.left_out[0])
     files = [each for file in (*over.values(), *placed, *new.files) for each in file.files]
@@ -154,9 +190,21 @@ def _append_once(
         write_stand_in(session.store, held_metadata.metadata, stand_in, started)
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
-    metadata = begin_new(session.store, request.location, new.files, metadata, checksum)
-    references, metadata, touched = _write_over(request, session, metadata, over, placed, checksum)
+    metadata = begin_new(session.store, location, new.files, metadata, checksum)
+    metadata, added, numbers = with_places(session.store, metadata, placed)
+    replaced = {**{numbers[number]: file for number, file in over.items()}, **added}
     old = len(metadata["sources"])
+    references = 0
+    if replaced:
+        references, metadata = replace_files(
+            session.store,
+            location,
+            metadata,
+            replaced,
+            checksum,
+            request.access,
+            anew=[*added],
+        )
     written = Written(metadata)
     if new.files:
         written = write_new(request, session.store, new, metadata, checksum)
@@ -164,17 +212,17 @@ def _append_once(
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-    missing = compare_with_sources(request, session.store, metadata, touched, old, held_metadata)
+    missing = compare_with_sources(
+        request, session.store, metadata, list(replaced), old, held_metadata
+    )
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()
     steps = {*written.lengths.values()} or {0}
+    urls = [*written.urls, *(file.source.url for file in placed)]
     result = replace(
         result,
-        appended=[
-            *(file.source.url for file in placed),
-            *(url for url in written.urls if url not in todo.with_new_content),
-        ],
+        appended=[url for url in urls if url not in todo.with_new_content],
         replaced=todo.with_new_content,
         renewed=todo.renewed,
         left_out=[*result.left_out, *written.left_out],
@@ -185,30 +233,7 @@ def _append_once(
         containers=containers,
         ways=dict(written.ways),
     )
-    return replace(result, snapshot=_commit(request, session, metadata, result))
-
-
-def _write_over(
-    request: AppendRequest,
-    session: icechunk.Session,
-    metadata: StoreMetadata,
-    over: dict[int, ParsedFile],
-    placed: list[ParsedFile],
-    checksum: datetime,
-) -> tuple[int, StoreMetadata, list[int]]:
-    """Write files ``over`` sources, by number, and those ``placed`` where a cube has nothing yet.
-
-    Returns how many references, the metadata with them, and their numbers there.
-    """
-    metadata, added, numbers = with_places(session.store, metadata, placed)
-    files = {**{numbers[number]: file for number, file in over.items()}, **added}
-    if not files:
-        return 0, metadata, []
-    location = as_url(request.location)
-    references, metadata = replace_files(
-        session.store, location, metadata, files, checksum, request.access, anew=[*added]
-    )
-    return references, metadata, [*files]
+    return replace(result, snapshot=_commit(request, session, metadata, result)), late
 
 
 def _commit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from vzarr.combine.copied import Share, show_bytes
 from vzarr.combine.file_sets import FileSet, brief, describe_set, differences, split_by_layout
 from vzarr.combine.merge import are_disjoint
+from vzarr.combine.named_coordinates import NamedCoordinates, named_coordinates
 from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault, unreadable
 from vzarr.sources.discover import Source, find_sources
 from vzarr.sources.schemes import Access
@@ -75,9 +76,13 @@ def inspect_files(
     access: Access,
     *,
     concat_dim: str | None = None,
+    coord: tuple[str, ...] = (),
+    coord_table: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspected:
     """Describe files and lay them side by side. Reads metadata and coordinates only.
+
+    ``coord`` and ``coord_table`` as in ``vzarr.changes.build``.
 
     Raises
     ------
@@ -86,15 +91,21 @@ def inspect_files(
     """
     sources = find_sources(patterns, access)
     access = naming(access, patterns)
+    named = named_coordinates(coord, coord_table)
+    coordinates = [option("--coord", text) for text in coord]
+    coordinates += [option("--coord-table", coord_table)] if coord_table else []
+    along = concat_dim or next(iter(named.names), None)
     described: list[Description] = []
     unreadable: dict[str, str] = {}
     for source, result in _describe_all(sources, access):
+        if isinstance(result, Description) and along is not None:
+            result = _with_given(result, named, along)
         if isinstance(result, Description):
             described.append(result)
         else:
             unreadable[source.url] = result
         progress(len(described) + len(unreadable), len(sources))
-    sets = [describe_set(group, along) for along, group in split_by_layout(described, concat_dim)]
+    sets = [describe_set(group, dim) for dim, group in split_by_layout(described, along)]
     sets.sort(key=lambda file_set: (-len(file_set.files), file_set.files[0]))
     by_url = {file_set.source.url: file_set for file_set in described}
     for number, file_set in enumerate(sets):
@@ -104,7 +115,10 @@ def inspect_files(
                 brief(item) for item in differences(first, other, sets[0].along)
             ]
         chosen = patterns if len(sets) == 1 and not unreadable else None
-        file_set.build = _build_command(file_set, number, chosen, concat_dim)
+        if file_set.is_refused:
+            file_set.notes.append("build refuses files that overlap so: leave one of them out")
+        else:
+            file_set.build = _build_command(file_set, number, chosen, concat_dim, coordinates)
         file_set.combine = _combine_call(file_set)
     if _lie_side_by_side(sets):
         _note_columns(sets, patterns if not unreadable else None, concat_dim)
@@ -136,8 +150,34 @@ def _describe_all(
         yield from zip(sources, pool.map(job, sources), strict=True)
 
 
+def _with_given(description: Description, named: NamedCoordinates, along: str) -> Description | str:
+    """A file with the coordinates that its name, or a table, gives it; or why it has none."""
+    try:
+        given = named.of(description.source.url)
+    except InputError as error:
+        return str(error)
+    for name, values in given.items():
+        if name in description.variables:
+            return (
+                f"{description.source.url}: has a variable {name} of its own. To give it another "
+                f"one, leave that out with {drop_options([name])} in build; else give none."
+            )
+        variable = values.as_variable(along)
+        dtype = str(variable.dtype)
+        shape = variable.shape
+        described = Variable((along,), shape, dtype, None, (), {}, "loaded")
+        description.variables[name] = described
+        if name == along:
+            description.coordinates[name] = variable.values
+    return description
+
+
 def _build_command(
-    file_set: FileSet, number: int, patterns: list[str] | None, concat_dim: str | None
+    file_set: FileSet,
+    number: int,
+    patterns: list[str] | None,
+    concat_dim: str | None,
+    coordinates: Sequence[str] = (),
 ) -> str:
     parts = [f"uv run {shell_word(_tool())} build"]
     if patterns is not None:
@@ -153,8 +193,9 @@ def _build_command(
         parts += [option("--concat-dim", dim) for dim in dims]
     drops = [path for path, variable in file_set.variables.items() if variable.storage == "dropped"]
     parts += [drop_options(drops)] if drops else []
-    if any(len(ways) > 1 for ways in file_set.ways.values()):
-        parts.append("--irregular rectilinear")
+    parts += [*coordinates, *file_set.flags]
+    if file_set.repeats:
+        parts.append("--overlap first")
     share = _share(file_set)
     if share.needs_a_word:
         parts.append(f"--allow-copy {show_bytes(share.native)}")

@@ -16,7 +16,7 @@ from vzarr.sources.schemes import Access
 
 def migrate(
     patterns: list[str],
-    repository: str,
+    location: str,
     access: Access,
     *,
     moved: tuple[str, str] | None = None,
@@ -47,7 +47,7 @@ def migrate(
             raise InputError(f"{source.url}: no Kerchunk references; build takes it as it is.")
     return build(
         patterns,
-        repository,
+        location,
         access,
         concat_dim=concat_dim,
         drop=drop,

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from vzarr.combine.plan import Layout, why_uneven
+from vzarr.combine.raw_packing import needed
 from vzarr.combine.store_metadata import GroupInStore
 from vzarr.upstream.zarr import (
     JSON,
@@ -110,4 +111,10 @@ def told_ways(
             uneven = why_uneven(lengths, chunks, dimension)
             why = f"{uneven}; {forms}" if forms else uneven
         ways[name] = {**way, "virtual": max(0, total - way["native"]), "why": why}
+    for name in stored_group.get("raw", ()):
+        total = math.prod(arrays[name].shape) * arrays[name].dtype.itemsize
+        why = "each file packs it otherwise"
+        known = ways.get(name, {"kind": "raw", "why": why, "virtual": total, "native": 0})
+        readers = [*([known["readers"]] if "readers" in known else []), needed(name)]
+        ways[name] = {**known, "readers": "; ".join(readers)}
     return ways

@@ -32,7 +32,9 @@ class SourceRecord(TypedDict):
     None for folders. ``variables``: what it has, where files of other variables lie beside it;
     ``covers`` so many steps of the file before it that has steps of its own. ``within``: a second
     dimension along which files lie, and where this one begins and ends along it. ``lacks``:
-    variables of others that are missing in its steps.
+    variables of others that are missing in its steps. ``steps``: which of its own are in the store,
+    from the first to the one before the last, None for the end; ``coords``: coordinates that were
+    given to it, each with its kind and values.
     """
 
     url: str
@@ -44,6 +46,8 @@ class SourceRecord(TypedDict):
     covers: NotRequired[int]
     within: NotRequired[list[Any]]
     lacks: NotRequired[list[str]]
+    steps: NotRequired[list[int | None]]
+    coords: NotRequired[dict[str, Any]]
 
 
 @dataclass(frozen=True)

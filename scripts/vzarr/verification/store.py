@@ -16,6 +16,8 @@ from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
+from vzarr.combine.named_coordinates import from_record
+from vzarr.combine.raw_packing import beside, unpacked
 from vzarr.combine.store_metadata import StoredRecord, StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
@@ -152,6 +154,7 @@ def _compare_group(
     with open_native(content, file_format, group, dropped, quick=quick) as native:
         expected = {str(name) for name in native.variables} - dropped.keys()
         stored = _names_of(pair, record)
+        stored -= _compare_given(pair, record, span, report)
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
@@ -179,10 +182,27 @@ def _compare_missing(
     return None
 
 
+def _compare_given(
+    pair: OpenedGroup, record: StoredRecord, span: slice, report: Report
+) -> set[str]:
+    """Compare coordinates that the file does not hold with what was given; returns their names."""
+    dimension = pair.metadata["concat_dim"]
+    given = from_record(record)
+    if dimension is None:
+        return set(given)
+    for name, values in given.items():
+        if name in pair.dataset.variables:
+            stored = pair.dataset.variables[name].isel({dimension: span})
+            place = Place(record["url"], pair.group)
+            compare_variable(name, stored, values.as_variable(dimension), place, report)
+    return set(given)
+
+
 def _names_of(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """The stored variables that a source has a part in, or lacks."""
     stored = {str(name) for name in pair.dataset.variables}
     stored -= set(pair.metadata.get("without_source", ()))
+    stored -= {more for name in pair.metadata.get("raw", ()) for more in beside(name).values()}
     if "variables" not in record:
         return stored
     own = {*record["variables"]}  # the others are in the files beside it
@@ -197,6 +217,8 @@ def _side_by_side(
     dimension, within = pair.metadata["concat_dim"], record.get("within")
     if within and within[0] not in truth.dims and within[0] in mine.dims:
         truth = truth.set_dims((within[0], *truth.dims))
+    if "steps" in record and dimension in truth.dims:
+        truth = truth.isel({dimension: slice(*record["steps"])})
     is_new = dimension not in native.dims and (truth.ndim or name == dimension)
     if is_new and dimension in mine.dims:
         truth = truth.set_dims((dimension, *truth.dims))
@@ -206,7 +228,9 @@ def _side_by_side(
         share = pair.metadata.get("tolerance", 0.0)
         if share and apart(truth.values, mine.values) <= share:
             truth = truth.copy(data=mine.values)
-    if dimension in mine.dims:
+    if dimension in mine.dims and name in pair.metadata.get("raw", ()):
+        mine = unpacked(pair.dataset.isel({dimension: span}), name, str(dimension))
+    elif dimension in mine.dims:
         mine = mine.isel({dimension: span})
     if within and within[0] in mine.dims:
         mine = mine.isel({within[0]: slice(*within[1:])})

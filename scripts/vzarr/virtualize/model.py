@@ -35,7 +35,10 @@ class ParsedFile:
     dimension, as they would be stored. ``companions`` are files of other variables of the same
     records, which are in ``dataset``, too; ``own`` are the file's then. ``within``: of files that
     lie along a second dimension, too, that one, and where the file begins and ends along it.
-    ``lacks`` are variables in ``dataset`` that are missing in the file.
+    ``lacks`` are variables in ``dataset`` that are missing in the file. ``steps``: the first of the
+    file's own that is in ``dataset``, and the one behind the last, None for all behind it.
+    ``raw``: variables that are stored as they are packed (``vzarr.combine.raw_packing``).
+    ``given``: coordinates that the file does not hold (``vzarr.combine.named_coordinates``).
     """
 
     source: Source
@@ -57,6 +60,9 @@ class ParsedFile:
     own: tuple[str, ...] = ()
     within: tuple[str, int, int] | None = None
     lacks: tuple[str, ...] = ()
+    steps: tuple[int, int | None] | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    raw: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[ParsedFile]:
@@ -65,8 +71,12 @@ class ParsedFile:
 
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
-        lacks: Any = {"lacks": names} if (names := self.all_lacks()) else {}
-        return {**self.source.as_record(), "fingerprint": self.fingerprint, **lacks}
+        more: Any = {"lacks": names} if (names := self.all_lacks()) else {}
+        if self.steps is not None:
+            more["steps"] = list(self.steps)
+        if self.given:
+            more["coords"] = {name: given.as_json() for name, given in self.given.items()}
+        return {**self.source.as_record(), "fingerprint": self.fingerprint, **more}
 
     def all_lacks(self) -> list[str]:
         """``lacks`` of all groups, as paths."""

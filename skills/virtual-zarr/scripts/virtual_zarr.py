@@ -17,17 +17,18 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from vzarr.cli.main import main, make_parser, say
 from vzarr.errors import stopped
 from vzarr.process import STOPPED, end_on_signals, finish_output, prepare_streams
+from vzarr.upstream.ending import Ending
 
 __all__ = ["main", "make_parser"]
 
 os.environ.setdefault("ICECHUNK_LOG", "error")  # read when icechunk is imported
 
 if __name__ == "__main__":
+    ending = Ending()
     prepare_streams(is_silent=not os.environ.get("VZARR_DEBUG"))
     end_on_signals(lambda name: say(stopped(name)))
     try:
@@ -35,4 +36,4 @@ if __name__ == "__main__":
         finish_output()
     except KeyboardInterrupt:
         ended = STOPPED
-    sys.exit(ended)
+    ending.leave(ended)

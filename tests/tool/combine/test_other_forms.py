@@ -99,7 +99,7 @@ def test_a_file_in_another_form(tmp_path: Path, form: str, history: str) -> None
 @pytest.mark.parametrize("form", FORMS)
 def test_the_choice_is_asked_for(tmp_path: Path, form: str) -> None:
     files = make(tmp_path / "data", four(FORMS[form], 2))
-    with pytest.raises(Refused, match=r"choose --irregular copy \(16B copied, 48B virtual"):
+    with pytest.raises(Refused, match=r"--irregular copy \(16B copied, 48B virtual"):
         build(files, str(tmp_path / "repo"), Access())
     built = build(files, str(tmp_path / "repo"), Access(), skip_bad=True)
     assert len(built.left_out) == 1

@@ -259,9 +259,12 @@ def test_a_page_of_files(tmp_path: Path) -> None:
     found = lanes(html)
     assert found["missing"] == [pytest.approx((0.3, 0.6), abs=0.01)]
     assert found["overlap"] == [pytest.approx((0.9, 1.0), abs=0.01)]
+    assert "day_009.nc: begins at 2024-01-10" in reader.told
+    assert "broken.nc" in reader.told
+    _, reader = page_of(files[:3], tmp_path)
     assert "virtual" in reader.told
     assert "virtual_zarr.py build" in reader.told
-    assert "broken.nc" in reader.told
+    assert "3 requests" in reader.told  # a point in all records
 
 
 def test_an_archive_of_many_files_makes_a_small_page(tmp_path: Path) -> None:

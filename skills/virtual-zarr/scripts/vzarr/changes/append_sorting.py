@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import icechunk
 import numpy as np
 
 from vzarr.changes.append_request import AppendRequest
-from vzarr.changes.stored_files import parsing_options, stored_part
+from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
+from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
@@ -95,12 +96,50 @@ def parse_wanted(
             if not request.skip_bad:
                 raise InputError(f"{result.reason} Nothing was committed.")
             left_out.append(result.reason)
-    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    parsed, without = _with_given(request, results, metadata)
+    left_out += without
     dimension = metadata["concat_dim"]
     is_empty = [has_no_records(file, dimension) for file in parsed]
     pairs = list(zip(parsed, is_empty, strict=True))
     left_out += [no_records(file, dimension) for file, empty in pairs if empty]
     return [file for file, empty in pairs if not empty], left_out
+
+
+def _with_given(
+    request: AppendRequest,
+    results: list[ParsedFile | Unreadable],
+    metadata: StoreMetadata,
+) -> tuple[list[ParsedFile], list[str]]:
+    """Parsed files with the coordinates that the store's rule, or a table, gives them.
+
+    Also returns the sentences for those that get none.
+    """
+    parsed = [result for result in results if isinstance(result, ParsedFile)]
+    rule, dimension = metadata.get("coord"), metadata["concat_dim"]
+    if rule is None or dimension is None:
+        if request.coord_table is not None:
+            raise InputError("--coord-table: the store was built without one. Build it anew.")
+        return parsed, []
+    coordinates = NamedCoordinates(formats=rule["formats"])
+    if rule["columns"] and parsed:
+        if request.coord_table is None:
+            columns = ", ".join(rule["columns"])
+            raise InputError(
+                f"{parsed[0].source.url}: the store takes {columns} from a table: name one that "
+                "lists the new files with --coord-table."
+            )
+        table = read_table(request.coord_table, rule["columns"])
+        coordinates = replace(table, formats=rule["formats"])
+    given, left_out = [], []
+    for file in parsed:
+        try:
+            values = coordinates.of(file.source.url)
+            given.append(give_coordinates(file, values, dimension))
+        except (InputError, Refused) as error:
+            if not request.skip_bad:
+                raise type(error)(f"{error} Nothing was committed.") from None
+            left_out.append(str(error))
+    return given, left_out
 
 
 def sort_out(
@@ -199,9 +238,14 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
         coordinate = open_store(store, group).coords.get(stored_group["concat_dim"])
         if coordinate is None:
             continue
+        inner = open_store(store, group).coords.get(metadata.get("inner", ""))
         for number in spans:
             values = coordinate.values[span_of(stored_group, number)]
             spans[number][group] = (coordinate.attrs.get("units"), values)
+            within = stored_group["sources"][number].get("within")
+            if within and inner is not None:
+                places = inner.values[slice(*within[1:])]
+                spans[number][f"{group}/{within[0]}"] = (inner.attrs.get("units"), places)
     return spans
 
 
@@ -209,12 +253,17 @@ def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     records: Records = {}
     for group, stored_group in stored_groups(metadata).items():
-        if group and group not in file.children:
+        if lacks_group(file, group):
             continue
         dataset = stored_part(file, group, stored_group).dataset
         if stored_group["concat_dim"] in dataset.indexes:
             coordinate = dataset[stored_group["concat_dim"]]
             records[group] = (coordinate.attrs.get("units"), coordinate.values)
+        inner = metadata.get("inner")
+        if inner is not None and inner in dataset.coords:
+            place = dataset[inner]
+            values = np.atleast_1d(place.values)
+            records[f"{group}/{inner}"] = (place.attrs.get("units"), values)
     return records
 
 

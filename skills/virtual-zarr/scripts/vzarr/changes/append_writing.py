@@ -13,13 +13,15 @@ import zarr
 from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import Sorted
+from vzarr.changes.as_recorded import as_recorded
+from vzarr.changes.places import stored_places
 from vzarr.changes.rewriting import with_containers, write_static
-from vzarr.changes.stored_files import stored_part
+from vzarr.changes.stored_files import holds_all, lacks_group, stored_file, stored_part
 from vzarr.combine.combine import Continued
-from vzarr.combine.groups import combine_groups, describe, stored_groups
+from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.rows import merge_rows
-from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.repository.append_datasets import append_datasets
 from vzarr.repository.history import (
@@ -34,7 +36,7 @@ from vzarr.sources.trust import authorization
 from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.open import spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
-from vzarr.virtualize.model import ParsedFile
+from vzarr.virtualize.model import ParsedFile, group_paths
 
 LOOK_BACK = 5
 """Old sources that are looked up to find one that is there, for the comparison."""
@@ -63,20 +65,26 @@ def write_new(
     fitting: Fitting,
     metadata: StoreMetadata,
     checksum: datetime,
+    more_follow: bool = False,
 ) -> Written:
-    """Write new files behind the others; returns what was written, and the metadata with it."""
+    """Write new files behind the others; returns what was written, and the metadata with it.
+
+    ``more_follow``: they are moved in front of others then.
+    """
     dimension = metadata["concat_dim"]
     datasets, order, differing = combine_groups(
         fitting.files,
         dimension,
         request.access,
         request.skip_bad,
+        more_follow=more_follow,
         continued=Continued(
             policy_of(request, metadata),
             all_layouts(store, stored_groups(metadata)),
             fitting.grown,
             fitting.stored,
             fitting.once,
+            raw_paths(metadata["groups"]),
         ),
     )
     groups = stored_groups(metadata)
@@ -187,16 +195,27 @@ def grown_last(todo: Sorted, metadata: StoreMetadata) -> ParsedFile | None:
     """
     last = len(metadata["sources"]) - 1
     file = todo.replaced.get(last)
-    if file is None or "variables" in metadata["sources"][last]:
+    if file is None or {"variables", "within"} & {*metadata["sources"][last]}:
         return None  # others of its records lie beside it
-    if all(
+    is_new = {*group_paths(file)} - {*metadata["groups"]}
+    dimension = metadata["concat_dim"]
+    file = as_recorded(file, metadata["sources"][last], dimension)
+    if not (is_new and holds_all(metadata)) and all(
         stored_group["concat_dim"] is None
-        or stored_part(file, group, stored_group).dataset.sizes.get(stored_group["concat_dim"], 1)
-        == stored_group["sources"][last]["length"]
+        or _length(file, group, stored_group) == stored_group["sources"][last]["length"]
         for group, stored_group in stored_groups(metadata).items()
     ):
         return None
+    todo.replaced[last] = file
     return file
+
+
+def _length(file: ParsedFile, group: str, stored_group: GroupInStore) -> int:
+    """The records of a file in a group."""
+    if lacks_group(file, group):
+        return 0
+    sizes = stored_part(file, group, stored_group).dataset.sizes
+    return int(sizes.get(stored_group["concat_dim"], 1))
 
 
 def without_last(
@@ -208,7 +227,9 @@ def without_last(
     """
     last = len(metadata["sources"]) - 1
     for group, stored_group in stored_groups(metadata).items():
-        write_static(store, stored_part(file, group, stored_group), stored_group, last, checksum)
+        if not lacks_group(file, group):
+            part = stored_part(file, group, stored_group)
+            write_static(store, part, stored_group, last, checksum)
         if stored_group["concat_dim"] is None:
             continue
         length = sum(record["length"] for record in stored_group["sources"][:-1])
@@ -225,12 +246,18 @@ def without_last(
 
 
 def side_by_side(
-    files: list[ParsedFile], metadata: StoreMetadata, access: Access
+    files: list[ParsedFile], metadata: StoreMetadata, access: Access, store: icechunk.IcechunkStore
 ) -> list[ParsedFile]:
     """Files of the same records as one, where the store has such."""
     dimension, inner = metadata["concat_dim"], metadata.get("inner")
     if dimension is not None and inner is not None and files:
-        return merge_rows(files, dimension, inner, access)
+        stored = {
+            group: stored_file(store, "", group, each)
+            for group, each in stored_groups(metadata).items()
+        }
+        steps = stored_places(store, metadata, inner)
+        merged, _ = merge_rows(files, dimension, inner, access, stored, steps)
+        return merged
     if dimension is None or not any("variables" in record for record in metadata["sources"]):
         return files
     return merge_columns(files, dimension) if are_columns(files) else files

@@ -13,15 +13,17 @@ from typing import Literal
 
 import icechunk
 
-from vzarr.changes.build_batch import AllAtOnce, parts_of, write_batch
+from vzarr.changes.build_batch import AllAtOnce, parts_of, with_given, write_batch
 from vzarr.changes.build_commit import SAMPLE, SAMPLE_OF_BATCH
 from vzarr.changes.build_state import BuildRequest, BuildState, Built
 from vzarr.combine.combine import Boundary
 from vzarr.combine.copied import Share
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.lacking import outermost
+from vzarr.combine.named_coordinates import named_coordinates
 from vzarr.combine.plan import Policy
 from vzarr.combine.record_dimension import find_record_dimension
-from vzarr.combine.store_metadata import GroupInStore
+from vzarr.combine.store_metadata import GroupInStore, GroupRecord
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.claim import BUILDING, Claim
@@ -45,7 +47,7 @@ BATCH = 500
 
 def build(
     patterns: list[str],
-    repository: str,
+    location: str,
     access: Access,
     *,
     concat_dim: str | None = None,
@@ -61,6 +63,10 @@ def build(
     allow_copy: int | None = None,
     irregular: str | None = None,
     tolerance: float = 0.0,
+    overlap: str | None = None,
+    packing: str | None = None,
+    coord: tuple[str, ...] = (),
+    coord_table: str | None = None,
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Built:
@@ -68,7 +74,10 @@ def build(
 
     ``inner``: a second dimension, along which files of the same records along ``concat_dim`` lie.
     ``allow_copy``: bytes that may be copied; without it 10 MB, or half of all. ``irregular``: one
-    of ``vzarr.combine.plan.WAYS``, for files whose chunks fill no regular grid. ``workers`` and
+    of ``vzarr.combine.plan.WAYS``, for files whose chunks fill no regular grid. ``overlap``:
+    whose steps stay where neighbours repeat some, "first" or "last". ``packing``:
+    "raw" for variables that each file packs in its way, as they are. ``coord`` and ``coord_table``
+    as in ``vzarr.combine.named_coordinates``. ``workers`` and
     ``dask`` as in ``vzarr.virtualize.pool.Parsing``; ``batch`` files make a commit.
     ``everything``: of Kerchunk references, compare all files that they lead to. ``prefixes`` are
     what readers authorize, one for each place; by default as in ``vzarr.sources.prefixes``.
@@ -82,13 +91,14 @@ def build(
         For files that differ, and if the store does not read as its sources do.
     """
     prefixes = tuple(map(as_prefix, prefixes))
-    with claimed(repository, access, progress("waited for another build")) as claim:
+    coordinates = named_coordinates(coord, coord_table)
+    with claimed(location, access, progress("waited for another build")) as claim:
         sources = find_sources(patterns, access)
         access = naming(access, patterns)
         drop, groups = (tuple(name.strip("/") for name in names) for names in (drop, groups))
         check_names(sources, access, drop, groups)
         request = BuildRequest(
-            location=repository,
+            location=location,
             access=access,
             patterns=tuple(patterns),
             sources=tuple(sources),
@@ -102,14 +112,16 @@ def build(
             allow_copy=allow_copy,
             prefixes=prefixes,
             progress=progress,
-            policy=Policy(irregular, tolerance),
+            policy=Policy(irregular, tolerance, overlap, packing),
+            coordinates=coordinates,
         )
-        place = look(repository, access)
+        place = look(location, access)
         state = resume(request, place.unfinished) if place.unfinished else None
         if place.names and state is None:
             discard(claim, access)
         if state is None:
-            dimension = concat_dim or _guess_dimension(sources, access, drop, groups)
+            told = concat_dim or next(iter(coordinates.names), None)
+            dimension = told or _guess_dimension(sources, access, drop, groups)
             state = BuildState(dimension)
         options = Options(access, drop, state.dimension, groups)
         with Parsing(options, workers, dask) as parsing:
@@ -209,13 +221,25 @@ def _ends_of(request: BuildRequest, state: BuildState, parsing: Parsing) -> Boun
     """The first and the last file that are written, to compare others with."""
     assert state.metadata is not None
     by_url = {source.url: source for source in request.sources}
-    records = state.metadata["sources"]
-    outermost: list[ParsedFile] = []
-    for result in parsing.parse([by_url[records[0]["url"]], by_url[records[-1]["url"]]]):
+    groups = state.metadata["groups"].values()
+    numbers = {n for stored_group in groups for n in _outermost_numbers(stored_group)}
+    records = [state.metadata["sources"][number] for number in sorted(numbers)]
+    files: list[ParsedFile] = []
+    outer = [by_url[record["url"]] for record in records]
+    for result in with_given(request, state.dimension, parsing.parse(outer)):
         if isinstance(result, Unreadable):
             raise InputError(result.reason)
-        outermost.append(result)
-    return Boundary(outermost[0], outermost[1])
+        files.append(result)
+    if not files[0].children:
+        return Boundary(files[0], files[-1])
+    dimension = str(state.dimension)
+    return Boundary(outermost(None, files, dimension), outermost(None, files[::-1], dimension))
+
+
+def _outermost_numbers(stored_group: GroupRecord) -> tuple[int, int]:
+    """The first source and the last one with records in a group."""
+    numbers = [number for number, length in enumerate(stored_group["lengths"]) if length]
+    return (numbers[0], numbers[-1]) if numbers else (0, len(stored_group["lengths"]) - 1)
 
 
 def _publish(request: BuildRequest, claim: Claim, state: BuildState) -> None:
@@ -311,11 +335,11 @@ def _guess_dimension(
 
 
 def _dimension_to_grow(parts: list[ParsedFile]) -> str | None:
-    if len(parts) > 1:
-        return None
+    """The dimension that has records and a coordinate, in each group."""
     try:
-        dimension = find_record_dimension(parts[0])
-    except InputError:
+        (dimension,) = {find_record_dimension(part) for part in parts}
+    except (InputError, ValueError):
         return None
-    dataset = parts[0].dataset
-    return dimension if dimension in dataset.coords and dataset.sizes.get(dimension) else None
+    datasets = [part.dataset for part in parts]
+    is_there = all(d.sizes.get(dimension) and dimension in d.coords for d in datasets)
+    return dimension if is_there else None

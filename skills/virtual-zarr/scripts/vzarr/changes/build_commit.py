@@ -12,8 +12,9 @@ import zarr
 
 import vzarr
 from vzarr.changes.build_state import BuildRequest, BuildState
-from vzarr.combine.groups import describe, part_of, stored_groups
+from vzarr.combine.groups import describe, stored_groups
 from vzarr.combine.merge import records_of
+from vzarr.combine.named_coordinates import NONE
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.combine.times import finer_unit
 from vzarr.errors import Refused
@@ -31,7 +32,7 @@ from vzarr.upstream.virtualizarr import referred_urls
 from vzarr.verification.open import spread
 from vzarr.verification.references import follow
 from vzarr.verification.store import compare_store
-from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.model import ParsedFile, is_virtual, part_of
 
 SAMPLE, SAMPLE_OF_BATCH = 3, 2
 """Files that are compared with the store, of all or of each batch: verify compares more."""
@@ -61,6 +62,10 @@ def write_first(
             stored_group["tolerance"] = request.policy.tolerance
     metadata["left_out"] = dict(state.left_out)
     metadata["bytes"] = state.share.as_json()
+    if request.policy.overlap is not None:
+        metadata["overlap"] = request.policy.overlap
+    if request.coordinates != NONE:
+        metadata["coord"] = request.coordinates.rule
     if request.inner is not None:
         metadata["inner"] = request.inner
     if request.access.select:

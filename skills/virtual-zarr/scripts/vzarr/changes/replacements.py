@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import icechunk
 
+from vzarr.changes.as_recorded import as_recorded
+from vzarr.changes.places import cut_to_place
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.changes.stored_files import (
     ADVICE,
     NOTHING_DONE,
     _with_own,
     expected_in_store,
+    lacks_group,
     other_groups,
     stored_file,
     stored_part,
 )
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit_in_place
-from vzarr.combine.groups import part_of, stored_groups
+from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import with_missing
 from vzarr.combine.mixed_array import copied_bytes
 from vzarr.combine.plan import together
+from vzarr.combine.raw_packing import with_raw
+from vzarr.combine.rows import with_both
 from vzarr.combine.scalars import along_records
 from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
@@ -40,7 +45,7 @@ from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.equality import same
-from vzarr.virtualize.model import ParsedFile
+from vzarr.virtualize.model import ParsedFile, part_of
 
 OVERTAKEN = f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
 
@@ -87,8 +92,11 @@ def replace_files(
     new: dict[int, ParsedFile],
     checksum: datetime,
     access: Access,
+    anew: Collection[int] = (),
 ) -> tuple[int, StoreMetadata]:
     """Write the new state of sources, by their number, over the old.
+
+    Nothing is there yet of those that are ``anew``, so they may lack what they will.
 
     Returns how many references were written, and the metadata with the new sources.
 
@@ -100,21 +108,32 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
+    dimension = metadata["concat_dim"]
+    new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
     for file in new.values():
         if problem := other_groups(file, location, metadata):
             raise Refused(str(problem[0]))
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
-        parts = {number: stored_part(file, group, stored_group) for number, file in new.items()}
+        parts = {
+            number: _stored_part(file, group, stored_group, metadata)
+            for number, file in new.items()
+            if not _may_lack_group(file, group, stored_group, number, anew)
+        }
+        if not parts:
+            continue
         if stored_group["concat_dim"] is not None:
-            parts = _in_place(store, group, stored_group, parts, stored, access)
-            lacked |= {number: part.lacks for number, part in parts.items() if part.lacks}
+            parts = _in_place(store, group, stored_group, parts, stored, access, anew)
+            for number, part in parts.items():
+                prefix = f"{group}/" if group else ""
+                lacked[number] = (*lacked.get(number, ()), *(prefix + n for n in part.lacks))
             metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
-            _check_fits(stored, part, stored_group, number, access)
+            model = cut_to_place(stored, stored_group["sources"][number])
+            _check_fits(model, part, stored_group, number, access)
         for number, part in parts.items():
             references += write_part(store, part, stored_group, number, checksum)
-        if len(new) == len(records):
+        if len(new) == len(records) and "inner" not in metadata:
             write_values(store, part, stored_group, None)
     others = [record for number, record in enumerate(records) if number not in new]
     follow_files(store, metadata, list(new.values()), others, access)
@@ -126,6 +145,28 @@ def replace_files(
     return references, with_sources(metadata, records_of_new)
 
 
+def _stored_part(
+    file: ParsedFile, group: str, stored_group: GroupInStore, metadata: StoreMetadata
+) -> ParsedFile:
+    """One group of a file, with both dimensions where the store has two."""
+    dimension, inner = metadata["concat_dim"], metadata.get("inner")
+    if dimension is not None and inner is not None:
+        file = with_both(file, dimension, inner)
+    return stored_part(file, group, stored_group)
+
+
+def _may_lack_group(
+    file: ParsedFile, group: str, stored_group: GroupInStore, number: int, anew: Collection[int]
+) -> bool:
+    """Whether a file has not got a group, as the one before it, or at a place that is empty."""
+    if not lacks_group(file, group):
+        return False
+    record = stored_group["sources"][number]
+    if "within" not in record:
+        return not stored_group["lengths"][number]
+    return number in anew or any(name.startswith(f"{group}/") for name in record.get("lacks", ()))
+
+
 def _in_place(
     store: icechunk.IcechunkStore,
     group: str,
@@ -133,6 +174,7 @@ def _in_place(
     parts: dict[int, ParsedFile],
     stored: ParsedFile,
     access: Access,
+    anew: Collection[int],
 ) -> dict[int, ParsedFile]:
     """Files, by their number, in the form in which they take the place of old ones."""
     dimension = str(stored_group["concat_dim"])
@@ -140,8 +182,12 @@ def _in_place(
     grown = {path.rpartition("/")[2] for path in grown_numbers(store, {group: stored_group})}
     fitted = {}
     for number, part in parts.items():
-        (whole,) = with_missing([part], dimension, stored)
-        if not {*whole.lacks} <= {*stored_group["sources"][number].get("lacks", ())}:
+        part = with_raw(part, stored_group.get("raw", ()), dimension)
+        model = cut_to_place(stored, stored_group["sources"][number])
+        (whole,) = with_missing([part], dimension, model)
+        prefix = f"{group}/" if group else ""
+        lacks = {*stored_group["sources"][number].get("lacks", ())}
+        if number not in anew and not {f"{prefix}{name}" for name in whole.lacks} <= lacks:
             whole = part  # it has less variables now: comparing says so
         scalars = along_records(whole, grown, dimension)
         start = span_of(stored_group, number).start
@@ -180,7 +226,9 @@ def follow_files(
 ) -> None:
     """Let attributes follow ``files`` that took the place of old ones, beside ``others``."""
     for group in sorted({"", *metadata["groups"]}):
-        parts = [part_of(file, group).dataset for file in files]
+        parts = [part_of(file, group).dataset for file in files if not lacks_group(file, group)]
+        if not parts:
+            continue
         follow_attributes(store, group, parts, others, access)
 
 

@@ -25,6 +25,7 @@ from vzarr.upstream.virtualizarr import (
     chunk_offsets,
     chunk_urls,
     count_references,
+    manifest_chunk_shape,
 )
 from vzarr.upstream.zarr import sync
 from vzarr.virtualize.model import ParsedFile, is_virtual
@@ -78,6 +79,7 @@ def write_part(
     """Write what belongs to one file: its references, and its part of what is kept as numbers."""
     dimension = metadata["concat_dim"]
     start = span_of(metadata, number).start
+    within = metadata["sources"][number].get("within")
     count = 0
     for name in part.virtual:
         variable = part.dataset[name].variable
@@ -87,13 +89,16 @@ def write_part(
         layout = layout_of(zarr.open_array(store, path=path, mode="r"), str(dimension))
         at = [0] * variable.ndim
         at[layout.axis] = layout.chunk_at(start)
+        if within and within[0] in variable.dims:
+            axis = variable.dims.index(within[0])
+            at[axis] = within[1] // manifest_chunk_shape(layout.metadata)[axis]
         mixed = variable.data if isinstance(variable.data, MixedArray) else None
         if mixed is None or not mixed.is_regular:
             count += write_references(store, part, name, at, checksum)
         for rows in mixed.rows if mixed else ():
             copy_rows(store, path, rows, start)
     count += write_static(store, part, metadata, number, checksum)
-    write_values(store, part, metadata, start)
+    write_values(store, part, metadata, start, within)
     return count
 
 
@@ -152,9 +157,16 @@ def _forget(
 
 
 def write_values(
-    store: icechunk.IcechunkStore, part: ParsedFile, metadata: GroupInStore, start: int | None
+    store: icechunk.IcechunkStore,
+    part: ParsedFile,
+    metadata: GroupInStore,
+    start: int | None,
+    within: Sequence[Any] | None = None,
 ) -> None:
-    """Write what is kept as numbers: the part from ``start`` on, or what has no such dimension."""
+    """Write what is kept as numbers: the part from ``start`` on, or what has no such dimension.
+
+    ``within``: a second dimension, and where the file begins and ends along it.
+    """
     dimension = metadata["concat_dim"]
     names = [
         name
@@ -169,6 +181,8 @@ def write_values(
     options: dict[str, Any] = {"group": part.group or None, "mode": "r+", "consolidated": False}
     if start is not None:
         options["region"] = {dimension: slice(start, start + values.sizes[dimension])}
+        if within and within[0] in values.dims:
+            options["region"][within[0]] = slice(*within[1:])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values.to_zarr(store, **options)

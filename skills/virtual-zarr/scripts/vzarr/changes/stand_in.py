@@ -14,7 +14,7 @@ import icechunk
 import zarr
 
 from vzarr.changes.rewriting import write_references
-from vzarr.changes.stored_files import parsing_options, stored_part
+from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.repository.history import what_changed
@@ -78,7 +78,9 @@ def find_stand_in(
             record["etag"],
         )
         (parsed,) = parse_files([source], access, **parsing_options(metadata))
-        if isinstance(parsed, ParsedFile):
+        if isinstance(parsed, ParsedFile) and not any(
+            lacks_group(parsed, group) for group in names
+        ):
             return StandIn(parsed, names, lost)
     return None
 

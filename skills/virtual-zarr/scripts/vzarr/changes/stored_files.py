@@ -14,7 +14,7 @@ from virtualizarr.manifests import ChunkManifest, ManifestArray
 
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import Difference
-from vzarr.combine.groups import group_paths, part_of, stored_groups
+from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
@@ -24,7 +24,14 @@ from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 from vzarr.upstream.zarr import array_at
 from vzarr.verification.open import open_store
-from vzarr.virtualize.model import MEANING, ParsedFile, Unreadable, cf_encoding
+from vzarr.virtualize.model import (
+    MEANING,
+    ParsedFile,
+    Unreadable,
+    cf_encoding,
+    group_paths,
+    part_of,
+)
 from vzarr.virtualize.pool import parse_files
 
 NOTHING_DONE = "Nothing was committed"
@@ -125,11 +132,16 @@ def stored_part(file: ParsedFile, group: str, metadata: GroupInStore) -> ParsedF
     Refused
         If the file has no such group.
     """
-    if group and group not in file.children:
+    if lacks_group(file, group):
         raise Refused(f"{file.source.url}: has no group {group} any more. {ADVICE}.")
     part = part_of(file, group)
     dimension = metadata["concat_dim"]
     return part if dimension is None else with_record_dimension(part, dimension)
+
+
+def lacks_group(file: ParsedFile, group: str) -> bool:
+    """Whether a file has no such group, so no records in it."""
+    return bool(group) and group not in file.children
 
 
 def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInStore) -> ParsedFile:

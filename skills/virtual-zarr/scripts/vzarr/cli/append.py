@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, add_irregular, add_prefix, add_workers
+from vzarr.cli.options import (
+    Commands,
+    Parser,
+    access_of,
+    add_coordinates,
+    add_irregular,
+    add_overlap,
+    add_prefix,
+    add_workers,
+)
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -25,6 +34,12 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         action="store_true",
         help="write files that were issued again over the old; a last file may have grown",
     )
+    append.add_argument(
+        "--insert",
+        action="store_true",
+        help="put files that arrive late where they belong, before the first, too; without it they "
+        "are left out, and the others taken",
+    )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     append.add_argument(
         "--source",
@@ -35,6 +50,8 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         help="what a repository of others was made of: take it over if it reads as these do",
     )
     add_irregular(append)
+    add_overlap(append)
+    add_coordinates(append, formats=False)
     append.add_argument("--message", help="of the commit")
     add_prefix(append)
     add_workers(append)
@@ -56,12 +73,15 @@ def run(options: argparse.Namespace) -> int:
         options.repo,
         access_of(options),
         replace_known=options.replace,
+        insert=options.insert,
         skip_bad=options.skip_bad,
         made_of=tuple(options.source),
         message=options.message,
         workers=options.workers,
         dask=options.dask,
         irregular=options.irregular,
+        overlap=options.overlap,
+        coord_table=options.coord_table,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
@@ -72,14 +92,17 @@ def run(options: argparse.Namespace) -> int:
     known = len(done.known) + len(done.superseded)
     renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
+    inserted = f"{len(done.inserted)} inserted, " if done.inserted else ""
     lines = [
-        f"{done.repository}: {len(done.appended)} files appended, {len(done.replaced)} replaced, "
-        f"{renewed}{known} known already, {done.references} references; {result}",
+        f"{done.repository}: {len(done.appended)} files appended, {inserted}"
+        f"{len(done.replaced)} replaced, {renewed}{known} known already, "
+        f"{done.references} references; {result}",
         *way_lines(done.ways),
         *reasons("known", known_as),
         *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),
+        *(f"late, and left out: {sentence}" for sentence in done.late),
     ]
     print_result(done.as_json(), lines, options.json)
-    return 0
+    return 2 if done.late and not options.skip_bad else 0

@@ -10,7 +10,10 @@ from vzarr.cli.options import (
     Parser,
     access_of,
     add_allow_copy,
+    add_coordinates,
     add_irregular,
+    add_overlap,
+    add_packing,
     add_prefix,
     add_workers,
     positive,
@@ -61,6 +64,9 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         metavar="SHARE",
         help="take the first file's coordinates where others differ by less than so much of a step",
     )
+    add_packing(build)
+    add_overlap(build)
+    add_coordinates(build)
     build.add_argument("--message", help="of the commit")
     add_prefix(build)
     add_workers(build)
@@ -82,7 +88,10 @@ def run(options: argparse.Namespace) -> int:
     from vzarr.combine.copied import show_bytes
 
     if len(options.concat_dim) > 2:
-        raise InputError("--concat-dim: given more than twice; files lie along two dimensions.")
+        raise InputError(
+            "--concat-dim: given more than twice; files lie along two dimensions at most. "
+            "Name two, and build a store for each value of the third."
+        )
     built = build(
         options.files,
         options.repo,
@@ -99,6 +108,10 @@ def run(options: argparse.Namespace) -> int:
         allow_copy=options.allow_copy,
         irregular=options.irregular,
         tolerance=options.tolerance,
+        overlap=options.overlap,
+        packing=options.packing,
+        coord=tuple(options.coord),
+        coord_table=options.coord_table,
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from vzarr.cli.options import Commands, Parser, access_of
+from vzarr.cli.options import Commands, Parser, access_of, add_coordinates
 from vzarr.text import aligned
 
 if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help comes by here
@@ -25,6 +25,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     )
     inspect.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     inspect.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")
+    add_coordinates(inspect)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         options.files,
         access_of(options),
         concat_dim=options.concat_dim,
+        coord=tuple(options.coord),
+        coord_table=options.coord_table,
         progress=progress_printer("inspected", options.quiet),
     )
     print_result(inspected.as_json(), as_lines(inspected), options.json)
@@ -90,7 +93,8 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
         ("", file_set.notes),
     ):
         lines += [f"  {what}{item}" for item in _some(items)]
-    lines.append(f"  build: {file_set.build}")
+    if file_set.build:
+        lines.append(f"  build: {file_set.build}")
     if file_set.combine:
         lines.append(f"  combine: {file_set.combine}")
     return lines
@@ -99,11 +103,15 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
 def _plan(file_set: FileSet) -> list[str]:
     """What becomes of variables whose chunks fill no regular grid."""
     return [
-        f"{path}: {' or '.join(f'--irregular {way}' for way in ways)}"
+        f"{path}: {' or '.join(f'{_option(way.kind)} {way}' for way in ways)}"
         if len(ways) > 1
         else f"{path}: {ways[0]}"
         for path, ways in file_set.ways.items()
     ]
+
+
+def _option(kind: str) -> str:
+    return {"raw": "--packing", "partly": "--irregular copy,"}.get(kind, "--irregular")
 
 
 def _some(items: list[str]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from virtualizarr.manifests import ManifestArray
 
+from vzarr.combine.mixed_array import TrimmedArray
+
 ENCODING_ONLY = {
     "blosc": None,
     "bz2": {"level"},
@@ -44,4 +46,6 @@ def with_codecs_of(array: ManifestArray, first: ManifestArray) -> ManifestArray:
         return array
     if decoding(mine) != decoding(theirs):
         return array
+    if isinstance(array, TrimmedArray):
+        return TrimmedArray(with_codecs_of(array.source, first), array.axis, array.skipped)
     return ManifestArray(replace(mine, codecs=theirs.codecs), array.manifest)

@@ -33,7 +33,10 @@ NEARLY = 0.1
 
 @dataclass(frozen=True)
 class Difference:
-    """One reason why a file cannot stand beside the first. ``str()`` gives the whole sentence."""
+    """One reason why a file cannot stand beside the first. ``str()`` gives the whole sentence.
+
+    ``choice`` is a sentence that names options, before the ``advice`` for whoever wants none.
+    """
 
     url: str
     variable: str
@@ -42,9 +45,10 @@ class Difference:
     expected: Any
     first_url: str
     advice: str = SEPARATE
+    choice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.reason}. {self.advice}."
+        return f"{self.reason}. {self.choice}{self.advice}."
 
     @property
     def reason(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,17 @@ import numpy as np
 
 from vzarr.combine.compatibility import Difference
 from vzarr.combine.coverage import show, show_step
-from vzarr.combine.plan import NO_CHOICE, Form, Way, choose, find_choice, is_regular
+from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
+from vzarr.combine.overlap import repeated_steps
+from vzarr.combine.plan import Way
+from vzarr.combine.planned_set import find_ways, is_number
+from vzarr.combine.recode import PACKING
 from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
+
+UNTOLD = ("build_along", "flags", "repeats")
+"""What the command says that builds a set."""
 
 
 @dataclass
@@ -28,8 +34,10 @@ class FileSet:
     ``variables`` are those of the first file; ``differences`` says what keeps that out of the first
     set; ``placeholders`` are datasets that are no variables, though VirtualiZarr returns them;
     ``ways`` in which variables whose chunks fill no regular grid become one array, several where
-    the user has to choose; ``build`` and ``combine`` are what to run.
+    the user has to choose; ``flags`` are options with which build asks nothing; ``build`` and
+    ``combine`` are what to run.
 
+    ``repeats``: neighbours overlap, and ``--overlap`` can leave the steps to one of them.
     ``build_along`` are the dimensions of the command that builds it, where they are not ``along``.
     """
 
@@ -51,14 +59,21 @@ class FileSet:
     differences: list[str] = field(default_factory=list)
     placeholders: list[str] = field(default_factory=list)
     ways: dict[str, list[Way]] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    repeats: bool = False
     build: str = ""
     combine: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no option of ``build`` takes all of its files."""
+        return bool(self.overlaps) and not self.repeats and not self.build_along
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         variables = {name: variable.as_json() for name, variable in self.variables.items()}
         ways = {name: [way.as_json() for way in each] for name, each in self.ways.items()}
-        told = {key: value for key, value in vars(self).items() if key != "build_along"}
+        told = {key: value for key, value in vars(self).items() if key not in UNTOLD}
         return {**told, "variables": variables, "ways": ways}
 
 
@@ -103,7 +118,7 @@ def split_by_layout(
     for description in described:
         along = concat_dim or record_dimension(description)
         sets.setdefault((along, *signature(description, along)), []).append(description)
-    return [(key[0], group) for key, group in sets.items()]
+    return join_lacking([(key[0], group) for key, group in sets.items()], _traits)
 
 
 def signature(description: Description, along: str | None) -> tuple:
@@ -126,7 +141,8 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
         **{f"the length of {dim}": size for dim, size in sizes if dim != along},
         "the kind of storage": variable.storage,
     }
-    if variable.storage == "virtual":
+    is_planned = is_number(variable) and along in variable.dims
+    if variable.storage == "virtual" and not is_planned:
         traits["the dtype"] = variable.dtype
         chunks = zip(variable.dims, variable.chunks or (), strict=True)
         traits["the chunk shape"] = tuple(size for dim, size in chunks if dim != along)
@@ -134,7 +150,7 @@ def _traits(path: str, variable: Variable, along: str | None) -> dict[str, Any]:
     is_clock = variable.storage == "loaded" and " since " in str(variable.encoding.get("units"))
     for key, value in variable.encoding.items():
         # Times that are stored as numbers are encoded anew, so each file may have its epoch.
-        if not (is_clock and key != "calendar"):
+        if not (is_clock and key != "calendar") and not (is_planned and key in PACKING):
             traits[key] = json_value(value)
     return traits
 
@@ -195,10 +211,10 @@ def _coordinate_difference(values: np.ndarray, expected: np.ndarray) -> tuple[st
 def describe_set(group: list[Description], along: str | None) -> FileSet:
     """One set of files, in the order of their record coordinate."""
     name = _record_coordinate(group[0], along)
-    values = {file_set.source.url: _record_values(file_set, name) for file_set in group}
+    values = {item.source.url: _record_values(item, along) for item in group}
     if name and all(array.size for array in values.values()):
-        group = sorted(group, key=lambda file_set: values[file_set.source.url][0])
-    first = group[0]
+        group = sorted(group, key=lambda item: values[item.source.url][0])
+    first = whole(group)
     file_set = FileSet(
         file_format=first.file_format,
         files=[item.source.url for item in group],
@@ -215,6 +231,7 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
         file_set.notes.append(
             f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
+    file_set.notes += note_lacks(group, first)
     if along and not _is_held(first, along):
         file_set.notes.append(
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "
@@ -227,7 +244,8 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
         file_set.build_along = dims
     if along:
         _note_partial_chunks(file_set, group, along)
-        file_set.ways = _find_ways(group, along)
+        counts = _repeated(file_set, group, name)
+        file_set.ways, file_set.flags = find_ways(group, along, counts)
     elif len(group) > 1:
         file_set.notes.append(
             "no single dimension along which these files continue: name it with --concat-dim"
@@ -235,32 +253,18 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
     return file_set
 
 
-def _find_ways(group: list[Description], along: str) -> dict[str, list[Way]]:
-    """By variable: the way that build would go, or those of which the user has to choose."""
-    forms = {
-        path: [_form_of(item.variables[path], along) for item in group]
-        for path, variable in group[0].variables.items()
-        if variable.storage == "virtual" and along in variable.dims
-    }
-    choices = [
-        find_choice(path, each, None, along, more_follow=False)
-        for path, each in forms.items()
-        if not is_regular(each, more_follow=False)
-    ]
-    total = sum(form.bytes for each in forms.values() for form in each)
-    row_bytes = {path: each[0].row_bytes for path, each in forms.items()}
-    ways, left = choose(choices, total, NO_CHOICE, {}, row_bytes)
-    asked = {choice.variable: choice.offered for choice in left}
-    return {**{path: [way] for path, way in ways.items()}, **asked}
-
-
-def _form_of(variable: Variable, along: str) -> Form:
-    axis = variable.dims.index(along)
-    row = math.prod(size for at, size in enumerate(variable.shape) if at != axis)
-    chunks = variable.chunks or variable.shape
-    is_plain = not variable.codecs and math.prod(chunks[:axis]) == 1
-    width = np.dtype(variable.dtype).itemsize
-    return Form(variable.shape[axis], max(1, chunks[axis]), row * width, is_plain)
+def _repeated(file_set: FileSet, group: list[Description], name: str | None) -> list[int]:
+    """How many first steps of each file the one before it has, where that is all that overlaps."""
+    values = [_record_values(item, name) for item in group]
+    counts = [0] * len(group)
+    if not file_set.overlaps or file_set.build_along:
+        return counts
+    for number, (before, after) in enumerate(pairwise(values), 1):
+        if after[0] <= before[-1]:
+            counts[number] = repeated_steps(before, after)
+    is_all = sum(map(bool, counts)) == len(file_set.overlaps)
+    file_set.repeats = is_all
+    return counts if is_all else [0] * len(group)
 
 
 def _forecast_dims(group: list[Description]) -> tuple[str, ...]:
@@ -289,7 +293,8 @@ def _record_coordinate(description: Description, along: str | None) -> str | Non
     return paths[0] if paths else None
 
 
-def _record_values(description: Description, name: str | None) -> np.ndarray:
+def _record_values(description: Description, along: str | None) -> np.ndarray:
+    name = _record_coordinate(description, along)
     return np.atleast_1d(description.coordinates[name]) if name else np.array([])
 
 
@@ -338,7 +343,8 @@ def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str
         partial = [
             (item.source.url, length, chunk)
             for item in group[:-1]
-            if (length := item.variables[path].shape[axis])
+            if path in item.variables
+            and (length := item.variables[path].shape[axis])
             % (chunk := max(1, (item.variables[path].chunks or variable.shape)[axis]))
         ]
         if partial:

@@ -33,6 +33,7 @@ from vzarr.combine.plan import (
     form_of,
     is_regular,
 )
+from vzarr.combine.raw_packing import differ_in_packing_only, same_packing
 from vzarr.combine.recode import PACKING, Recode, packing_of, value_dtype
 from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import create_v3_array_metadata, manifest_chunk_shape
@@ -197,10 +198,23 @@ def _form(file: ParsedFile, name: str, model: Model, dimension: str) -> Form | N
         return None
     row = math.prod(shapes[0]) * model.data.dtype.itemsize
     chunk = manifest_chunk_shape(model.data.metadata)[axis]
-    is_packed = any(not same(packing.get(key), model.packing.get(key)) for key in PACKING)
-    width = _values_of(variable, packing).itemsize if is_packed else 0
+    is_other = variable.dtype != model.data.dtype
+    is_packed = not same_packing(packing, model.packing)
+    width = _values_of(variable, packing).itemsize if is_packed or is_other else 0
     length = variable.shape[axis]
-    return Form(length, chunk, row, True, otherwise, value_bytes=math.prod(shapes[0]) * width)
+    return Form(
+        length,
+        chunk,
+        row,
+        True,
+        otherwise,
+        value_bytes=math.prod(shapes[0]) * width,
+        may_lose=is_packed or not np.can_cast(variable.dtype, model.data.dtype),
+        is_scaled=is_virtual(variable)
+        and not is_other
+        and kinds in ("ii", "uu")
+        and differ_in_packing_only(packing, model.packing),
+    )
 
 
 def _values_of(variable: xr.Variable, packing: dict[str, Any]) -> np.dtype:
@@ -215,11 +229,12 @@ def _as_values(files: Sequence[ParsedFile], name: str, model: Model) -> Model:
         for file in files
         if name in file.dataset.variables
     ]
+    dtype = np.result_type(*types)
     metadata = create_v3_array_metadata(
         shape=model.data.shape,
-        data_type=np.result_type(*types),
+        data_type=dtype,
         chunk_shape=manifest_chunk_shape(model.data.metadata),
-        fill_value=np.nan,
+        fill_value=np.nan if dtype.kind == "f" else 0,
         codecs=[{"name": "zstd", "configuration": {"level": 3}}],
     )
     attrs = {key: value for key, value in model.attrs.items() if key not in PACKING}
@@ -333,10 +348,10 @@ def _in_place(data: ManifestArray, layout: Layout, start: int, access: Access) -
             return own
         return as_copy(data, layout.metadata, axis, access, span, is_regular=False)
     form = form_of(data, axis)
-    if form.chunk == layout.chunk and not layout.is_copy:
+    if form.chunk == layout.chunk and not layout.is_copy and not form.lead:
         return data
     divides = form.chunk % layout.chunk == 0 and form.left % layout.chunk == 0
-    if layout.is_copy:
+    if layout.is_copy or form.lead:
         return as_copy(data, layout.metadata, axis, access)
     # What cannot be cut is left as it is, and refused: nothing is copied that nobody asked for.
     return cut(data, axis, layout.chunk) if form.is_plain and divides else data

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
 from vzarr.combine.combine import NOTHING_HELD, Boundary, Continued, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
+from vzarr.combine.lacking import has_records, with_all_groups, with_parts, without_records
 from vzarr.combine.merge import lengths_of
 from vzarr.combine.shared_attributes import share_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
@@ -16,18 +17,7 @@ from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
 from vzarr.formats.reasons import Code
 from vzarr.sources.schemes import Access
-from vzarr.text import drop_options
-from vzarr.virtualize.model import ParsedFile
-
-
-def part_of(parsed: ParsedFile, group: str) -> ParsedFile:
-    """One group of a parsed file; the root is an empty string."""
-    return parsed.children[group] if group else parsed
-
-
-def group_paths(parsed: ParsedFile) -> list[str]:
-    """The groups with variables."""
-    return [*([] if parsed.is_empty else [""]), *parsed.children]
+from vzarr.virtualize.model import ParsedFile, group_paths, part_of
 
 
 def combine_groups(
@@ -77,28 +67,28 @@ def _combine_all(
     more_follow: bool,
     continued: Continued,
 ) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
-    first = before.first if before else files[0]
-    paths = group_paths(first)
-    problems = [problem for file in files if (problem := _missing_group(first, file))]
+    stored = (
+        {path: part_of(before.first, path) for path in group_paths(before.first)} if before else {}
+    )
+    files, problems = with_all_groups(files, dimension, stored)
     if problems and not skip_bad:
         raise Refused(str(problems[0]))
     if problems:
         return {}, [], problems
-    growing = [
-        path
-        for path in paths
-        if any(dimension in part_of(file, path).dataset.variables for file in [first, *files])
-        or any(dimension in part_of(file, path).dataset.dims for file in [first, *files])
-    ]
-    # The group with the record coordinate decides the order; the others have nothing to sort by.
-    indexed = [path for path in growing if dimension in part_of(files[0], path).dataset.indexes]
+    paths = group_paths(before.first if before else files[0])
+    growing = [path for path in paths if _grows(files, path, dimension)]
+    # The groups with the record coordinate decide the order; the others have nothing to sort by.
+    indexed = [path for path in growing if _is_indexed(files, path, dimension)]
+    order = _in_order(files, indexed, dimension)
     datasets: dict[str, xr.Dataset] = {}
+    chosen: list[ParsedFile] = []
     combined: dict[str, dict[str, ParsedFile]] = {}
-    order = files
     for path in [*indexed, *(path for path in paths if path not in indexed)]:
-        parts = [part_of(file, path) for file in order]
+        parts = [part for file in order if has_records(part := part_of(file, path), dimension)]
         here = before and Boundary(part_of(before.first, path), part_of(before.last, path))
-        if dimension is None or path in growing or not growing:
+        if not parts:  # nothing new in a group that is there
+            datasets[path], chosen = part_of(order[0], path).dataset, []
+        elif dimension is None or path in growing or not growing:
             datasets[path], chosen, problems = combine_files(
                 parts, dimension, access, skip_bad, here, more_follow, continued
             )
@@ -107,23 +97,56 @@ def _combine_all(
         if problems:
             return {}, [], problems
         combined[path] = {part.source.url: part for part in chosen}
-        urls = [part.source.url for part in chosen]
-        if indexed and path != indexed[0]:
-            _check_order(path, urls, [file.source.url for file in order])
-        by_url = {file.source.url: file for file in files}
-        order = [by_url[url] for url in urls]
+        if path in indexed:
+            _check_order(path, [*combined[path]], [part.source.url for part in parts])
     by_path = {path: datasets[path] for path in paths}
     if "" not in by_path:
         root = share_attributes(order[0].dataset, [file.dataset for file in order[1:]])
         by_path = {"": root, **by_path}
-    return by_path, [_as_combined(file, combined) for file in order], []
+    return by_path, [_as_combined(file, combined, dimension) for file in order], []
 
 
-def _as_combined(file: ParsedFile, combined: dict[str, dict[str, ParsedFile]]) -> ParsedFile:
+def _grows(files: list[ParsedFile], path: str, dimension: str | None) -> bool:
+    """Whether a group has the record dimension, or what becomes it, in one of the files."""
+    datasets = [part_of(file, path).dataset for file in files]
+    return any(dimension in dataset.variables or dimension in dataset.dims for dataset in datasets)
+
+
+def _is_indexed(files: list[ParsedFile], path: str, dimension: str | None) -> bool:
+    return any(dimension in part_of(file, path).dataset.indexes for file in files)
+
+
+def _first_record(file: ParsedFile, indexed: list[str], dimension: str | None) -> Any:
+    """The first value of the record coordinate, in the first group that has records."""
+    indexes = [part_of(file, path).dataset.indexes.get(dimension, ()) for path in indexed]
+    return next((index[0] for index in indexes if len(index)), None)
+
+
+def _in_order(
+    files: list[ParsedFile], indexed: list[str], dimension: str | None
+) -> list[ParsedFile]:
+    """By the record coordinate; as given where there is none."""
+    firsts = {file.source.url: _first_record(file, indexed, dimension) for file in files}
+    if None in firsts.values():
+        return files
+    try:
+        return sorted(files, key=lambda file: firsts[file.source.url])
+    except TypeError:  # two calendars: the comparison of the files will say so
+        return files
+
+
+def _as_combined(
+    file: ParsedFile, combined: dict[str, dict[str, ParsedFile]], dimension: str | None
+) -> ParsedFile:
     """A file with its groups in the form in which they were combined."""
     url = file.source.url
-    parts = {path: by_url[url] for path, by_url in combined.items()}
-    return replace(parts.pop("", file), children={**file.children, **parts})
+    parts = {}
+    for path, by_url in combined.items():
+        if url in by_url:
+            parts[path] = by_url[url]
+        elif by_url:
+            parts[path] = without_records(next(iter(by_url.values())), file, str(dimension))
+    return with_parts(file, parts)
 
 
 def _note_order(
@@ -133,20 +156,9 @@ def _note_order(
         order[0].notes.append(
             f"no coordinate says in which order the files lie along {dimension}: they lie in the "
             f"order of their names or as given, from {order[0].source.name} to "
-            f"{order[-1].source.name}"
+            f"{order[-1].source.name}; --coord {dimension}=FORMAT takes one from the names, "
+            "--coord-table from a table"
         )
-
-
-def _missing_group(first: ParsedFile, other: ParsedFile) -> Difference | None:
-    differ = set(group_paths(first)) ^ set(group_paths(other))
-    if not differ:
-        return None
-    path = sorted(differ)[0]
-    present = ("present", "absent") if path in group_paths(other) else ("absent", "present")
-    advice = f"{SEPARATE}, or leave it out of all with {drop_options([path])}" if path else SEPARATE
-    return Difference(
-        other.source.url, f"/{path}", "the group", *present, first.source.url, advice=advice
-    )
 
 
 def _take_first(
@@ -206,6 +218,8 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     }
     if ways:
         described["ways"] = ways
+    if parts[0].raw:
+        described["raw"] = sorted(parts[0].raw)
     return described
 
 
@@ -224,3 +238,12 @@ def stored_groups(metadata: StoreMetadata) -> dict[str, GroupInStore]:
         }
         for path, stored_group in sorted(metadata["groups"].items())
     }
+
+
+def raw_paths(groups: Mapping[str, GroupRecord]) -> list[str]:
+    """The paths of variables that are stored as they are packed."""
+    return [
+        f"{group}/{name}".lstrip("/")
+        for group, stored_group in groups.items()
+        for name in stored_group.get("raw", ())
+    ]

@@ -173,7 +173,7 @@ def _equal(left: xr.Variable, right: xr.Variable) -> bool:
 
 def records_of(file: ParsedFile, dimension: str | None) -> list[SourceRecord]:
     """The records of a parsed file and of those beside it, which cover the same steps."""
-    if not file.companions:
+    if not file.companions and file.within is None:
         return [file.as_record()]
     parts = [file, *file.children.values()]
     sizes = [part.dataset.sizes.get(dimension) for part in parts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from vzarr.upstream.virtualizarr import copy_and_replace_metadata
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 LACKED = 0.5
-"""The share of the variables that grow which a file may lack: one that lacks more is another's."""
+"""The share of the variables that grow which a file may lack: one that lacks more is another's.
+Of the groups of a file some may lack more: what a file shares is counted in groups."""
 
 
 def with_missing(
@@ -23,10 +24,8 @@ def with_missing(
 ) -> list[ParsedFile]:
     """Files with all variables that one of them has, or ``first``, which stands for what is stored.
 
-    Those that cannot be missing stay out: comparing the files says so; so do groups.
+    Those that cannot be missing stay out: comparing the files says so.
     """
-    if any(file.group for file in files):
-        return list(files)
     every = [first, *files] if first is not None else list(files)
     owners: dict[str, ParsedFile] = {}
     for file in every:
@@ -42,7 +41,8 @@ def _filled(
     file: ParsedFile, owners: dict[str, ParsedFile], growing: set[str], dimension: str
 ) -> ParsedFile:
     lacked = [name for name in owners if name not in file.dataset.variables]
-    if len(growing.intersection(lacked)) > LACKED * len(growing - {dimension}):
+    lacks = len(growing.intersection(lacked))
+    if not file.group and lacks > LACKED * len(growing - {dimension}):
         return file
     new: dict[str, xr.Variable] = {}
     packing, digests = dict(file.packing), dict(file.digests)
@@ -51,8 +51,8 @@ def _filled(
         variable = owner.dataset[name].variable
         filled: xr.Variable | None = variable
         if name in growing:
-            length = file.dataset.sizes.get(dimension, 1)
-            filled = _missing(variable, owner.packing.get(name, {}), dimension, length)
+            sizes = {dimension: file.dataset.sizes.get(dimension, 1)}
+            filled = missing_values(variable, owner.packing.get(name, {}), sizes)
         if filled is None or not _fits(filled, file.dataset, dimension):
             continue
         new[name] = filled
@@ -79,21 +79,27 @@ def _fits(variable: xr.Variable, dataset: xr.Dataset, dimension: str) -> bool:
     return all(dim == dimension or dataset.sizes.get(dim, size) == size for dim, size in sizes)
 
 
-def _missing(
-    variable: xr.Variable, packing: dict[str, Any], dimension: str, length: int
+def missing_values(
+    variable: xr.Variable,
+    packing: Mapping[str, Any],
+    sizes: Mapping[Any, int],
+    any_time: bool = False,
 ) -> xr.Variable | None:
-    """A variable of which all is missing; None if nothing stands for that."""
-    axis = variable.dims.index(dimension)
-    shape = [*variable.shape]
-    shape[axis] = length
+    """A variable of which all is missing, of other ``sizes``; None if nothing stands for that.
+
+    ``any_time``: also one of times whose fill value is not known.
+    """
+    shape = [sizes.get(dim, size) for dim, size in zip(variable.dims, variable.shape, strict=True)]
     if is_virtual(variable):
         metadata = variable.data.metadata
-        values = reads_as(np.asarray(metadata.fill_value), variable.dtype, packing_of(packing))
+        packed = packing_of(dict(packing))
+        values = reads_as(np.asarray(metadata.fill_value), variable.dtype, packed)
         if values.dtype.kind not in "fc" or not np.isnan(values).all():
             return None
         data = empty_array(copy_and_replace_metadata(metadata, new_shape=shape))
         return xr.Variable(variable.dims, data, variable.attrs)
-    if variable.dtype.kind != "f":
+    is_time = variable.dtype.kind == "M" and (any_time or "_FillValue" in variable.encoding)
+    if variable.dtype.kind != "f" and not is_time:
         return None
-    values = np.full(shape, np.nan, variable.dtype)
+    values = np.full(shape, "NaT" if is_time else np.nan, variable.dtype)
     return xr.Variable(variable.dims, values, variable.attrs, variable.encoding)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,43 +13,135 @@ import xarray as xr
 from vzarr.combine.combine import with_record_dimension
 from vzarr.combine.compatibility import SEPARATE
 from vzarr.combine.groups import combine_groups
+from vzarr.combine.holes import coordinate, hole, note_holes, show, with_groups_of
 from vzarr.errors import Refused
 from vzarr.sources.schemes import Access
-from vzarr.virtualize.model import ParsedFile, digest, is_virtual
+from vzarr.virtualize.model import ParsedFile, digest, group_paths, is_virtual, part_of
+
+HOLE = "\0"
+"""How the URL of what stands for a missing file begins."""
+NOTHING: Mapping[str, ParsedFile] = MappingProxyType({})
 
 
 def merge_rows(
-    files: Sequence[ParsedFile], dimension: str, inner: str, access: Access
-) -> list[ParsedFile]:
+    files: Sequence[ParsedFile],
+    dimension: str,
+    inner: str,
+    access: Access,
+    stored: Mapping[str, ParsedFile] = NOTHING,
+    steps: xr.Variable | None = None,
+) -> tuple[list[ParsedFile], list[str]]:
     """One file for all that have the same records along ``dimension``, combined along ``inner``.
+
+    Places without a file are missing. ``stored`` are the groups of a store that they continue, and
+    ``steps`` its coordinate along ``inner``. Also returns what to note.
 
     Raises
     ------
     Refused
-        If the files of a row differ, or if one row has not got the same values along ``inner`` as
-        the others.
+        If the files of a row differ, if one row has no value along ``inner`` in common with
+        others, or for a variable that cannot be missing.
     """
+    files = [with_both(file, dimension, inner) for file in files]
+    owners: dict[str, ParsedFile] = {}
+    for file in files:
+        for path in group_paths(file):
+            owners.setdefault(path, part_of(file, path))
+    owners = {**stored, **owners}
     rows: dict[tuple, list[ParsedFile]] = {}
     for file in files:
-        file = _with_both(file, dimension, inner)
-        rows.setdefault(_values(file, dimension), []).append(file)
-    merged = [_merged(row, dimension, inner, access) for row in rows.values()]
-    first = merged[0]
-    for other in merged[1:]:
-        mine, expected = (set(_values(file, inner)) for file in (other, first))
-        if mine != expected:
-            lacks = sorted(expected - mine) or sorted(mine - expected)
-            which, of = (other, first) if expected - mine else (first, other)
+        records, _ = values_of(file, dimension), values_of(file, inner)
+        whole = with_groups_of(file, owners, dimension, inner)
+        row = rows.setdefault(records, [])
+        _check_alone(row, whole, dimension, inner)
+        row.append(whole)
+    mine = [{value for file in row for value in values_of(file, inner)} for row in rows.values()]
+    every = set().union(*mine, () if steps is None else steps.to_index())
+    if steps is None:
+        _check_shared(list(rows.values()), mine, dimension, inner)
+    merged: list[ParsedFile] = []
+    holes: list[tuple[Any, Any]] = []
+    for (records, row), places in zip(rows.items(), mine, strict=True):
+        lacked = sorted(every - places)
+        fillers = [_filler(row[0], owners, dimension, inner, place) for place in lacked]
+        merged.append(_merged(row, fillers, dimension, inner, access))
+        holes += [(record, place) for record in records for place in lacked]
+    count = len(every) * sum(map(len, rows))
+    return merged, [note_holes(holes, dimension, inner, count)] * bool(holes)
+
+
+def _check_alone(row: list[ParsedFile], file: ParsedFile, dimension: str, inner: str) -> None:
+    """A place is of one file: those of several lie along a third dimension."""
+    mine = {*values_of(file, inner)}
+    for other in row:
+        if mine.isdisjoint(values_of(other, inner)):
+            continue
+        name = _other_place(file, other, (dimension, inner))
+        advice = (
+            f"They differ in {name}: a store has two dimensions of files, so build a store for "
+            f"each {name}, or make one file of those that differ in it"
+            if name
+            else "Leave one of them out"
+        )
+        raise Refused(
+            f"{file.source.url}: has the same {dimension} and {inner} as {other.source.url}. "
+            f"{advice}."
+        )
+
+
+def _other_place(file: ParsedFile, other: ParsedFile, known: tuple[str, str]) -> str:
+    """What tells two files apart: a coordinate of one value, in one of their groups."""
+    for path in group_paths(file):
+        mine, theirs = (part_of(each, path).dataset.variables for each in (file, other))
+        for name, variable in mine.items():
+            if variable.size != 1 or name in known or is_virtual(variable):
+                continue
+            if variable.dims in ((), (name,)) and not variable.equals(theirs.get(name)):
+                return str(name)
+    return ""
+
+
+def _check_shared(
+    rows: list[list[ParsedFile]], places: list[set], dimension: str, inner: str
+) -> None:
+    """Rows with nothing in common along the second dimension are no cube."""
+    for row, mine in zip(rows, places, strict=True):
+        others = set().union(*(each for each in places if each is not mine))
+        if len(rows) > 1 and mine.isdisjoint(others):
+            shown = ", ".join(show(place) for place in sorted(mine)[:5])
             raise Refused(
-                f"{which.source.url}: with the files of the same {dimension} it has no {inner} of "
-                f"{', '.join(map(str, lacks[:5]))}, which {of.source.url} has. Leave files out, or "
-                "name those that are missing."
+                f"{row[0].source.url}: no file of another {dimension} has the {inner} of this one "
+                f"({shown}). {SEPARATE}."
             )
-    return merged
 
 
-def _with_both(file: ParsedFile, dimension: str, inner: str) -> ParsedFile:
-    """A file with both dimensions, the second behind the first; of groups each has them."""
+def _filler(
+    file: ParsedFile, owners: Mapping[str, ParsedFile], dimension: str, inner: str, place: Any
+) -> ParsedFile:
+    """What stands for a file that is not there."""
+    records, known = (coordinate(file, name) for name in (dimension, inner))
+    places = xr.Variable((inner,), np.array([place]), known.attrs, known.encoding)
+    places = places.astype(known.dtype) if known.dtype.kind != "M" else places
+    source = replace(file.source, url=f"{HOLE}{place}")
+    stands_for = replace(file, source=source, companions=[], within=None, notes=[])
+    parts, name = hole(owners, stands_for, records, places)
+    if parts is None:
+        raise Refused(
+            f"{file.source.url}: with the files of the same {dimension} it has no {inner} of "
+            f"{show(place)}, and {name} cannot be missing there: no value stands for that. Leave "
+            "files out, or name those that are missing."
+        )
+    return replace(parts.pop("", stands_for), children=parts)
+
+
+def with_both(file: ParsedFile, dimension: str, inner: str) -> ParsedFile:
+    """A file with both dimensions, the second behind the first; of groups each has them.
+
+    Raises
+    ------
+    Refused
+        If nothing tells its place along the second.
+    """
     if file.children:
         return file
     file = with_record_dimension(file, dimension)
@@ -74,8 +168,14 @@ def _with_both(file: ParsedFile, dimension: str, inner: str) -> ParsedFile:
     return replace(file, dataset=dataset, digests=digests)
 
 
-def _values(file: ParsedFile, dimension: str) -> tuple:
-    """The coordinate along a dimension, the same in all groups that have it."""
+def values_of(file: ParsedFile, dimension: str) -> tuple:
+    """The values of the coordinate along a dimension, the same in all groups that have it.
+
+    Raises
+    ------
+    Refused
+        If there are none, or others in another group.
+    """
     parts = [file, *file.children.values()]
     indexes = [part.dataset.indexes.get(dimension) for part in parts]
     records = {tuple(index) for index in indexes if index is not None}
@@ -85,12 +185,15 @@ def _values(file: ParsedFile, dimension: str) -> tuple:
     return records.pop()
 
 
-def _merged(row: list[ParsedFile], dimension: str, inner: str, access: Access) -> ParsedFile:
-    datasets, order, _ = combine_groups(row, inner, access)
-    starts = np.cumsum([0, *(len(_values(file, inner)) for file in order)]).tolist()
+def _merged(
+    row: list[ParsedFile], fillers: list[ParsedFile], dimension: str, inner: str, access: Access
+) -> ParsedFile:
+    datasets, order, _ = combine_groups([*row, *fillers], inner, access)
+    starts = np.cumsum([0, *(len(values_of(file, inner)) for file in order)]).tolist()
     files = [
         replace(file, within=(inner, start, stop))
         for file, start, stop in zip(order, starts, starts[1:], strict=False)
+        if not file.source.url.startswith(HOLE)
     ]
     first = files[0]
     parts = {}
@@ -109,4 +212,5 @@ def _merged(row: list[ParsedFile], dimension: str, inner: str, access: Access) -
             else:
                 parts[path].digests[name] = digest(variable)
     root = parts.pop("", replace(first, companions=files[1:]))
-    return replace(root, children=parts)
+    notes = [note for file in files for note in file.notes]
+    return replace(root, children=parts, notes=list(dict.fromkeys(notes)))

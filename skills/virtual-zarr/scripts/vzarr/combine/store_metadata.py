@@ -23,9 +23,9 @@ class GroupRecord(TypedDict):
 
     ``concat_dim`` is None where the group does not grow; ``lengths`` are each source's steps along
     it. ``source_group`` of the files lies here, if not the same; ``without_source`` names variables
-    that have none. ``ways``: of ``combine.plan``, for
-    variables whose files fill no regular grid. ``tolerance``: the share of a step by which a file's
-    coordinates may differ from those that are stored.
+    that have none. ``ways``: of ``combine.plan``, for variables whose files fill no regular grid;
+    ``raw`` variables are as their files pack them, with what unpacks them beside. ``tolerance``:
+    the share of a step by which a file's coordinates may differ from those that are stored.
     """
 
     concat_dim: str | None
@@ -39,6 +39,7 @@ class GroupRecord(TypedDict):
     without_source: NotRequired[list[str]]
     ways: NotRequired[dict[str, dict[str, Any]]]
     tolerance: NotRequired[float]
+    raw: NotRequired[list[str]]
 
 
 class StoredRecord(SourceRecord):
@@ -69,6 +70,9 @@ class Plan(TypedDict):
     prefixes: list[str]
     select: NotRequired[list[str]]
     inner: NotRequired[str]
+    overlap: NotRequired[str]
+    coord: NotRequired[dict[str, Any]]
+    packing: NotRequired[str]
 
 
 class StoreMetadata(TypedDict):
@@ -76,7 +80,9 @@ class StoreMetadata(TypedDict):
 
     ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
     where that is now. ``select``: the messages of GRIB that it is of.
-    ``inner``: a second dimension, along which files of the same records lie.
+    ``inner``: a second dimension, along which files of the same records lie. ``overlap``: whose
+    steps stay where neighbours repeat some. ``coord``: from where coordinates come that no file
+    holds (``NamedCoordinates.rule``).
     While a build goes on, ``left_out`` has the reason for each file that is not in it, ``bytes``
     what was copied, and ``references`` their number.
     """
@@ -95,3 +101,5 @@ class StoreMetadata(TypedDict):
     moved: NotRequired[tuple[str, str]]
     inner: NotRequired[str]
     select: NotRequired[list[str]]
+    overlap: NotRequired[str]
+    coord: NotRequired[dict[str, Any]]

@@ -12,14 +12,13 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from vzarr.combine.groups import part_of
 from vzarr.combine.mixed_array import count_references
 from vzarr.combine.shared_attributes import drop_contradicted, shared_with
 from vzarr.combine.times import TIME_CHUNK
 from vzarr.repository.mixed_arrays import grow, needs_care
 from vzarr.sources.discover import changed_after
 from vzarr.upstream.zarr import array_at, dimension_names
-from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.model import ParsedFile, is_virtual, part_of
 
 
 def _repeat_scalars(stored: zarr.Group, more: xr.Dataset, dimension: str) -> None:
@@ -67,6 +66,8 @@ def append_datasets(
         drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
     for group in growing:
         dataset = datasets[group]
+        if dataset.sizes.get(dimension) == 0:
+            continue
         static = [name for name, v in dataset.variables.items() if dimension not in v.dims]
         more = dataset.drop_vars(static).copy(deep=False)  # the files keep what they say
         stored = zarr.open_group(store, path=group, mode="r+")

@@ -177,12 +177,13 @@ def _set_form(
     def change(document: dict[str, Any]) -> None:
         document["chunk_grid"], document["shape"] = grid.to_dict(), shape
 
-    _edit(store, path, change)
+    edit_document(store, path, change)
 
 
-def _edit(
+def edit_document(
     store: icechunk.IcechunkStore, path: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
+    """Change the metadata of an array as it is stored."""
     key = f"{path}/zarr.json"
     raw = sync(store.get(key, default_buffer_prototype()))
     if raw is None:
@@ -223,7 +224,7 @@ def _recut(
     def change(document: dict[str, Any]) -> None:
         document["chunk_grid"]["configuration"]["chunk_shape"][layout.axis] = rows
 
-    _edit(store, path, change)
+    edit_document(store, path, change)
     specs = [
         icechunk.VirtualChunkSpec(
             index=index,

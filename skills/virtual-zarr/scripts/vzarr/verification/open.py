@@ -41,7 +41,7 @@ def open_group(
     prefix = f"{group}/" if group else ""
     report.virtual += [prefix + name for name in metadata["virtual"]]
     report.native |= {prefix + name: why for name, why in metadata["native"].items()}
-    if metadata.get("ways"):
+    if metadata.get("ways") or metadata.get("raw"):
         ways = told_ways(metadata, open_arrays(store, group))
         report.ways |= {prefix + name: way for name, way in ways.items()}
     report.dropped |= {prefix + name: why for name, why in metadata["dropped"].items()}

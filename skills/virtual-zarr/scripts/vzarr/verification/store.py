@@ -16,6 +16,8 @@ from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
+from vzarr.combine.named_coordinates import from_record
+from vzarr.combine.raw_packing import beside, unpacked
 from vzarr.combine.store_metadata import StoredRecord, StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
@@ -142,13 +144,17 @@ def _compare_group(
     url = record["url"]
     group = pair.metadata.get("source_group", group)
     missing = group and group not in list_groups(content)
-    if missing and ("variables" in record or not dataset.variables):
+    has_no_records = dimension is not None and not record.get("covers", record["length"])
+    if missing and ("variables" in record or has_no_records or not dataset.variables):
         return None
+    if missing and "within" in record:
+        return _compare_missing(pair, record, span, report)
     file_format = detect_format(content)
     empty = hdf5_unwritten(content, group) if file_format == "hdf5" else {}
     with open_native(content, file_format, group, dropped, quick=quick) as native:
         expected = {str(name) for name in native.variables} - dropped.keys()
         stored = _names_of(pair, record)
+        stored -= _compare_given(pair, record, span, report)
         for name in sorted(expected - stored):
             text = f"{name} is in the file, but not in the store"
             report.failures.append(Failure(url, text, pair.group))
@@ -162,10 +168,41 @@ def _compare_group(
         return describe_dataset(native)
 
 
+def _compare_missing(
+    pair: OpenedGroup, record: StoredRecord, span: slice, report: Report
+) -> Description | None:
+    """The place of a file without the group, along two dimensions: nothing may be there."""
+    inner, begin, stop = record["within"]
+    for name, variable in pair.dataset.data_vars.items():
+        if inner in variable.dims:
+            place = variable.variable.isel({inner: slice(begin, stop)})
+            if not _is_missing(place, pair.metadata["concat_dim"], span):
+                text = f"{name} is in the store, but not in the file"
+                report.failures.append(Failure(record["url"], text, pair.group))
+    return None
+
+
+def _compare_given(
+    pair: OpenedGroup, record: StoredRecord, span: slice, report: Report
+) -> set[str]:
+    """Compare coordinates that the file does not hold with what was given; returns their names."""
+    dimension = pair.metadata["concat_dim"]
+    given = from_record(record)
+    if dimension is None:
+        return set(given)
+    for name, values in given.items():
+        if name in pair.dataset.variables:
+            stored = pair.dataset.variables[name].isel({dimension: span})
+            place = Place(record["url"], pair.group)
+            compare_variable(name, stored, values.as_variable(dimension), place, report)
+    return set(given)
+
+
 def _names_of(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """The stored variables that a source has a part in, or lacks."""
     stored = {str(name) for name in pair.dataset.variables}
     stored -= set(pair.metadata.get("without_source", ()))
+    stored -= {more for name in pair.metadata.get("raw", ()) for more in beside(name).values()}
     if "variables" not in record:
         return stored
     own = {*record["variables"]}  # the others are in the files beside it
@@ -180,6 +217,8 @@ def _side_by_side(
     dimension, within = pair.metadata["concat_dim"], record.get("within")
     if within and within[0] not in truth.dims and within[0] in mine.dims:
         truth = truth.set_dims((within[0], *truth.dims))
+    if "steps" in record and dimension in truth.dims:
+        truth = truth.isel({dimension: slice(*record["steps"])})
     is_new = dimension not in native.dims and (truth.ndim or name == dimension)
     if is_new and dimension in mine.dims:
         truth = truth.set_dims((dimension, *truth.dims))
@@ -189,7 +228,9 @@ def _side_by_side(
         share = pair.metadata.get("tolerance", 0.0)
         if share and apart(truth.values, mine.values) <= share:
             truth = truth.copy(data=mine.values)
-    if dimension in mine.dims:
+    if dimension in mine.dims and name in pair.metadata.get("raw", ()):
+        mine = unpacked(pair.dataset.isel({dimension: span}), name, str(dimension))
+    elif dimension in mine.dims:
         mine = mine.isel({dimension: span})
     if within and within[0] in mine.dims:
         mine = mine.isel({within[0]: slice(*within[1:])})
@@ -199,17 +240,20 @@ def _side_by_side(
 def _lacked_once(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """What does not grow, and a source has not got."""
     dimension, variables = pair.metadata["concat_dim"], pair.dataset.variables
-    lacked = {*record.get("lacks", ())} & {str(name) for name in variables}
+    prefix = f"{pair.group}/" if pair.group else ""
+    lacks = {*record.get("lacks", ())}
+    lacked = {str(name) for name in variables if f"{prefix}{name}" in lacks}
     return {name for name in lacked if dimension not in variables[name].dims}
 
 
 def _is_missing(stored: xr.Variable, dimension: str | None, span: slice) -> bool:
     """Whether a variable that grows has no value in some steps: a file of them may lack it."""
-    if dimension not in stored.dims or stored.dtype.kind not in "fc":
+    if dimension not in stored.dims or stored.dtype.kind not in "fcM":
         return False
     mine = stored.isel({dimension: span})
     boxes_of_it = _blocks(mine, only_ends=False)
-    return all(np.isnan(np.asarray(mine[box].values)).all() for box in boxes_of_it)
+    is_missing = np.isnat if stored.dtype.kind == "M" else np.isnan
+    return all(is_missing(np.asarray(mine[box].values)).all() for box in boxes_of_it)
 
 
 def compare_variable(
