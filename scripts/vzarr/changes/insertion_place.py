@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from vzarr.changes.stored_files import stored_part
-from vzarr.combine.coverage import show
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.shown import show
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.sources.discover import SourceRecord

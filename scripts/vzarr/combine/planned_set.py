@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from vzarr.combine.coverage import show
 from vzarr.combine.joined_sets import whole
 from vzarr.combine.plan import (
     NO_CHOICE,
@@ -24,6 +23,7 @@ from vzarr.combine.plan import (
 )
 from vzarr.combine.raw_packing import differ_in_packing_only, same_packing
 from vzarr.combine.recode import PACKING, packing_of, value_dtype
+from vzarr.combine.shown import show
 from vzarr.virtualize.describe import Description, Variable
 from vzarr.virtualize.equality import same
 

@@ -24,8 +24,8 @@ from vzarr.changes.append_writing import (
 )
 from vzarr.changes.beginning import begin_new
 from vzarr.changes.insertion import Late, insert_files, part_late
-from vzarr.changes.places import split_placed, with_places
-from vzarr.changes.replacements import follow_files, replace_files
+from vzarr.changes.places import split_placed
+from vzarr.changes.replacements import follow_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import Refused
@@ -41,7 +41,6 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
-from vzarr.virtualize.model import ParsedFile
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -228,29 +227,6 @@ def _append_once(
         ways=dict(written.ways),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
-
-
-def _write_over(
-    request: AppendRequest,
-    session: icechunk.Session,
-    metadata: StoreMetadata,
-    over: dict[int, ParsedFile],
-    placed: list[ParsedFile],
-    checksum: datetime,
-) -> tuple[int, StoreMetadata, list[int]]:
-    """Write files ``over`` sources, by number, and those ``placed`` where a cube has nothing yet.
-
-    Returns how many references, the metadata with them, and their numbers there.
-    """
-    metadata, added, numbers = with_places(session.store, metadata, placed)
-    files = {**{numbers[number]: file for number, file in over.items()}, **added}
-    if not files:
-        return 0, metadata, []
-    location = as_url(request.location)
-    references, metadata = replace_files(
-        session.store, location, metadata, files, checksum, request.access, anew=[*added]
-    )
-    return references, metadata, [*files]
 
 
 def _commit(

@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from stores import opened
 from vzarr.changes.build import build
 from vzarr.commands.append import append
@@ -16,7 +17,9 @@ from vzarr.commands.inspect import inspect_files
 from vzarr.commands.refresh import refresh
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
+from vzarr.repository.open import open_repository
 from vzarr.sources.schemes import Access
+from vzarr.verification.store import compare_store
 from worlds.grib import at, field, over, write
 
 TEMPERATURE, PRESSURE, RAIN, KIND = (0, 0, 0), (0, 3, 0), (0, 1, 8), (0, 1, 192)
@@ -217,3 +220,16 @@ def test_inspect_shows_one_set(tmp_path: Path) -> None:
         "has no hag/max, sfc/acc, sfc/instant/crain: missing" in note for note in found.notes
     )
     assert found.references == 17
+
+
+@pytest.mark.parametrize("path", ["sfc/acc/time", "sfc/acc/apcp_bounds", "sfc/acc/step"])
+def test_verify_finds_wrong_labels_of_a_group_with_fewer_records(tmp_path: Path, path: str) -> None:
+    """All values are right, and each is of the step before."""
+    repository = str(tmp_path / "repo")
+    build(series(tmp_path), repository, ACCESS)
+    opened_repository, _, held = open_repository(repository, ACCESS)
+    session = opened_repository.writable_session("main")
+    array = zarr.open_array(session.store, path=path, mode="r+")
+    array[:] = np.asarray(array[:]) - (3 if path.endswith("step") else 3 * 3600)
+    report = compare_store(session.store, held.metadata, ACCESS)
+    assert len({failure.url for failure in report.failures if failure.url}) == 3

@@ -22,6 +22,7 @@ import zarr
 from vzarr.cli.main import main
 from vzarr.combine.timeline import find_timeline
 from vzarr.errors import InputError
+from vzarr.pages.template import STYLE
 from vzarr.repository.history import commit_metadata
 from vzarr.repository.ledger import write_ledger
 
@@ -182,8 +183,33 @@ def test_what_is_late_replaced_or_lacks_something(tmp_path: Path) -> None:
     found = lanes(html)
     assert found["late"] == [pytest.approx((0.3, 0.4), abs=0.01)]
     assert found["replaced"] == [pytest.approx((0.7, 0.8), abs=0.01)]
-    assert "1 files took the place of others" in reader.told
+    assert "1 file in the place of other files" in reader.told
     assert "append (1 replaced)" in reader.told
+
+
+def run_and_step(folder: Path, run: int, step: int) -> str:
+    path = folder / f"run{run}_{step}.nc"
+    values = np.random.default_rng([run, step]).normal(size=(1, 1, 4))
+    moment = np.datetime64("2024-01-01", "ns") + np.timedelta64(run, "D")
+    coordinates = {"run": [moment], "step": [step], "x": np.arange(4.0)}
+    xr.Dataset({"t": (("run", "step", "x"), values)}, coordinates).to_netcdf(path)
+    return str(path)
+
+
+def test_runs_that_are_not_complete(tmp_path: Path) -> None:
+    places = [(run, step) for run in range(10) for step in (0, 6) if (run, step) != (4, 6)]
+    files = [run_and_step(tmp_path, run, step) for run, step in places]
+    vzarr.build(files, tmp_path / "repo", concat_dim=("run", "step"))
+    html, reader = page_of(tmp_path / "repo", tmp_path)
+    assert lanes(html)["incomplete"] == [pytest.approx((0.4, 0.5), abs=0.01)]
+    assert "1 record with places for which there is no file" in reader.told
+    assert "5 % missing" in reader.told  # of the chunks of t
+
+
+@pytest.mark.parametrize("label", ["records", "missing", "late", "lacking", "incomplete"])
+def test_each_kind_of_bar_has_a_colour(label: str) -> None:
+    kind = {"records": "there", "missing": "odd"}.get(label, label)
+    assert re.search(rf"svg \.{kind}\b[^{{]*{{ fill: var\(", STYLE)
 
 
 def test_a_page_of_a_store_says_what_readers_need(tmp_path: Path) -> None:
@@ -259,9 +285,12 @@ def test_a_page_of_files(tmp_path: Path) -> None:
     found = lanes(html)
     assert found["missing"] == [pytest.approx((0.3, 0.6), abs=0.01)]
     assert found["overlap"] == [pytest.approx((0.9, 1.0), abs=0.01)]
+    assert "day_009.nc: begins at 2024-01-10" in reader.told
+    assert "broken.nc" in reader.told
+    _, reader = page_of(files[:3], tmp_path)
     assert "virtual" in reader.told
     assert "virtual_zarr.py build" in reader.told
-    assert "broken.nc" in reader.told
+    assert "3 requests" in reader.told  # a point in all records
 
 
 def test_an_archive_of_many_files_makes_a_small_page(tmp_path: Path) -> None:
