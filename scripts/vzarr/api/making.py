@@ -123,6 +123,7 @@ def append(
     irregular: str | None = None,
     overlap: str | None = None,
     coord_table: str | os.PathLike[str] | None = None,
+    drop: Iterable[str] = (),
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -137,7 +138,8 @@ def append(
     taken (``late`` of the result says why). ``sources``: what a repository
     that ``build`` did not make was made of; it is taken over if it reads as these do. ``irregular``
     and ``overlap`` as in ``build``, whose choice holds otherwise; ``coord_table`` lists the new
-    files, where the store was built with a table.
+    files, where the store was built with a table. A variable that the repository has not begins
+    with the first file that has it, unless ``drop`` names it.
     """
     return append_files(
         listed(files),
@@ -150,6 +152,7 @@ def append(
         irregular=irregular,
         overlap=overlap,
         coord_table=None if coord_table is None else os.fspath(coord_table),
+        drop=tuple(drop),
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,

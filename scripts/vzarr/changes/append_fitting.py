@@ -38,6 +38,7 @@ from vzarr.formats.open import open_native
 from vzarr.repository.layouts import grown_numbers, stored_layouts
 from vzarr.sources.content import fetch
 from vzarr.sources.schemes import Access, as_url
+from vzarr.text import drop_options
 from vzarr.verification.open import open_store
 from vzarr.virtualize.equality import mismatch, tolerance
 from vzarr.virtualize.model import ParsedFile, digest
@@ -110,7 +111,7 @@ def find_fitting(
         if not problems:
             fitting.files.append(_with_stored_groups(file, stored, metadata))
             continue
-        sentence = str(replace(problems[0], advice=BUILD_ANEW))
+        sentence = str(replace(problems[0], advice=_advice(problems[0])))
         if not request.skip_bad:
             raise Refused(sentence)
         fitting.left_out.append(sentence)
@@ -118,6 +119,13 @@ def find_fitting(
         for group, stored_group in stored_groups(metadata).items():
             _check_last_chunk(stored[group], stored_group, fitting.files[0].source.url)
     return fitting
+
+
+def _advice(problem: Difference) -> str:
+    """What to do with a file that does not fit."""
+    if (problem.what, problem.value) != ("the variable", "present"):
+        return BUILD_ANEW
+    return f"{BUILD_ANEW}; {drop_options([problem.variable])} leaves the variable out"
 
 
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:

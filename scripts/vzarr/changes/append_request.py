@@ -28,6 +28,7 @@ class AppendRequest:
     overlap: str | None = None
     coord_table: str | None = None
     insert: bool = False
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Appended:
     number where all have the same, else None.
     ``inserted`` are files that were put in front of others; ``late`` gives the sentence for each
     that belongs there and was not, which kept no other file out.
-    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended.
+    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended; ``began`` are variables that
+    the repository had not, missing in its records of before.
     """
 
     repository: str
@@ -61,6 +63,7 @@ class Appended:
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
     ways: dict[str, dict[str, Any]] = field(default_factory=dict)
+    began: list[str] = field(default_factory=list)
 
     def then(self, later: Appended) -> Appended:
         """What a run did in two commits."""
@@ -86,6 +89,7 @@ class Appended:
             snapshot=later.snapshot or self.snapshot,
             containers=sorted({*self.containers, *later.containers}),
             ways={**self.ways, **later.ways},
+            began=sorted({*self.began, *later.began}),
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from vzarr.combine.mixed_array import empty_array
 from vzarr.combine.recode import packing_of, reads_as
+from vzarr.text import drop_options
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
@@ -63,7 +64,10 @@ def _filled(
         return file
     coordinates = [name for name in new if name in owners[name].dataset.coords]
     dataset = file.dataset.assign(new).set_coords(coordinates)
-    note = f"{file.source.url}: has no {', '.join(sorted(new))}: missing in its records"
+    note = (
+        f"{file.source.url}: has no {', '.join(sorted(new))}: missing in its records; "
+        f"{drop_options(sorted(new))} leaves it out of all"
+    )
     return replace(
         file,
         dataset=dataset,

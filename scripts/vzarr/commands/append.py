@@ -22,6 +22,7 @@ from vzarr.changes.append_writing import (
     write_new,
 )
 from vzarr.changes.beginning import begin_new
+from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.insertion import Late, insert_files, part_late
 from vzarr.changes.places import split_placed, with_places
 from vzarr.changes.replacements import follow_files, replace_files
@@ -60,6 +61,7 @@ def append(
     irregular: str | None = None,
     overlap: str | None = None,
     coord_table: str | None = None,
+    drop: tuple[str, ...] = (),
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -70,6 +72,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. A file that belongs in front of others is
     late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    ``drop`` leaves out variables that files have and the repository has not; others begin with
+    them.
     ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
     reads as they do. ``prefixes`` as in ``build``, and ``irregular``; else what ``build`` was told
     holds. Safe to run twice, also at the same time.
@@ -102,6 +106,7 @@ def append(
         overlap=overlap,
         coord_table=coord_table,
         insert=insert,
+        drop=tuple(name.strip("/") for name in drop),
     )
     done = Appended(as_url(location))
     for _ in range(ATTEMPTS):
@@ -151,6 +156,7 @@ def _append_once(
     metadata = held_metadata.metadata
     wanted, known, superseded = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted, metadata)
+    check_dropped(request.drop, parsed, metadata, request.access)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
     may_overlap = policy_of(request, metadata).overlap is not None
@@ -166,8 +172,8 @@ def _append_once(
     more = [*([grown] if grown else ()), *todo.new]
     more = side_by_side(more, metadata, request.access, session.store)
     more = without_repeated(request, more, session.store, metadata)
-    begun = begin_new(session.store, location, more, metadata, started)
-    new = find_fitting(request, more, session.store, begun)
+    with_new = begin_new(session.store, location, more, metadata, started)
+    new = find_fitting(request, more, session.store, with_new)
     result = Appended(
         location,
         known={**known, **todo.known},
@@ -232,6 +238,7 @@ def _append_once(
         lengths=dict(written.lengths),
         containers=containers,
         ways=dict(written.ways),
+        began=begun(held_metadata.metadata, metadata),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
 
