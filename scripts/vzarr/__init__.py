@@ -45,6 +45,7 @@ __all__ = [
     "EnvironmentFault",
     "InputError",
     "Refused",
+    "add",
     "append",
     "build",
     "compare",

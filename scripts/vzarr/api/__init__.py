@@ -17,10 +17,11 @@ wrong, and ``EnvironmentFault`` where storage or the machine fails: each with on
 from __future__ import annotations
 
 from vzarr.api.keeping import expire, log, open_dataset, open_repository, rollback, show, tag
-from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
+from vzarr.api.making import add, append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
 
 __all__ = [
+    "add",
     "append",
     "build",
     "compare",

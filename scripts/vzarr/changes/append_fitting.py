@@ -86,7 +86,7 @@ def find_fitting(
         for group, stored_group in stored_groups(metadata).items()
     }
     once = {
-        group: _static_values(store, group, stored_group)
+        group: static_values(store, group, stored_group)
         for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
     parts, grown = _made_fit(request, files, stored, once, store, metadata, more_follow)
@@ -107,7 +107,7 @@ def find_fitting(
                 )
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
-                problems += _other_values(part, once[group], location, request.access)
+                problems += other_values(part, once[group], location, request.access)
         if not problems:
             fitting.files.append(_with_stored_groups(file, stored, metadata))
             continue
@@ -230,7 +230,7 @@ def _order_problems(
     return [replace(problem, choice=choice)]
 
 
-def _static_values(
+def static_values(
     store: icechunk.IcechunkStore, group: str, stored_group: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
@@ -271,7 +271,7 @@ def _with_grown(
     return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
 
 
-def _other_values(
+def other_values(
     part: ParsedFile, variables: dict[str, xr.Variable], location: str, access: Access
 ) -> list[Difference]:
     """What is stored once, and is not the same in a new file."""

@@ -48,7 +48,7 @@ def begin_new(
     groups = {**metadata["groups"]}
     new: set[str] = set()
     for group, part in _new_groups(files, stored, dimension).items():
-        _write(store, group, part.dataset, checksum)
+        write_beside(store, group, part.dataset, checksum)
         # Written whole: of no texts nothing would tell that they are texts.
         _take_out_records(store, group, dimension)
         groups[group] = _described(part, group, metadata)
@@ -59,7 +59,7 @@ def begin_new(
         ]
         more = _new_variables(stored[group], parts, dimension)
         if more is not None:
-            _write(store, group, more, checksum)
+            write_beside(store, group, more, checksum)
             groups[group] = _with_variables(groups[group], more, parts)
             new |= {f"{group}/{name}".lstrip("/") for name in more.variables}
     if not new:
@@ -158,7 +158,7 @@ def _with_variables(
     }
 
 
-def _write(
+def write_beside(
     store: icechunk.IcechunkStore, group: str, dataset: xr.Dataset, checksum: datetime
 ) -> None:
     """Write variables beside those of a group; it goes on to name the coordinates of before."""

@@ -15,12 +15,12 @@ from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.changes.stored_files import (
     ADVICE,
     NOTHING_DONE,
-    _with_own,
     expected_in_store,
     lacks_group,
     other_groups,
     stored_file,
     stored_part,
+    with_own,
 )
 from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.fitting import fit_in_place
@@ -184,6 +184,7 @@ def _in_place(
     for number, part in parts.items():
         part = with_raw(part, stored_group.get("raw", ()), dimension)
         model = cut_to_place(stored, stored_group["sources"][number])
+        model = with_own(model, stored_group["sources"][number])
         (whole,) = with_missing([part], dimension, model)
         prefix = f"{group}/" if group else ""
         lacks = {*stored_group["sources"][number].get("lacks", ())}
@@ -253,7 +254,7 @@ def _check_fits(
     length = part.dataset.sizes.get(dimension, 1)
     span = span_of(metadata, number)
     expected = span.stop - span.start
-    stored = _with_own(stored, metadata["sources"][number])
+    stored = with_own(stored, metadata["sources"][number])
     if length != expected:
         what = f"the length of {dimension}"
         name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]

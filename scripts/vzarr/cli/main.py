@@ -44,6 +44,7 @@ COMMANDS = (
     "refresh",
     "migrate",
     "append",
+    "add",
     "show",
     "log",
     "rollback",

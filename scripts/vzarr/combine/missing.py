@@ -43,7 +43,8 @@ def _filled(
 ) -> ParsedFile:
     lacked = [name for name in owners if name not in file.dataset.variables]
     lacks = len(growing.intersection(lacked))
-    if not file.group and lacks > LACKED * len(growing - {dimension}):
+    is_column = bool(file.own)  # others of its records lie, or may lie, beside it
+    if not file.group and not is_column and lacks > LACKED * len(growing - {dimension}):
         return file
     new: dict[str, xr.Variable] = {}
     packing, digests = dict(file.packing), dict(file.digests)

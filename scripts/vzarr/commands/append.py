@@ -22,9 +22,10 @@ from vzarr.changes.append_writing import (
     write_new,
 )
 from vzarr.changes.beginning import begin_new
+from vzarr.changes.columns import with_columns
 from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.insertion import Late, insert_files, part_late
-from vzarr.changes.places import split_placed, with_places
+from vzarr.changes.places import split_placed
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
@@ -159,6 +160,7 @@ def _append_once(
     check_dropped(request.drop, parsed, metadata, request.access)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
+    placed += todo.columns
     may_overlap = policy_of(request, metadata).overlap is not None
     todo.new, late = part_late(fresh, session.store, metadata, location, may_overlap)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
@@ -197,7 +199,9 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
-    metadata, added, numbers = with_places(session.store, metadata, placed)
+    metadata, added, numbers = with_columns(
+        session.store, location, metadata, placed, held_metadata.metadata, request.access
+    )
     replaced = {**{numbers[number]: file for number, file in over.items()}, **added}
     old = len(metadata["sources"])
     references = 0
