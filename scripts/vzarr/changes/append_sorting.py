@@ -14,6 +14,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
 from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.combine.rows import with_both
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import (
@@ -260,6 +261,8 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
 def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     records: Records = {}
+    if metadata["concat_dim"] is not None and "inner" in metadata:
+        file = with_both(file, metadata["concat_dim"], metadata["inner"])
     for group, stored_group in stored_groups(metadata).items():
         if lacks_group(file, group):
             continue
