@@ -27,11 +27,12 @@ from vzarr.api.keeping import (
     show,
     tag,
 )
-from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
+from vzarr.api.making import add, append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
 from vzarr.api.reporting import report
 
 __all__ = [
+    "add",
     "append",
     "build",
     "compare",

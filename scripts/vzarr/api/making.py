@@ -12,6 +12,8 @@ from vzarr.changes.append_request import Appended
 from vzarr.changes.build import build as build_repository
 from vzarr.changes.build_state import Built
 from vzarr.changes.replacements import Refreshed
+from vzarr.commands.add import Added
+from vzarr.commands.add import add as add_files
 from vzarr.commands.append import append as append_files
 from vzarr.commands.inspect import Inspected, inspect_files
 from vzarr.commands.migrate import migrate as migrate_references
@@ -123,6 +125,7 @@ def append(
     irregular: str | None = None,
     overlap: str | None = None,
     coord_table: str | os.PathLike[str] | None = None,
+    drop: Iterable[str] = (),
     prefixes: Iterable[str] = (),
     message: str | None = None,
     workers: int | None = None,
@@ -137,7 +140,8 @@ def append(
     taken (``late`` of the result says why). ``sources``: what a repository
     that ``build`` did not make was made of; it is taken over if it reads as these do. ``irregular``
     and ``overlap`` as in ``build``, whose choice holds otherwise; ``coord_table`` lists the new
-    files, where the store was built with a table.
+    files, where the store was built with a table. A variable that the repository has not begins
+    with the first file that has it, unless ``drop`` names it.
     """
     return append_files(
         listed(files),
@@ -150,6 +154,37 @@ def append(
         irregular=irregular,
         overlap=overlap,
         coord_table=None if coord_table is None else os.fspath(coord_table),
+        drop=tuple(drop),
+        prefixes=tuple(prefixes),
+        message=message,
+        workers=workers,
+        dask=dask,
+        progress=progress,
+    )
+
+
+def add(
+    files: Files,
+    repo: str | os.PathLike[str],
+    *,
+    drop: Iterable[str] = (),
+    prefixes: Iterable[str] = (),
+    message: str | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    access: Access = AMBIENT,
+    progress: Progress = silent,
+) -> Added:
+    """Put variables of files of another product beside those of a repository, in one commit.
+
+    Records and grid have to be the same; records without a file are missing. ``append`` takes files
+    of all products from then on. Safe to run twice.
+    """
+    return add_files(
+        listed(files),
+        os.fspath(repo),
+        access,
+        drop=tuple(drop),
         prefixes=tuple(prefixes),
         message=message,
         workers=workers,

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from vzarr.changes.append_request import AppendRequest
-from vzarr.changes.replacements import NO_DIMENSION
+from vzarr.changes.replacement_fit import NO_DIMENSION
 from vzarr.changes.stored_files import (
     expected_in_store,
     lacks_group,
@@ -38,6 +38,7 @@ from vzarr.formats.open import open_native
 from vzarr.repository.layouts import grown_numbers, stored_layouts
 from vzarr.sources.content import fetch
 from vzarr.sources.schemes import Access, as_url
+from vzarr.text import drop_options
 from vzarr.verification.open import open_store
 from vzarr.virtualize.equality import mismatch, tolerance
 from vzarr.virtualize.model import ParsedFile, digest
@@ -85,7 +86,7 @@ def find_fitting(
         for group, stored_group in stored_groups(metadata).items()
     }
     once = {
-        group: _static_values(store, group, stored_group)
+        group: static_values(store, group, stored_group)
         for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
     parts, grown = _made_fit(request, files, stored, once, store, metadata, more_follow)
@@ -106,11 +107,11 @@ def find_fitting(
                 )
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
-                problems += _other_values(part, once[group], location, request.access)
+                problems += other_values(part, once[group], location, request.access)
         if not problems:
             fitting.files.append(_with_stored_groups(file, stored, metadata))
             continue
-        sentence = str(replace(problems[0], advice=BUILD_ANEW))
+        sentence = str(replace(problems[0], advice=_advice(problems[0])))
         if not request.skip_bad:
             raise Refused(sentence)
         fitting.left_out.append(sentence)
@@ -118,6 +119,13 @@ def find_fitting(
         for group, stored_group in stored_groups(metadata).items():
             _check_last_chunk(stored[group], stored_group, fitting.files[0].source.url)
     return fitting
+
+
+def _advice(problem: Difference) -> str:
+    """What to do with a file that does not fit."""
+    if (problem.what, problem.value) != ("the variable", "present"):
+        return BUILD_ANEW
+    return f"{BUILD_ANEW}; {drop_options([problem.variable])} leaves the variable out"
 
 
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
@@ -220,7 +228,7 @@ def _order_problems(
     return [replace(problem, choice=choice)]
 
 
-def _static_values(
+def static_values(
     store: icechunk.IcechunkStore, group: str, stored_group: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
@@ -261,7 +269,7 @@ def _with_grown(
     return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
 
 
-def _other_values(
+def other_values(
     part: ParsedFile, variables: dict[str, xr.Variable], location: str, access: Access
 ) -> list[Difference]:
     """What is stored once, and is not the same in a new file."""

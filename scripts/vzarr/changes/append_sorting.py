@@ -8,6 +8,7 @@ import icechunk
 import numpy as np
 
 from vzarr.changes.append_request import AppendRequest
+from vzarr.changes.columns import is_free, not_in_store, own_variables, stored_variables
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import stored_groups
@@ -36,11 +37,13 @@ class Sorted:
     """What is to be done with parsed files.
 
     ``replaced`` by the number of the source that is written over; ``renewed`` are those of them
-    whose content is the same. ``known``, ``superseded`` and ``left_out`` as in ``Appended``.
+    whose content is the same; ``columns`` have data that is missing at records that are there.
+    ``known``, ``superseded`` and ``left_out`` as in ``Appended``.
     """
 
     replaced: dict[int, ParsedFile] = field(default_factory=dict)
     new: list[ParsedFile] = field(default_factory=list)
+    columns: list[ParsedFile] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
     superseded: dict[str, str] = field(default_factory=dict)
@@ -205,6 +208,11 @@ def sort_out(
         )
         if url and _equal(_records(file, metadata), stored_records):
             todo.known[source.url] = url
+        elif is_column(file, spans, metadata):
+            if sentence := not_in_store(file, metadata, request.location):
+                _refuse(request, sentence, todo)
+            else:
+                todo.columns.append(file)
         elif (number := _same_records(file, spans, metadata)) is not None:
             if request.replace_known or is_gap(records[number]):
                 rival = todo.replaced.get(number)
@@ -292,6 +300,28 @@ def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
             place = dataset[inner]
             records[f"{group}/{inner}"] = (place.attrs.get("units"), place.values)
     return records
+
+
+def is_column(file: ParsedFile, spans: dict[int, Records], metadata: StoreMetadata) -> bool:
+    """Whether a file has data, and no other, that is missing at records which are there."""
+    mine = own_variables(file, metadata)
+    if "inner" in metadata or not mine:
+        return False
+    records = metadata["sources"]
+    if mine & stored_variables(metadata) and not any(
+        "variables" in record or "lacks" in record for record in records
+    ):
+        return False
+    own = _records(file, metadata)
+    numbers = [
+        number
+        for number, stored_records in spans.items()
+        if any(
+            group in stored_records and np.isin(stored_records[group][1], values).any()
+            for group, (_, values) in own.items()
+        )
+    ]
+    return bool(numbers) and is_free(file, numbers, metadata)
 
 
 def _equal(mine: Records, stored_records: Records | None) -> bool:

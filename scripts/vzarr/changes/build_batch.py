@@ -24,6 +24,7 @@ from vzarr.combine.plan import GROUPS
 from vzarr.combine.raw_packing import differing_packing
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.rows import merge_rows
+from vzarr.combine.second_dimension import find_second
 from vzarr.combine.shared_attributes import common
 from vzarr.errors import InputError, Refused
 from vzarr.formats.registry import FORMATS
@@ -65,6 +66,7 @@ def write_batch(
     if not good:
         return state
     dimension = state.dimension
+    request, state = _with_second(request, state, good)
     if _is_for_all(request, state, good):
         if more_follow or state.before is not None:
             return AllAtOnce()
@@ -156,6 +158,20 @@ def _is_for_all(request: BuildRequest, state: BuildState, files: list[ParsedFile
         return False
     with_first = [state.before.first, *files] if state.before else files
     return request.inner is not None or are_columns(with_first)
+
+
+def _with_second(
+    request: BuildRequest, state: BuildState, files: list[ParsedFile]
+) -> tuple[BuildRequest, BuildState]:
+    """The request with a second dimension, where files of the same records lie along one."""
+    dimension = state.dimension
+    if dimension is None or request.inner is not None or state.before is not None:
+        return request, state
+    inner = find_second(files, dimension)
+    if inner is None:
+        return request, state
+    note = f"files of the same {dimension} lie along {inner}: the store has both dimensions"
+    return replace(request, inner=inner), _noted(state, note)
 
 
 def _side_by_side(

@@ -11,18 +11,16 @@ import icechunk
 
 from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.places import cut_to_place
+from vzarr.changes.replacement_fit import check_fits
 from vzarr.changes.rewriting import with_sources, write_part, write_values
 from vzarr.changes.stored_files import (
-    ADVICE,
     NOTHING_DONE,
-    _with_own,
-    expected_in_store,
     lacks_group,
     other_groups,
     stored_file,
     stored_part,
+    with_own,
 )
-from vzarr.combine.compatibility import Difference, compare_files
 from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import stored_groups
@@ -44,16 +42,10 @@ from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, SourceRecord
 from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.schemes import Access
-from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.verification.store import compare_store
-from vzarr.virtualize.equality import same
 from vzarr.virtualize.model import ParsedFile, part_of
 
 OVERTAKEN = f"Another commit was made to main in the meantime. {NOTHING_DONE}: run it again."
-
-
-NO_DIMENSION = "\0"
-"""Stands for the dimension of a store of one file, in which nothing grows."""
 
 
 @dataclass
@@ -132,7 +124,7 @@ def replace_files(
             metadata = _with_copies(metadata, group, list(parts.values()))
         for number, part in parts.items():
             model = cut_to_place(stored, stored_group["sources"][number])
-            _check_fits(model, part, stored_group, number, access)
+            check_fits(model, part, stored_group, number, access)
         for number, part in parts.items():
             references += write_part(store, part, stored_group, number, checksum)
         if len(new) == len(records) and "inner" not in metadata:
@@ -228,6 +220,7 @@ def _in_place(
     for number, part in parts.items():
         part = with_raw(part, stored_group.get("raw", ()), dimension)
         model = cut_to_place(stored, stored_group["sources"][number])
+        model = with_own(model, stored_group["sources"][number])
         (whole,) = with_missing([part], dimension, model)
         prefix = f"{group}/" if group else ""
         lacks = {*stored_group["sources"][number].get("lacks", ())}
@@ -287,62 +280,6 @@ def other_content(record: SourceRecord, access: Access) -> str:
         f"{record['url']}: holds other bytes than the file at the old place did: copy it again, or "
         "put the old one back and refresh before it moves."
     )
-
-
-def _check_fits(
-    stored: ParsedFile, part: ParsedFile, metadata: GroupInStore, number: int, access: Access
-) -> None:
-    """What ``build`` asks of files that share arrays, asked of one file and the store."""
-    dimension = metadata["concat_dim"]
-    length = part.dataset.sizes.get(dimension, 1)
-    span = span_of(metadata, number)
-    expected = span.stop - span.start
-    stored = _with_own(stored, metadata["sources"][number])
-    if length != expected:
-        what = f"the length of {dimension}"
-        name = dimension if dimension in part.dataset.variables else (part.virtual or [""])[0]
-        differences = [
-            Difference(part.source.url, str(name), what, length, expected, stored.source.url)
-        ]
-    else:
-        expected_file = expected_in_store(stored, part, metadata)
-        differences = compare_files(expected_file, part, dimension or NO_DIMENSION, access)
-        if dimension is None:
-            differences += _static_differences(expected_file, part)
-    if differences:
-        more = (
-            f" ({len(differences) - 1} more differences in this file.)"
-            if len(differences) > 1
-            else ""
-        )
-        raise Refused(f"{replace(differences[0], advice=ADVICE)}{more}")
-
-
-def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference]:
-    """For a store of one file, where no dimension grows: all of it must keep its form."""
-    differences = []
-    for name in part.virtual:
-        if name not in stored.virtual:
-            continue
-        mine, theirs = part.dataset[name].variable.data, stored.dataset[name].variable.data
-        pairs: list[tuple[str, Any, Any]] = [
-            ("the dtype", str(mine.dtype), str(theirs.dtype)),
-            ("the list of codecs", list(mine.metadata.codecs), list(theirs.metadata.codecs)),
-            (
-                "the chunk shape",
-                manifest_chunk_shape(mine.metadata),
-                manifest_chunk_shape(theirs.metadata),
-            ),
-        ]
-        keys = sorted({*part.packing.get(name, {}), *stored.packing.get(name, {})})
-        packing = (part.packing.get(name, {}), stored.packing.get(name, {}))
-        pairs += [(key, packing[0].get(key), packing[1].get(key)) for key in keys]
-        differences += [
-            Difference(part.source.url, name, what, value, expected, stored.source.url)
-            for what, value, expected in pairs
-            if not same(value, expected)
-        ]
-    return differences
 
 
 def problem_there(

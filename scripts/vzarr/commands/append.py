@@ -23,9 +23,11 @@ from vzarr.changes.append_writing import (
     write_new,
 )
 from vzarr.changes.beginning import begin_new
+from vzarr.changes.columns import with_columns
+from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.insertion import Late, insert_files, part_late
 from vzarr.changes.places import split_placed
-from vzarr.changes.replacements import follow_files
+from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import Refused
@@ -41,6 +43,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
+from vzarr.virtualize.model import ParsedFile
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -61,6 +64,7 @@ def append(
     irregular: str | None = None,
     overlap: str | None = None,
     coord_table: str | None = None,
+    drop: tuple[str, ...] = (),
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -71,6 +75,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. A file that belongs in front of others is
     late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    ``drop`` leaves out variables that files have and the repository has not; others begin with
+    them.
     ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
     reads as they do. ``prefixes`` as in ``build``, and ``irregular``; else what ``build`` was told
     holds. Safe to run twice, also at the same time.
@@ -103,6 +109,7 @@ def append(
         overlap=overlap,
         coord_table=coord_table,
         insert=insert,
+        drop=tuple(name.strip("/") for name in drop),
     )
     done = Appended(as_url(location))
     for _ in range(ATTEMPTS):
@@ -156,8 +163,10 @@ def _append_once(
     metadata = held_metadata.metadata
     wanted = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted.sources, metadata)
+    check_dropped(request.drop, parsed, metadata, request.access)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
+    placed += todo.columns
     todo.new, late = part_late(fresh, session.store, metadata, location, request.access)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
@@ -170,8 +179,8 @@ def _append_once(
     more = [*([grown] if grown else ()), *todo.new]
     more = side_by_side(more, metadata, request.access, session.store)
     more = without_repeated(request, more, session.store, metadata)
-    begun = begin_new(session.store, location, more, metadata, started)
-    new = find_fitting(request, more, session.store, begun)
+    with_new = begin_new(session.store, location, more, metadata, started)
+    new = find_fitting(request, more, session.store, with_new)
     result = Appended(
         location,
         known={**wanted.known, **todo.known},
@@ -196,7 +205,9 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
-    references, metadata, touched = _write_over(request, session, metadata, over, placed, checksum)
+    references, metadata, touched = _write_over(
+        request, session, metadata, over, placed, checksum, held_metadata.metadata
+    )
     old = len(metadata["sources"])
     written = Written(metadata)
     if new.files:
@@ -225,8 +236,36 @@ def _append_once(
         lengths=dict(written.lengths),
         containers=containers,
         ways=dict(written.ways),
+        began=begun(held_metadata.metadata, metadata),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
+
+
+def _write_over(
+    request: AppendRequest,
+    session: icechunk.Session,
+    metadata: StoreMetadata,
+    over: dict[int, ParsedFile],
+    placed: list[ParsedFile],
+    checksum: datetime,
+    before: StoreMetadata,
+) -> tuple[int, StoreMetadata, list[int]]:
+    """Write files ``over`` sources, by number, and those ``placed`` where nothing is yet.
+
+    ``before``: the metadata without what new files begin. Returns how many references, the metadata
+    with the files, and their numbers there.
+    """
+    location = as_url(request.location)
+    metadata, added, numbers = with_columns(
+        session.store, location, metadata, placed, before, request.access
+    )
+    files = {**{numbers[number]: file for number, file in over.items()}, **added}
+    if not files:
+        return 0, metadata, []
+    references, metadata = replace_files(
+        session.store, location, metadata, files, checksum, request.access, anew=[*added]
+    )
+    return references, metadata, [*files]
 
 
 def _commit(

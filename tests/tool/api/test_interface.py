@@ -22,6 +22,7 @@ OPTIONS_OF = {
     "inspect": "inspect",
     "build": "build",
     "append": "append",
+    "add": "add",
     "verify": "verify",
     "refresh": "refresh",
     "relocate": "refresh",

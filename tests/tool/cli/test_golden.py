@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import virtual_zarr
+import xarray as xr
 from kerchunk.hdf import SingleHdf5ToZarr
 from making import Recipe
 from vzarr.cli.main import COMMANDS
@@ -55,6 +56,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Three files, Kerchunk's references to the first, and the working directory for all tests."""
     folder = tmp_path_factory.mktemp("golden")
     files = [Recipe(start=2 * n).write(folder / f"f{n}.nc") for n in range(3)]
+    for n, file in enumerate(files):  # the same records of another product
+        with xr.open_dataset(file, decode_times=False) as dataset:
+            other = dataset[["t2m"]].rename(t2m="wind").load()
+            other.to_netcdf(folder / f"g{n}.nc", engine="h5netcdf")
     references = SingleHdf5ToZarr(str(files[0]), inline_threshold=0).translate()
     (folder / "references.json").write_text(json.dumps(references))
     with pytest.MonkeyPatch.context() as patch:
@@ -66,6 +71,7 @@ RESULTS = {
     "inspect": "inspect f0.nc f1.nc",
     "build": "build f0.nc f1.nc --repo repo",
     "append": "append f2.nc --repo repo",
+    "add": "add g0.nc g1.nc g2.nc --repo repo",
     "refresh": "refresh --repo repo",
     "verify": "verify --repo repo --all",
     "show": "show repo",

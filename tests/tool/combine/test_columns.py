@@ -141,9 +141,17 @@ def test_a_record_without_all_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"prcp_1981.nc: .*no file has tmax, wind for them"):
         build(files[:-1], str(tmp_path / "repo"), Access())
     build(files, str(tmp_path / "repo"), Access())
-    more = column(tmp_path / "data", "prcp", 1982)
-    with pytest.raises(Refused, match="tmax: the variable is absent"):
-        append([more], str(tmp_path / "repo"), Access())
+
+
+def test_a_record_may_get_its_columns_one_after_another(tmp_path: Path) -> None:
+    files = archive(tmp_path / "data", range(1980, 1983))
+    build([f for f in files if "1982" not in f], str(tmp_path / "repo"), Access())
+    append(files[2:3], str(tmp_path / "repo"), Access())
+    assert np.isnan(stored(tmp_path / "repo", tmp_path / "data").wind[10:]).all()
+    passes(tmp_path / "repo")
+    append(files, str(tmp_path / "repo"), Access())
+    xr.testing.assert_equal(stored(tmp_path / "repo", tmp_path / "data"), truth(files))
+    passes(tmp_path / "repo")
 
 
 def test_what_columns_share_must_be_the_same(tmp_path: Path) -> None:

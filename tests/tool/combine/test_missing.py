@@ -76,7 +76,8 @@ def test_a_file_lacks_a_variable(tmp_path: Path, odd: int, history: str) -> None
             append(files[:count], repo, access)
     else:
         built = build(files, repo, access, batch=1 if history == "batches" else None)
-        assert f"file://{files[odd]}: has no snow: missing in its records" in built.notes
+        what = "has no snow: missing in its records; --drop snow leaves it out of all"
+        assert f"file://{files[odd]}: {what}" in built.notes
         assert "snow" in built.virtual
     found = check(tmp_path / "repo", files)
     assert np.isnan(found.snow[4 * odd : 4 * odd + 4]).all()

@@ -67,10 +67,42 @@ def test_files_along_two_dimensions(scalar: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scalar", [True, False])
-def test_one_dimension_says_that_there_are_two(scalar: bool, tmp_path: Path) -> None:
+def test_the_second_dimension_is_seen(scalar: bool, tmp_path: Path) -> None:
     files = [str(one(tmp_path, run, lead, scalar)) for run in RUNS for lead in LEADS]
-    words = "--concat-dim init_time --concat-dim lead_time"
-    with pytest.raises(Refused, match=words):
+    note = "files of the same init_time lie along lead_time: the store has both dimensions"
+    for number, dimension in enumerate((None, "init_time")):
+        repository = tmp_path / f"repo{number}"
+        if scalar and dimension is None:
+            dimension = "init_time"
+        built = build(files, str(repository), Access(), concat_dim=dimension)
+        assert note in built.notes
+        is_right(repository, [Path(file) for file in files])
+    more = [one(tmp_path, "2024-01-03", lead, scalar) for lead in LEADS[:2]]
+    append([str(file) for file in more], str(repository), Access())
+    is_right(repository, [*map(Path, files), *more])
+
+
+def test_a_hole_in_the_grid_is_missing_and_filled(tmp_path: Path) -> None:
+    files = [one(tmp_path, run, lead, True) for run in RUNS for lead in LEADS]
+    names = [str(file) for file in files]
+    repository = tmp_path / "repo"
+    built = build([names[0], *names[2:]], str(repository), Access(), **ALONG)
+    assert any("1 of 6 places have no file" in note for note in built.notes)
+    is_right(repository, [files[0], *files[2:]])
+    assert np.isnan(stored(repository).t2m[0, 1]).all()
+    append(names, str(repository), Access())
+    is_right(repository, files)
+
+
+def test_files_issued_twice_are_no_second_dimension(tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        file = one(tmp_path, RUNS[0], LEADS[0], True)
+        with xr.open_dataset(file) as source:
+            copy = source.load().assign_coords(made=number)
+        files.append(str(tmp_path / f"made{number}.nc"))
+        copy.to_netcdf(files[-1], engine="h5netcdf")
+    with pytest.raises(Refused, match="init_time"):
         build(files, str(tmp_path / "repo"), Access(), concat_dim="init_time")
 
 

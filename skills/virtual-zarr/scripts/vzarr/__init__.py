@@ -49,6 +49,7 @@ __all__ = [
     "EnvironmentFault",
     "InputError",
     "Refused",
+    "add",
     "append",
     "build",
     "compare",

@@ -132,6 +132,12 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
         number = cause.errno if isinstance(cause, OSError) else None
         if number not in _ADVICE:
             text = str(cause).partition("\n\nDebug source")[0].lower()
+            if "notimplemented" in text and "header you provided" in text:
+                return EnvironmentFault(
+                    f"{place}: this server has no conditional writes, which keep two writers from "
+                    "undoing each other's commits. Keep the repository elsewhere, or write it by "
+                    "hand, with one writer: references/storage.md, S3-compatible servers."
+                )
             if isinstance(cause, ConnectionError | TimeoutError) or _NETWORK.search(text):
                 first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
                 return EnvironmentFault(

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from vzarr.changes.append_request import AppendRequest
-from vzarr.changes.replacements import NO_DIMENSION
+from vzarr.changes.replacement_fit import NO_DIMENSION
 from vzarr.changes.stored_files import (
     expected_in_store,
     lacks_group,
@@ -27,8 +27,8 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.lacking import with_parts, without_records
 from vzarr.combine.missing import with_missing
 from vzarr.combine.order import order_problem
-from vzarr.combine.overlap import choice_of
-from vzarr.combine.plan import Policy, question
+from vzarr.combine.overlap import choice_beside
+from vzarr.combine.plan import GROUPS, Policy, question
 from vzarr.combine.raw_packing import with_raw
 from vzarr.combine.scalars import along_records, differing_scalars
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
@@ -38,6 +38,7 @@ from vzarr.formats.open import open_native
 from vzarr.repository.layouts import grown_numbers, stored_layouts
 from vzarr.sources.content import fetch
 from vzarr.sources.schemes import Access, as_url
+from vzarr.text import drop_options
 from vzarr.verification.open import open_store
 from vzarr.virtualize.equality import mismatch, tolerance
 from vzarr.virtualize.model import ParsedFile, digest
@@ -85,7 +86,7 @@ def find_fitting(
         for group, stored_group in stored_groups(metadata).items()
     }
     once = {
-        group: _static_values(store, group, stored_group)
+        group: static_values(store, group, stored_group)
         for group, stored_group in (stored_groups(metadata).items() if files else ())
     }
     parts, grown = _made_fit(request, files, stored, once, store, metadata, more_follow)
@@ -106,11 +107,11 @@ def find_fitting(
                 )
             problems += _finer_times(stored[group], part, stored_group, store)
             if not problems:
-                problems += _other_values(part, once[group], location, request.access)
+                problems += other_values(part, once[group], location, request.access)
         if not problems:
             fitting.files.append(_with_stored_groups(file, stored, metadata))
             continue
-        sentence = str(replace(problems[0], advice=BUILD_ANEW))
+        sentence = str(replace(problems[0], advice=_advice(problems[0])))
         if not request.skip_bad:
             raise Refused(sentence)
         fitting.left_out.append(sentence)
@@ -120,11 +121,19 @@ def find_fitting(
     return fitting
 
 
+def _advice(problem: Difference) -> str:
+    """What to do with a file that does not fit."""
+    if (problem.what, problem.value) != ("the variable", "present"):
+        return BUILD_ANEW
+    return f"{BUILD_ANEW}; {drop_options([problem.variable])} leaves the variable out"
+
+
 def policy_of(request: AppendRequest, metadata: StoreMetadata) -> Policy:
     """What this run was told, or the build."""
     shares = [stored_group.get("tolerance", 0.0) for stored_group in metadata["groups"].values()]
     overlap = request.overlap or metadata.get("overlap")
     irregular = request.irregular or metadata.get("irregular")
+    irregular = None if irregular == GROUPS else irregular  # which says nothing of one of them
     return Policy(irregular, max(shares, default=0.0), overlap)
 
 
@@ -215,14 +224,11 @@ def _order_problems(
         return [Difference(url, dimension, "calendar", mine, theirs, stored.source.url)]
     if problem is None:
         return []
-    indexes = stored_dataset.indexes[dimension], part.dataset.indexes[dimension]
-    content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group, part.dropped) as native:
-        choice = choice_of(stored_dataset, native, dimension, *indexes)
+    choice = choice_beside(part, stored_dataset, stored_group, access)
     return [replace(problem, choice=choice)]
 
 
-def _static_values(
+def static_values(
     store: icechunk.IcechunkStore, group: str, stored_group: GroupInStore
 ) -> dict[str, xr.Variable]:
     """What is stored once; without what cannot be read, of which the last comparison will tell."""
@@ -263,7 +269,7 @@ def _with_grown(
     return replace(stored, dataset=stored.dataset.drop_vars(list(new)).assign(new))
 
 
-def _other_values(
+def other_values(
     part: ParsedFile, variables: dict[str, xr.Variable], location: str, access: Access
 ) -> list[Difference]:
     """What is stored once, and is not the same in a new file."""
@@ -276,7 +282,7 @@ def _other_values(
         return []
     problems = []
     content = fetch(part.source.url, access, part.source.size)
-    with open_native(content, part.file_format, part.group, part.dropped) as native:
+    with open_native(content, part.file_format, part.native_group, part.dropped) as native:
         for name in names:
             mine, theirs = native[name].values, variables[name].values
             differ = np.atleast_1d(mismatch(theirs, mine, tolerance(native[name])))

@@ -7,6 +7,8 @@ from dataclasses import replace
 import icechunk
 
 from vzarr.changes.append_request import AppendRequest
+from vzarr.changes.dropping import with_dropped
+from vzarr.combine.kinds import view_of
 from vzarr.combine.record_dimension import find_record_dimension
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import (
@@ -35,7 +37,7 @@ def read_held_files(
     """
     location = request.location
     if request.made_of:
-        return _taken_over(request, session), request
+        return _without_dropped(request, _taken_over(request, session), session), request
     held_metadata = read_held(repository, session, location, request.access)
     if held_metadata is None:
         raise InputError(
@@ -54,7 +56,16 @@ def read_held_files(
         old, new = metadata["moved"]
         access = replace(access, moved=(old, new))
     access = replace(access, select=tuple(metadata.get("select", ())))
+    if request.kind is not None:
+        held_metadata = replace(held_metadata, metadata=view_of(metadata, request.kind))
+    held_metadata = _without_dropped(request, held_metadata, session)
     return held_metadata, replace(request, access=access)
+
+
+def _without_dropped(request: AppendRequest, known: Held, session: icechunk.Session) -> Held:
+    """What is held, and what of new files is not to be."""
+    metadata = with_dropped(known.metadata, request.drop, session.store)
+    return replace(known, metadata=metadata)
 
 
 def _taken_over(request: AppendRequest, session: icechunk.Session) -> Held:

@@ -27,7 +27,9 @@ class AppendRequest:
     irregular: str | None = None
     overlap: str | None = None
     coord_table: str | None = None
+    kind: str | None = None
     insert: bool = False
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Appended:
     number where all have the same, else None.
     ``inserted`` are files that were put in front of others; ``late`` gives the sentence for each
     that belongs there and was not, which kept no other file out.
-    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended.
+    ``ways`` as in ``vzarr.changes.build.Built``, of what was appended; ``began`` are variables that
+    the repository had not, missing in its records of before.
     """
 
     repository: str
@@ -63,6 +66,7 @@ class Appended:
     snapshot: str | None = None
     containers: list[str] = field(default_factory=list)
     ways: dict[str, dict[str, Any]] = field(default_factory=dict)
+    began: list[str] = field(default_factory=list)
 
     def then(self, later: Appended) -> Appended:
         """What a run did in two commits."""
@@ -82,6 +86,8 @@ class Appended:
             superseded={**self.superseded, **later.superseded},
             removed=list(dict.fromkeys([*self.removed, *later.removed])),
             left_out=list(dict.fromkeys([*self.left_out, *later.left_out])),
+            inserted=[*self.inserted, *later.inserted],
+            late=list(dict.fromkeys([*self.late, *later.late])),
             notes=list(dict.fromkeys([*self.notes, *later.notes])),
             references=self.references + later.references,
             length=totals.pop() if len(totals) == 1 else None,
@@ -89,6 +95,7 @@ class Appended:
             snapshot=later.snapshot or self.snapshot,
             containers=sorted({*self.containers, *later.containers}),
             ways={**self.ways, **later.ways},
+            began=sorted({*self.began, *later.began}),
         )
 
     def as_json(self) -> dict[str, Any]:

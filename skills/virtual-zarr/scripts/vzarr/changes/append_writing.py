@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from vzarr.changes.stored_files import holds_all, lacks_group, stored_file, stor
 from vzarr.combine.combine import Continued
 from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
-from vzarr.combine.merge import are_columns, merge_columns, records_of
+from vzarr.combine.merge import are_columns, merge_columns, names_of, records_of
 from vzarr.combine.rows import merge_rows
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import Refused
@@ -263,4 +263,6 @@ def side_by_side(
         return merged
     if dimension is None or not any("variables" in record for record in metadata["sources"]):
         return files
-    return merge_columns(files, dimension) if are_columns(files) else files
+    if are_columns(files):
+        return merge_columns(files, dimension, may_lack=True)
+    return [replace(file, own=tuple(sorted(names_of(file)))) for file in files]

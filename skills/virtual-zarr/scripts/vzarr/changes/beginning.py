@@ -46,20 +46,29 @@ def begin_new(
         for group, each in stored_groups(metadata).items()
     }
     groups = {**metadata["groups"]}
+    new: set[str] = set()
     for group, part in _new_groups(files, stored, dimension).items():
-        _write(store, group, part.dataset, checksum)
+        write_beside(store, group, part.dataset, checksum)
         # Written whole: of no texts nothing would tell that they are texts.
         _take_out_records(store, group, dimension)
         groups[group] = _described(part, group, metadata)
+        new |= {f"{group}/{name}".lstrip("/") for name in part.dataset.variables}
     for group, stored_group in stored_groups(metadata).items():
         parts = [
             stored_part(file, group, stored_group) for file in files if not lacks_group(file, group)
         ]
         more = _new_variables(stored[group], parts, dimension)
         if more is not None:
-            _write(store, group, more, checksum)
+            write_beside(store, group, more, checksum)
             groups[group] = _with_variables(groups[group], more, parts)
-    return {**metadata, "groups": groups}
+            new |= {f"{group}/{name}".lstrip("/") for name in more.variables}
+    if not new:
+        return metadata
+    sources: Any = [
+        {**record, "lacks": sorted({*record.get("lacks", ()), *new})}
+        for record in metadata["sources"]
+    ]
+    return {**metadata, "sources": sources, "groups": groups}
 
 
 def _new_groups(
@@ -149,7 +158,7 @@ def _with_variables(
     }
 
 
-def _write(
+def write_beside(
     store: icechunk.IcechunkStore, group: str, dataset: xr.Dataset, checksum: datetime
 ) -> None:
     """Write variables beside those of a group; it goes on to name the coordinates of before."""

@@ -12,15 +12,20 @@ import xarray as xr
 from vzarr.changes.build_commit import write_first, write_more
 from vzarr.changes.build_state import BuildRequest, BuildState
 from vzarr.combine.combine import Boundary, Continued
+from vzarr.combine.compatibility import Difference
 from vzarr.combine.copied import Share, show_bytes, weigh
 from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
+from vzarr.combine.kinds import is_in, split_kinds
 from vzarr.combine.lacking import begins_later, outermost
 from vzarr.combine.merge import are_columns, merge_columns
 from vzarr.combine.named_coordinates import NONE, give_coordinates
 from vzarr.combine.overlap import index_of, trim_files
+from vzarr.combine.plan import GROUPS
 from vzarr.combine.raw_packing import differing_packing
 from vzarr.combine.record_dimension import has_no_records, no_records
 from vzarr.combine.rows import merge_rows
+from vzarr.combine.second_dimension import find_second
+from vzarr.combine.shared_attributes import common
 from vzarr.errors import InputError, Refused
 from vzarr.formats.registry import FORMATS
 from vzarr.repository.claim import Claim
@@ -61,6 +66,7 @@ def write_batch(
     if not good:
         return state
     dimension = state.dimension
+    request, state = _with_second(request, state, good)
     if _is_for_all(request, state, good):
         if more_follow or state.before is not None:
             return AllAtOnce()
@@ -80,20 +86,15 @@ def write_batch(
             f"no file has a dimension or variable {dimension}: it is a new dimension, "
             "along which each file is one step",
         )
-    datasets, files, differing = combine_groups(
-        good,
-        dimension,
-        request.access,
-        request.skip_bad,
-        state.before,
-        more_follow,
-        _continued(request, state),
-    )
+    if request.policy.irregular == GROUPS and (more_follow or state.before is not None):
+        return AllAtOnce()
+    datasets, files, differing = _combine(request, state, good, more_follow)
     left_out = state.left_out | {problem.url: problem.reason for problem in differing}
     state = replace(state, left_out=left_out)
     if not files:
         return state
-    state = _noted(state, *(n for file in files for g in datasets for n in part_of(file, g).notes))
+    parts = [part_of(f, g) for f in files for g in datasets if is_in(f, g)]
+    state = _noted(state, *(note for part in parts for note in part.notes))
     state = replace(state, share=state.share + _weigh(request, state, datasets, files))
     checksum = last_updated(started, [each.source for file in files for each in file.files])
     write = write_first if state.metadata is None else write_more
@@ -108,6 +109,33 @@ def _boundary(before: Boundary | None, files: list[ParsedFile], dimension: str |
         return Boundary(first or files[0], files[-1])
     latest = [*reversed(files), *([last] if last else [])]
     return Boundary(outermost(first, files, dimension), outermost(None, latest, dimension))
+
+
+def _combine(
+    request: BuildRequest, state: BuildState, files: list[ParsedFile], more_follow: bool
+) -> tuple[dict[str, xr.Dataset], list[ParsedFile], list[Difference]]:
+    """As ``combine_groups``; files of several kinds get groups of their own, if so asked."""
+    continued = _continued(request, state)
+    options = (state.dimension, request.access, request.skip_bad, state.before, more_follow)
+    kinds = {}
+    if request.policy.irregular == GROUPS:
+        continued = replace(continued, policy=replace(request.policy, irregular=None))
+        if state.dimension is not None:
+            kinds = split_kinds(files, state.dimension)
+    if not kinds:
+        return combine_groups(files, *options, continued)
+    datasets: dict[str, xr.Dataset] = {}
+    chosen: list[ParsedFile] = []
+    left_out: list[Difference] = []
+    for own in kinds.values():
+        combined, order, differing = combine_groups(own, *options, continued)
+        root = datasets.get("", combined[""])
+        datasets |= {**combined, "": root}
+        chosen += order
+        left_out += differing
+    datasets[""] = datasets[""].copy(deep=False)
+    datasets[""].attrs = common([file.dataset.attrs for file in chosen])
+    return datasets, chosen, left_out
 
 
 def parts_of(results: list[ParsedFile | Unreadable]) -> Iterator[list[ParsedFile | Unreadable]]:
@@ -130,6 +158,20 @@ def _is_for_all(request: BuildRequest, state: BuildState, files: list[ParsedFile
         return False
     with_first = [state.before.first, *files] if state.before else files
     return request.inner is not None or are_columns(with_first)
+
+
+def _with_second(
+    request: BuildRequest, state: BuildState, files: list[ParsedFile]
+) -> tuple[BuildRequest, BuildState]:
+    """The request with a second dimension, where files of the same records lie along one."""
+    dimension = state.dimension
+    if dimension is None or request.inner is not None or state.before is not None:
+        return request, state
+    inner = find_second(files, dimension)
+    if inner is None:
+        return request, state
+    note = f"files of the same {dimension} lie along {inner}: the store has both dimensions"
+    return replace(request, inner=inner), _noted(state, note)
 
 
 def _side_by_side(

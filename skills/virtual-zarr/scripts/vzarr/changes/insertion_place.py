@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from vzarr.changes.stored_files import stored_part
-from vzarr.combine.coverage import show
 from vzarr.combine.groups import stored_groups
+from vzarr.combine.shown import show
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.sources.discover import SourceRecord
@@ -46,40 +46,41 @@ def stored_records(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> di
 
 
 def is_late(file: ParsedFile, records: dict[str, Records]) -> bool:
-    """Whether a file has no records that are later than all that are stored.
+    """Whether a file has no record that is later than all that are stored.
 
-    One that has such, too, overlaps: comparing it says so, or it is cut.
+    One that overlaps the last records is not: it may be cut.
     """
-    for group, stored in records.items():
-        own = _own_index(file, group, stored)
-        if own is None or not len(own):
-            continue
-        try:
-            if own[-1] <= stored.index[-1]:
-                return True
-        except TypeError:  # dates of two calendars: comparing the file says so
-            continue
-    return False
+    return any(_is_late_in(file, group, stored) for group, stored in records.items())
 
 
-def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> str:
-    """The sentence for a late file that is not to be inserted.
+def _is_late_in(file: ParsedFile, group: str, stored: Records) -> bool:
+    own = _own_index(file, group, stored)
+    if own is None or not len(own):
+        return False
+    try:
+        return bool(max(own[0], own[-1]) <= stored.index[-1])
+    except TypeError:  # dates of two calendars: comparing the file says so
+        return False
+
+
+def why_late(file: ParsedFile, records: dict[str, Records], location: str, choice: str = "") -> str:
+    """The sentence for a late file that is not to be inserted; ``choice`` offers other options.
 
     Raises
     ------
     ValueError
-        For a file that is not late.
+        If it is not late.
     """
     for group, stored in records.items():
-        own = _own_index(file, group, stored)
-        if own is not None and len(own) and own[0] <= stored.index[-1]:
-            dimension = stored.group["concat_dim"]
+        if _is_late_in(file, group, stored):
+            own, dimension = _own_index(file, group, stored), stored.group["concat_dim"]
             advice = place_problem(file, records) or (
                 "It belongs in front of records that are there: put it there with --insert."
             )
+            assert own is not None
             return (
                 f"{file.source.url}: {dimension}: the first value is {own[0]}, but has to be later "
-                f"than {stored.index[-1]}, the last in {location}. {advice}"
+                f"than {stored.index[-1]}, the last in {location}. {choice}{advice}"
             )
     raise ValueError(f"{file.source.url} is not late")
 

@@ -13,6 +13,7 @@ from datetime import datetime
 import icechunk
 import zarr
 
+from vzarr.changes.as_recorded import as_recorded
 from vzarr.changes.rewriting import write_references
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
 from vzarr.combine.file_steps import is_gap
@@ -86,6 +87,8 @@ def find_stand_in(
             record["etag"],
         )
         (parsed,) = parse_files([source], access, **parsing_options(metadata))
+        if isinstance(parsed, ParsedFile):
+            parsed = as_recorded(parsed, record, metadata["concat_dim"])
         if isinstance(parsed, ParsedFile) and not any(
             lacks_group(parsed, group) for group in names
         ):

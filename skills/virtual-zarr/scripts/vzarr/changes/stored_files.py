@@ -168,7 +168,7 @@ def expected_in_store(stored: ParsedFile, part: ParsedFile, metadata: GroupInSto
     )
 
 
-def _with_own(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
+def with_own(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
     """What is stored of a file beside others."""
     if "variables" not in record:
         return stored

@@ -40,6 +40,14 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         help="put files that arrive late where they belong, before the first, too; without it they "
         "are left out, and the others taken",
     )
+    append.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out this variable, which files have and the repository has not; remembered "
+        "(default: it begins with them, missing before)",
+    )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     append.add_argument(
         "--source",
@@ -82,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
         irregular=options.irregular,
         overlap=options.overlap,
         coord_table=options.coord_table,
+        drop=tuple(options.drop),
         prefixes=tuple(options.prefix),
         progress=lambda phase: progress_printer(phase, options.quiet),
     )
@@ -101,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
         f"{done.references} references; {result}",
         *way_lines(done.ways),
         *reasons("known", known_as),
+        *(f"{path} begins: missing in the records before" for path in done.began),
         *done.notes,
         *(f"readers have to authorize, too: {prefix}" for prefix in done.containers),
         *(f"left out: {sentence}" for sentence in done.left_out),

@@ -36,6 +36,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     copy.add_argument("--to-region", metavar="REGION", help="as --region, of NEW")
     copy.add_argument("--to-account", metavar="ACCOUNT", help="as --account, of NEW")
     copy.add_argument("--to-endpoint", metavar="URL", help="as --endpoint, of NEW")
+    copy.add_argument("--to-profile", metavar="PROFILE", help="as --profile, of NEW")
     copy.add_argument("--dry-run", action="store_true", help="only say what is missing")
     copy.add_argument(
         "--content", action="store_true", help="compare the bytes of what earlier runs copied, too"
@@ -44,6 +45,8 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
+    from dataclasses import replace
+
     from vzarr.cli.output import print_result, progress_printer
     from vzarr.combine.copied import show_bytes
     from vzarr.commands.copy import copy
@@ -51,9 +54,16 @@ def run(options: argparse.Namespace) -> int:
 
     done = copy(
         options.repo,
-        access_of(options),
+        replace(access_of(options), repo_anonymous=options.anonymous or options.repo_anonymous),
         options.new,
-        Access(region=options.to_region, account=options.to_account, endpoint=options.to_endpoint),
+        Access(
+            region=options.to_region,
+            account=options.to_account,
+            endpoint=options.to_endpoint,
+            profile=options.to_profile,
+            retries=options.retries,
+            timeout=options.timeout,
+        ),
         dry_run=options.dry_run,
         content=options.content,
         progress=lambda phase: progress_printer(phase, options.quiet),

@@ -45,6 +45,7 @@ COMMANDS = (
     "refresh",
     "migrate",
     "append",
+    "add",
     "show",
     "log",
     "remove",

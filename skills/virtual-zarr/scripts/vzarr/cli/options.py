@@ -80,7 +80,21 @@ def remote_options() -> Parser:
     remote.add_argument(
         "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
     )
+    remote.add_argument(
+        "--profile", help="profile of ~/.aws, its role if it assumes one (default: AWS_PROFILE)"
+    )
     remote.add_argument("--repo-endpoint", metavar="URL", help="the same, of the repository alone")
+    for name in ("region", "account", "profile"):
+        remote.add_argument(f"--repo-{name}", metavar=name.upper(), help="the same")
+    remote.add_argument(
+        "--repo-anonymous", action="store_true", help="the repository is public, and only read"
+    )
+    remote.add_argument(
+        "--retries", type=number, help="of a request for files that failed (default: 10)"
+    )
+    remote.add_argument(
+        "--timeout", type=positive, metavar="SECONDS", help="of such a request (default: 30)"
+    )
     remote.add_argument(
         "--trust",
         action="append",
@@ -119,6 +133,19 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not a number of at least 1")
     return number
+
+
+def number(text: str) -> int:
+    """A number from 0 on.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For any other text.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
 
 
 def moment(text: str) -> datetime:
@@ -197,10 +224,11 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     command.add_argument(
         "--irregular",
-        choices=("rectilinear", "copy", "decode", "refuse"),
+        choices=("rectilinear", "copy", "decode", "groups", "refuse"),
         help="where files store a variable in several forms, or chunks fill no regular grid: "
         "chunks of unequal length, which readers of zarr 3.2 or later open with a flag; copies, "
-        "which all open; copies of the values, where each file packs them otherwise; or no store "
+        "which all open; copies of the values, where each file packs them otherwise; a group for "
+        "each kind of files; or no store "
         "(default: ask, where more than 5 %% would be copied)",
     )
 
@@ -287,5 +315,12 @@ def access_of(options: argparse.Namespace) -> Access:
         account=options.account,
         endpoint=options.endpoint,
         repo_endpoint=options.repo_endpoint,
+        profile=options.profile,
+        repo_region=options.repo_region,
+        repo_account=options.repo_account,
+        repo_profile=options.repo_profile,
+        repo_anonymous=options.repo_anonymous,
+        retries=options.retries,
+        timeout=options.timeout,
         trust=tuple(options.trust),
     )

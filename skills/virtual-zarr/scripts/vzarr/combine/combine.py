@@ -144,6 +144,8 @@ def combine_files(
     for number, file in enumerate(files):
         last = number == len(files) - 1 and not more_follow
         problems = _problems(chosen, file, dimension, access, last, before)
+        if continued.policy.overlap is not None:  # was no help
+            problems = [replace(problem, choice="") for problem in problems]
         if problems and not skip_bad:
             raise Refused(_sentence(problems))
         if problems:

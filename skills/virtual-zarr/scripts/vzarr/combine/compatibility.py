@@ -189,7 +189,9 @@ def _first_difference(
     values = []
     for parsed in (other, first):
         content = fetch(parsed.source.url, access, parsed.source.size)
-        with open_native(content, parsed.file_format, parsed.group, parsed.dropped) as native:
+        with open_native(
+            content, parsed.file_format, parsed.native_group, parsed.dropped
+        ) as native:
             values.append(np.asarray(native[name].values))
     mine, theirs = values
     if mine.shape != theirs.shape:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from vzarr.combine.combine import NOTHING_HELD, Boundary, Continued, combine_files
 from vzarr.combine.compatibility import SEPARATE, Difference, compare_files
+from vzarr.combine.kinds import is_in, key_of, traits_of
 from vzarr.combine.lacking import has_records, with_all_groups, with_parts, without_records
 from vzarr.combine.merge import lengths_of
 from vzarr.combine.shared_attributes import share_attributes
@@ -195,7 +196,8 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
 
     ``ways`` of ``vzarr.combine.plan``, where a variable needed one.
     """
-    parts = [part_of(file, group) for file in files]
+    members = [file for file in files if is_in(file, group)]
+    parts = [part_of(file, group) for file in members]
     native: dict[str, str] = {}
     dropped: dict[str, str] = {}
     ways = {name: way.as_json() for name, way in parts[0].ways.items()}
@@ -209,7 +211,13 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     grows = any(dimension in variable.dims for variable in parts[0].dataset.variables.values())
     described: GroupRecord = {
         "concat_dim": dimension if grows else None,
-        "lengths": [length for part in parts for length in lengths_of(part, dimension)],
+        "lengths": [
+            length
+            for file in files
+            for length in (
+                lengths_of(part_of(file, group), dimension) if is_in(file, group) else [0]
+            )
+        ],
         "virtual": virtual,
         "loaded": sorted(names - {*virtual, *native}),
         "native": native,
@@ -218,6 +226,9 @@ def describe(files: list[ParsedFile], group: str, dimension: str | None) -> Grou
     }
     if ways:
         described["ways"] = ways
+    if group and parts[0].kind:
+        described["kind"] = key_of(traits_of(parts[0], str(dimension)))
+        described["source_group"] = ""
     if parts[0].raw:
         described["raw"] = sorted(parts[0].raw)
     return described

@@ -62,8 +62,12 @@ def are_disjoint(sets: Collection[frozenset[str]]) -> bool:
     return all(own) and sum(map(len, own)) == len(frozenset.union(*own))
 
 
-def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFile]:
+def merge_columns(
+    files: Sequence[ParsedFile], dimension: str, may_lack: bool = False
+) -> list[ParsedFile]:
     """Files whose variables stand beside each other, one for all files of the same records.
+
+    ``may_lack``: where a record has not got all variables, they will be missing.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def merge_columns(files: Sequence[ParsedFile], dimension: str) -> list[ParsedFil
     sets = {_own_names(file) for file in files}
     for row in rows.values():
         own_names = [_own_names(file) for file in row]
-        if len(own_names) == len(sets) == len({*own_names}):
+        if len(own_names) == len({*own_names}) and (may_lack or len(own_names) == len(sets)):
             continue
         missing = sorted(frozenset.union(*sets) - frozenset.union(*own_names))
         twice = f"{row[1].source.url} has the same" if not missing else ""

@@ -11,6 +11,7 @@ import xarray as xr
 
 from vzarr.combine.mixed_array import empty_array
 from vzarr.combine.recode import packing_of, reads_as
+from vzarr.text import drop_options
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
@@ -56,7 +57,8 @@ def _filled(
 ) -> ParsedFile:
     lacked = [name for name in owners if name not in file.dataset.variables]
     lacks = len(growing.intersection(lacked))
-    if not file.group and lacks > LACKED * len(growing - {dimension}):
+    is_column = bool(file.own)  # others of its records lie, or may lie, beside it
+    if not file.group and not is_column and lacks > LACKED * len(growing - {dimension}):
         return file
     new: dict[str, xr.Variable] = {}
     packing, digests = dict(file.packing), dict(file.digests)
@@ -77,7 +79,10 @@ def _filled(
         return file
     coordinates = [name for name in new if name in owners[name].dataset.coords]
     dataset = file.dataset.assign(new).set_coords(coordinates)
-    note = f"{file.source.url}: has no {', '.join(sorted(new))}: missing in its records"
+    note = (
+        f"{file.source.url}: has no {', '.join(sorted(new))}: missing in its records; "
+        f"{drop_options(sorted(new))} leaves it out of all"
+    )
     return replace(
         file,
         dataset=dataset,

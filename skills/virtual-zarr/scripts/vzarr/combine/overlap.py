@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from vzarr.combine.mixed_array import TrimmedArray
+from vzarr.combine.store_metadata import GroupInStore
 from vzarr.combine.trimmed_array import trim_dataset
 from vzarr.errors import Refused
 from vzarr.formats.open import open_native
@@ -132,11 +133,17 @@ def trim_files(
 
 
 def choice_of(
-    before: xr.Dataset, after: xr.Dataset, dimension: str, index_before: Any, index: Any
+    before: xr.Dataset,
+    after: xr.Dataset,
+    dimension: str,
+    index_before: Any,
+    index: Any,
+    may_take_back: bool = True,
 ) -> str:
     """The sentence that offers ``--overlap`` where one file repeats steps of another.
 
-    ``before`` and ``after`` are what their readers see.
+    ``before`` and ``after`` are what their readers see; ``may_take_back``: whether the steps of
+    what comes ``before`` can be left to the other.
     """
     count = repeated_steps(index_before, index)
     if not count:
@@ -144,10 +151,25 @@ def choice_of(
     name = _first_other(before, after, dimension, count)
     values = f"{name} has other values" if name else "all values are equal"
     steps = f"{count} steps" if count > 1 else "one step"
+    last = ", --overlap last those of the later one" if may_take_back else ""
     return (
-        f"It repeats {steps}, in which {values}: --overlap first keeps those of the earlier file, "
-        "--overlap last those of the later one. "
+        f"It repeats {steps}, in which {values}: --overlap first keeps those of the earlier file"
+        f"{last}. "
     )
+
+
+def choice_beside(
+    part: ParsedFile, stored: xr.Dataset, stored_group: GroupInStore, access: Access
+) -> str:
+    """As ``choice_of``, of a stored group and one of a file that is to follow it."""
+    dimension = str(stored_group["concat_dim"])
+    first, second = stored.indexes.get(dimension), part.dataset.indexes.get(dimension)
+    if first is None or second is None or not repeated_steps(first, second):
+        return ""
+    # Others of the last records may lie beside it, and would have to be taken back, too.
+    is_alone = "variables" not in stored_group["sources"][-1]
+    with _read(part, access) as native:
+        return choice_of(stored, native, dimension, first, second, is_alone)
 
 
 def choice_between(
@@ -163,7 +185,7 @@ def choice_between(
 
 def _read(file: ParsedFile, access: Access) -> AbstractContextManager[xr.Dataset]:
     content = fetch(file.source.url, access, file.source.size)
-    return open_native(content, file.file_format, file.group, file.dropped)
+    return open_native(content, file.file_format, file.native_group, file.dropped)
 
 
 def _first_other(before: xr.Dataset, after: xr.Dataset, dimension: str, count: int) -> str:

@@ -21,8 +21,10 @@ from vzarr.combine.raw_packing import needed
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
 from vzarr.virtualize.plain_chunks import is_plain
 
-WAYS = ("rectilinear", "copy", "decode", "refuse")
+WAYS = ("rectilinear", "copy", "decode", "groups", "refuse")
 """What ``--irregular`` chooses among."""
+GROUPS = "groups"
+"""The way that is none of an array's: files that differ get groups of their own."""
 COPIED_SHARE, COPIED_BYTES = 0.05, 100 * 10**6
 """What may be copied without a word so that every reader can open all: of the bytes of the files,
 and at most."""

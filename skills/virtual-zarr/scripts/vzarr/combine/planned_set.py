@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from vzarr.combine.coverage import show
 from vzarr.combine.joined_sets import whole
 from vzarr.combine.plan import (
     NO_CHOICE,
@@ -24,6 +23,7 @@ from vzarr.combine.plan import (
 )
 from vzarr.combine.raw_packing import differ_in_packing_only, same_packing
 from vzarr.combine.recode import PACKING, packing_of, value_dtype
+from vzarr.combine.shown import show
 from vzarr.virtualize.describe import Description, Variable
 from vzarr.virtualize.equality import same
 
@@ -32,7 +32,15 @@ NUMBERS = "iuf"
 
 def is_number(variable: Variable) -> bool:
     """Whether a variable is virtual and of numbers, which a plan may turn into those of others."""
-    return variable.storage == "virtual" and np.dtype(variable.dtype).kind in NUMBERS
+    return variable.storage == "virtual" and _dtype(variable).kind in NUMBERS
+
+
+def _dtype(variable: Variable) -> np.dtype:
+    """The type of a variable; of one of several fields, which are told as text, bytes."""
+    try:
+        return np.dtype(variable.dtype)
+    except TypeError:
+        return np.dtype("V8")
 
 
 def find_ways(
@@ -69,7 +77,7 @@ def _forms(
     for item, _ in pairs:
         variable = item.variables[path]
         key = repr((variable.dtype, variable.codecs, _inner(variable, along), _packing(variable)))
-        sizes[key] += math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        sizes[key] += math.prod(variable.shape) * _dtype(variable).itemsize
         urls.setdefault(key, item.source.url)
         models.setdefault(key, variable)
     most = max(sizes, key=sizes.__getitem__)
@@ -92,7 +100,7 @@ def _form_of(variable: Variable, model: Variable, along: str, repeated: int) -> 
     row = math.prod(size for at, size in enumerate(variable.shape) if at != axis)
     chunks = variable.chunks or variable.shape
     is_plain = not variable.codecs and math.prod(chunks[:axis]) == 1
-    dtype, wanted = np.dtype(variable.dtype), np.dtype(model.dtype)
+    dtype, wanted = _dtype(variable), _dtype(model)
     packing, packing_of_model = _packing(variable), _packing(model)
     is_same = same_packing(packing, packing_of_model)
     values = value_dtype(dtype, packing).itemsize if dtype != wanted or not is_same else 0

@@ -129,6 +129,7 @@ def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes:
     """What a file says; nothing where it cannot be read."""
     try:
         content = fetch(record["url"], access, record["size"])
+        group = "" if record.get("kind") == group else group
         with open_native(content, detect_format(content), group, quick=True) as native:
             return describe_dataset(native).attributes
     except BaseException as error:

@@ -40,6 +40,7 @@ class GroupRecord(TypedDict):
     ways: NotRequired[dict[str, dict[str, Any]]]
     tolerance: NotRequired[float]
     raw: NotRequired[list[str]]
+    kind: NotRequired[str]
 
 
 class StoredRecord(SourceRecord):
@@ -107,3 +108,4 @@ class StoreMetadata(TypedDict):
     select: NotRequired[list[str]]
     overlap: NotRequired[str]
     coord: NotRequired[dict[str, Any]]
+    whole: NotRequired[StoreMetadata]

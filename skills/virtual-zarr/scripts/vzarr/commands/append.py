@@ -9,6 +9,7 @@ import icechunk
 
 from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
+from vzarr.changes.append_kinds import sources_by_kind
 from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted, sort_out
@@ -22,8 +23,10 @@ from vzarr.changes.append_writing import (
     write_new,
 )
 from vzarr.changes.beginning import begin_new
+from vzarr.changes.columns import with_columns
+from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.insertion import Late, insert_files, part_late
-from vzarr.changes.places import split_placed, with_places
+from vzarr.changes.places import split_placed
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
@@ -61,6 +64,7 @@ def append(
     irregular: str | None = None,
     overlap: str | None = None,
     coord_table: str | None = None,
+    drop: tuple[str, ...] = (),
     prefixes: tuple[str, ...] = (),
     progress: Progress = silent,
 ) -> Appended:
@@ -71,6 +75,8 @@ def append(
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. A file that belongs in front of others is
     late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    ``drop`` leaves out variables that files have and the repository has not; others begin with
+    them.
     ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
     reads as they do. ``prefixes`` as in ``build``, and ``irregular``; else what ``build`` was told
     holds. Safe to run twice, also at the same time.
@@ -103,14 +109,19 @@ def append(
         overlap=overlap,
         coord_table=coord_table,
         insert=insert,
+        drop=tuple(name.strip("/") for name in drop),
     )
     done = Appended(as_url(location))
     for _ in range(ATTEMPTS):
         try:
             with exclusive_lock(location):
-                more, late = _append_once(request, repository, sources)
-                done = done.then(more)
-                return done.then(_take_late(request, repository, late, done))
+                by_kind, without = sources_by_kind(request, repository, sources)
+                for kind, each in by_kind.items():
+                    own = replace(request, kind=kind)
+                    more, late = _append_once(own, repository, each)
+                    done = done.then(more)
+                    done = done.then(_take_late(own, repository, late, done))
+                return replace(done, left_out=[*done.left_out, *without])
         except icechunk.ConflictError:
             # Someone else committed: what is new has to be found out again.
             repository = open_any_repository(location, access)
@@ -152,9 +163,11 @@ def _append_once(
     metadata = held_metadata.metadata
     wanted = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted.sources, metadata)
+    check_dropped(request.drop, parsed, metadata, request.access)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
-    todo.new, late = part_late(fresh, session.store, metadata, location)
+    placed += todo.columns
+    todo.new, late = part_late(fresh, session.store, metadata, location, request.access)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
@@ -166,8 +179,8 @@ def _append_once(
     more = [*([grown] if grown else ()), *todo.new]
     more = side_by_side(more, metadata, request.access, session.store)
     more = without_repeated(request, more, session.store, metadata)
-    begun = begin_new(session.store, location, more, metadata, started)
-    new = find_fitting(request, more, session.store, begun)
+    with_new = begin_new(session.store, location, more, metadata, started)
+    new = find_fitting(request, more, session.store, with_new)
     result = Appended(
         location,
         known={**wanted.known, **todo.known},
@@ -192,7 +205,9 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
-    references, metadata, touched = _write_over(request, session, metadata, over, placed, checksum)
+    references, metadata, touched = _write_over(
+        request, session, metadata, over, placed, checksum, held_metadata.metadata
+    )
     old = len(metadata["sources"])
     written = Written(metadata)
     if new.files:
@@ -221,6 +236,7 @@ def _append_once(
         lengths=dict(written.lengths),
         containers=containers,
         ways=dict(written.ways),
+        began=begun(held_metadata.metadata, metadata),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
 
@@ -232,16 +248,20 @@ def _write_over(
     over: dict[int, ParsedFile],
     placed: list[ParsedFile],
     checksum: datetime,
+    before: StoreMetadata,
 ) -> tuple[int, StoreMetadata, list[int]]:
-    """Write files ``over`` sources, by number, and those ``placed`` where a cube has nothing yet.
+    """Write files ``over`` sources, by number, and those ``placed`` where nothing is yet.
 
-    Returns how many references, the metadata with them, and their numbers there.
+    ``before``: the metadata without what new files begin. Returns how many references, the metadata
+    with the files, and their numbers there.
     """
-    metadata, added, numbers = with_places(session.store, metadata, placed)
+    location = as_url(request.location)
+    metadata, added, numbers = with_columns(
+        session.store, location, metadata, placed, before, request.access
+    )
     files = {**{numbers[number]: file for number, file in over.items()}, **added}
     if not files:
         return 0, metadata, []
-    location = as_url(request.location)
     references, metadata = replace_files(
         session.store, location, metadata, files, checksum, request.access, anew=[*added]
     )

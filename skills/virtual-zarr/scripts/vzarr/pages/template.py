@@ -27,7 +27,8 @@ svg.strip { display: block; width: 100%; height: 1.4rem; background: var(--missi
 td svg.strip { width: 9rem; height: .9rem; }
 svg .there { fill: var(--there); } svg .virtual { fill: var(--virtual); }
 svg .native { fill: var(--native); } svg .odd { fill: var(--odd); }
-svg .replaced { fill: var(--replaced); } svg .late { fill: var(--native); }
+svg .replaced { fill: var(--replaced); } svg .late, svg .lacking,
+svg .incomplete { fill: var(--native); } svg .overlap { fill: var(--odd); }
 .ends { display: flex; justify-content: space-between; margin-left: 9.6rem; color: var(--faint);
   font-size: .875rem; gap: 1rem; }
 .legend { color: var(--faint); font-size: .875rem; }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import icechunk
@@ -16,16 +16,19 @@ from vzarr.verification.open import open_store
 if TYPE_CHECKING:
     from vzarr.combine.store_metadata import StoreMetadata
     from vzarr.commands.show import Shown
+    from vzarr.sources.discover import SourceRecord
 
 SENTENCES = 20
 """Gaps and the like that a page lists; the others are counted."""
 WORDS = {
-    "replaced": "took the place of others",
-    "late": "were written after files of later records",
-    "lacking": "lack variables of the others",
-    "overlap": "overlap the file before them",
+    "replaced": "in the place of other files",
+    "late": "written after files of later records",
+    "lacking": "without variables of the others",
+    "incomplete": "with places for which there is no file",
 }
-"""What a lane says of its files."""
+"""What a lane says of its files; the last one of records."""
+LATE = 0.2
+"""The share of the files up to which being late says something: else they were copied anew."""
 
 
 def record_dimensions(shown: Shown, ledger: StoreMetadata | None) -> dict[str, str]:
@@ -90,9 +93,9 @@ def _timeline(
     sentences = []
     for label, each in spans.items():
         if each:
-            kind = {"overlap": "odd"}.get(label, label)
-            text = f"{len(each)} files {WORDS[label]}"
-            lanes.append(Lane(label, kind, spans_to_bins(values, each), text))
+            noun = "record" if label == "incomplete" else "file"
+            text = f"{len(each):,} {noun}{'s' * (len(each) > 1)} {WORDS[label]}"
+            lanes.append(Lane(label, label, spans_to_bins(values, each), text))
             sentences.append(text)
     return TimelineView(name, line.begin, line.end, lanes, sentences)
 
@@ -111,13 +114,9 @@ def _source_marks(
         return {}
     records = ledger["sources"]
     moved = {record["by"] for record in ledger["replaced"]}
-    written = [record["last_modified"] for record in records]
-    earliest = ""
-    late = [False] * len(records)
-    for number in range(len(records) - 1, -1, -1):
-        late[number] = bool(earliest) and bool(lengths[number]) and written[number] > earliest
-        earliest = min(earliest or written[number], written[number])
-    spans: dict[str, list[tuple[float, float]]] = {"replaced": [], "late": [], "lacking": []}
+    late = _late(records, lengths)
+    spans: dict[str, list[tuple[float, float]]] = {label: [] for label in WORDS}
+    spans["incomplete"] = _incomplete(records, lengths, numbers)
     for number, record in enumerate(records):
         length = max(int(lengths[number]), int(record.get("covers", 0)))
         if not length:
@@ -126,8 +125,37 @@ def _source_marks(
         span = (float(numbers[stop - length]), float(numbers[stop - 1]))
         if record["url"] in moved:
             spans["replaced"].append(span)
-        if late[number]:
+        if number in late:
             spans["late"].append(span)
         if record.get("lacks"):
             spans["lacking"].append(span)
     return spans
+
+
+def _late(records: Sequence[SourceRecord], lengths: np.ndarray) -> set[int]:
+    """Numbers of files that were written after one of later records."""
+    written = [record["last_modified"] for record in records]
+    earliest = ""
+    late = set()
+    for number in range(len(records) - 1, -1, -1):
+        if earliest and lengths[number] and written[number] > earliest:
+            late.add(number)
+        earliest = min(earliest or written[number], written[number])
+    return late if len(late) <= max(1, LATE * len(records)) else set()
+
+
+def _incomplete(
+    records: Sequence[SourceRecord], lengths: np.ndarray, numbers: np.ndarray
+) -> list[tuple[float, float]]:
+    """Records of a cube, as runs, with places along its second dimension without a file."""
+    size = max((record["within"][2] for record in records if "within" in record), default=0)
+    if not size:
+        return []
+    filled = np.zeros(len(numbers), int)
+    stops = np.cumsum(lengths)
+    for number, record in enumerate(records):
+        _, begin, end = record["within"]
+        steps = int(record.get("covers", lengths[number]))
+        filled[int(stops[number]) - steps : int(stops[number])] += end - begin
+    rows = np.flatnonzero(filled < size)
+    return [(float(numbers[row]), float(numbers[row])) for row in rows]

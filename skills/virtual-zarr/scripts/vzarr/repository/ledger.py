@@ -17,6 +17,7 @@ import icechunk
 import numpy as np
 import zarr
 
+from vzarr.combine.kinds import whole_of
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError
 from vzarr.formats.reasons import BY_DROP
@@ -75,6 +76,7 @@ def told_by_option(dropped: dict[str, str]) -> list[str]:
 
 def write_ledger(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> None:
     """Write what ``read_ledger`` returns; of the lists only the chunks that changed."""
+    metadata = whole_of(metadata)
     groups = metadata["groups"]
     lengths = zip(*(stored_group["lengths"] for stored_group in groups.values()), strict=True)
     sources = [

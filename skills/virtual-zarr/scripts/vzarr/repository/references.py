@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,21 +85,68 @@ def rewrite_urls(
     store = session.store
     for path in array_paths(store):
         for batch in list(read_references(store, path)):
-            moved = [
-                icechunk.VirtualChunkSpec(
-                    index=[int(n) for n in batch.index[row]],
-                    location=there,
-                    offset=int(batch.offsets[row]),
-                    length=int(batch.lengths[row]),
-                    last_updated_at_checksum=checksum,
+            there = [new_url(url) for url in batch.urls]
+            moving = np.array([new != old for new, old in zip(there, batch.urls, strict=True)])
+            if moving.any():
+                rows = np.flatnonzero(moving)
+                moved = References(
+                    batch.index[rows],
+                    [there[row] for row in rows.tolist()],
+                    batch.offsets[rows],
+                    batch.lengths[rows],
                 )
-                for row, url in enumerate(batch.urls)
-                if (there := new_url(url)) != url
-            ]
-            if moved:
-                store.set_virtual_refs(f"/{path}", moved, validate_containers=True)
-                count += len(moved)
+                _overwrite(store, path, moved, checksum)
+                count += len(rows)
     return count
+
+
+SPARSE = 4
+"""Chunks of the smallest box around some references, for each of these, up to which the box is
+written: 1 million references took 10 s so, and 22 s one by one."""
+
+
+def _overwrite(
+    store: icechunk.IcechunkStore, path: str, new: References, checksum: datetime | None
+) -> None:
+    """Write references in place of those that these chunks have.
+
+    Raises
+    ------
+    ValueError
+        If one lies in no container.
+    """
+    index = new.index.astype("i8")  # of shape (n, 0) for a scalar
+    low, high = index.min(axis=0), index.max(axis=0)
+    box = high - low + 1
+    size = math.prod(box.tolist())
+    if size > SPARSE * len(new.urls):
+        specs = [
+            icechunk.VirtualChunkSpec(
+                index=index[row].tolist(),
+                location=url,
+                offset=int(new.offsets[row]),
+                length=int(new.lengths[row]),
+                last_updated_at_checksum=checksum,
+            )
+            for row, url in enumerate(new.urls)
+        ]
+        refused = store.set_virtual_refs(f"/{path}", specs, validate_containers=True)
+    else:
+        at = np.ravel_multi_index(tuple((index - low).T), tuple(box)) if len(box) else [0]
+        urls = np.full(size, "", dtype=object)  # chunks without a reference stay as they are
+        offsets, lengths = np.zeros(size, "u8"), np.zeros(size, "u8")
+        urls[at], offsets[at], lengths[at] = new.urls, new.offsets, new.lengths
+        refused = store.set_virtual_refs_arr(
+            f"/{path}",
+            tuple(box.tolist()),
+            urls.tolist(),
+            offsets,
+            lengths,
+            arr_offset=tuple(low.tolist()) if low.any() else None,
+            checksum=checksum,
+        )
+    if refused:
+        raise ValueError(f"{path}: no container has the references of chunks {refused[:3]}")
 
 
 def required_bytes(store: icechunk.IcechunkStore) -> dict[str, int]:

@@ -35,7 +35,7 @@ class SourceRecord(TypedDict):
     variables of others that are missing in its steps. ``steps``: which of its own are in the store,
     from the first to the one before the last, None for the end; ``coords``: coordinates that were
     given to it, each with its kind and values. ``runs``, ``gaps`` and ``gap`` of those that were
-    removed: ``combine.file_steps``.
+    removed: ``combine.file_steps``. ``kind``: the group that only files like it share.
     """
 
     url: str
@@ -52,6 +52,7 @@ class SourceRecord(TypedDict):
     runs: NotRequired[dict[str, list[list[int]]]]
     gaps: NotRequired[dict[str, list[list[int]]]]
     gap: NotRequired[bool]
+    kind: NotRequired[str]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from vzarr.errors import InputError
 from vzarr.paths import local_path
-from vzarr.sources.profiles import profile_credentials
+from vzarr.sources.profiles import icechunk_credentials, profile_credentials
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Access:
 
     ``moved``: what Kerchunk references begin with, and where that is now. ``endpoint``: the URL of
     an S3-compatible server, and ``repo_endpoint`` that of the repository if it lies on another.
+    ``profile``: of ``~/.aws``, whose keys or assumed role are used. The fields ``repo_…`` are those
+    of the repository where it lies elsewhere; ``repo_anonymous``: it is public, and only read.
+    ``retries`` of a request for files, each of ``timeout`` seconds.
     ``trust``: folders, buckets or hosts beside those of the sources that may be read
     (``vzarr.sources.trust``). ``containers``: those of a repository, which say how to reach its
     sources where nothing else does. ``select``: which messages of GRIB files are read.
@@ -54,6 +57,26 @@ class Access:
     trust: tuple[str, ...] = ()
     containers: tuple[Place, ...] = ()
     select: tuple[str, ...] = ()
+    profile: str | None = None
+    repo_region: str | None = None
+    repo_account: str | None = None
+    repo_profile: str | None = None
+    repo_anonymous: bool = False
+    retries: int | None = None
+    timeout: float | None = None
+
+    @property
+    def of_repository(self) -> Access:
+        """How the repository is reached: with keys, unless it is said to be public."""
+        return replace(
+            self,
+            anonymous=self.repo_anonymous,
+            region=self.repo_region or self.region,
+            account=self.repo_account or self.account,
+            endpoint=self.repository_endpoint,
+            profile=self.repo_profile or self.profile,
+            containers=(),
+        )
 
     def at(self, url: str) -> Access:
         """This access with what the container of a URL says of it, where the user said nothing."""
@@ -130,7 +153,7 @@ class Scheme:
 
     ``object_store(host, access)`` is obstore's, for listing and parsing; ``container_store(prefix,
     access)`` and ``credentials(access)`` are Icechunk's, for virtual chunks;
-    ``repository(host, path, access)`` is the storage of a repository.
+    ``repository(host, path, access)`` is the storage of a repository, with its own access.
     """
 
     object_store: Callable[[str, Access], Any]
@@ -139,14 +162,50 @@ class Scheme:
     repository: Callable[[str, str, Access], icechunk.Storage]
 
 
+def _client(access: Access, **more: Any) -> dict[str, Any]:
+    """Obstore's options for patience: how long, and how often, it asks a server."""
+    client = {**more, **({"timeout": f"{access.timeout:g}s"} if access.timeout else {})}
+    options: dict[str, Any] = {"client_options": client} if client else {}
+    if access.retries is not None:
+        options["retry_config"] = {"max_retries": access.retries}
+    return options
+
+
 def _s3_store(host: str, access: Access) -> S3Store:
     endpoint = access.s3_endpoint
     options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-    if _is_plain_http(endpoint):
-        options["client_options"] = {"allow_http": True}
-    if not access.anonymous and (keys := profile_credentials()) is not None:
+    options |= _client(access, **({"allow_http": True} if _is_plain_http(endpoint) else {}))
+    if not access.anonymous and (keys := profile_credentials(access.profile)) is not None:
         options["credential_provider"] = keys
     return S3Store(host, region=access.aws_region, skip_signature=access.anonymous, **options)
+
+
+def _s3_container(prefix: str, access: Access) -> Any:
+    if (os.environ.get("AWS_REQUEST_PAYER") or "false").lower() not in ("false", "0"):
+        raise InputError(
+            f"{prefix}: AWS_REQUEST_PAYER says that the reader pays there, and Icechunk 2.3 does "
+            "not say so when it reads virtual chunks: nobody could read the store. Copy the files "
+            "to a bucket of yours."
+        )
+    return icechunk.s3_store(
+        region=access.aws_region, anonymous=access.anonymous, **_s3_place(access.s3_endpoint)
+    )
+
+
+def _s3_credentials(access: Access) -> Any:
+    keys = {"anonymous": True} if access.anonymous else icechunk_credentials(access.profile)
+    return icechunk.Credentials.S3(icechunk.s3_credentials(**keys))
+
+
+def _s3_repository(host: str, path: str, access: Access) -> icechunk.Storage:
+    keys = {"anonymous": True} if access.anonymous else icechunk_credentials(access.profile)
+    return icechunk.s3_storage(
+        bucket=host,
+        prefix=path.strip("/"),
+        region=access.aws_region,
+        **keys,
+        **_s3_place(access.s3_endpoint),
+    )
 
 
 def _s3_place(endpoint: str | None) -> dict[str, Any]:
@@ -177,24 +236,14 @@ SCHEMES: dict[str, Scheme] = {
     ),
     "s3": Scheme(
         object_store=_s3_store,
-        container_store=lambda prefix, access: icechunk.s3_store(
-            region=access.aws_region,
-            anonymous=access.anonymous,
-            **_s3_place(access.s3_endpoint),
-        ),
-        credentials=lambda access: icechunk.Credentials.S3(
-            icechunk.s3_credentials(anonymous=access.anonymous, from_env=not access.anonymous)
-        ),
-        repository=lambda host, path, access: icechunk.s3_storage(
-            bucket=host,
-            prefix=path.strip("/"),
-            region=access.aws_region,
-            from_env=True,
-            **_s3_place(access.repository_endpoint),
-        ),
+        container_store=_s3_container,
+        credentials=_s3_credentials,
+        repository=_s3_repository,
     ),
     "gs": Scheme(
-        object_store=lambda host, access: GCSStore(host, skip_signature=access.anonymous),
+        object_store=lambda host, access: GCSStore(
+            host, skip_signature=access.anonymous, **_client(access)
+        ),
         container_store=lambda prefix, access: icechunk.gcs_store(),
         credentials=lambda access: icechunk.Credentials.Gcs(
             icechunk.gcs_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
@@ -202,12 +251,18 @@ SCHEMES: dict[str, Scheme] = {
             )
         ),
         repository=lambda host, path, access: icechunk.gcs_storage(
-            bucket=host, prefix=path.strip("/"), from_env=True
+            bucket=host,
+            prefix=path.strip("/"),
+            anonymous=access.anonymous,
+            from_env=not access.anonymous,
         ),
     ),
     "az": Scheme(
         object_store=lambda host, access: AzureStore(
-            host, account_name=access.azure_account, skip_signature=access.anonymous
+            host,
+            account_name=access.azure_account,
+            skip_signature=access.anonymous,
+            **_client(access),
         ),
         container_store=lambda prefix, access: icechunk.storage.azure_store(
             account=access.azure_account
@@ -218,11 +273,15 @@ SCHEMES: dict[str, Scheme] = {
             )
         ),
         repository=lambda host, path, access: icechunk.azure_storage(
-            account=access.azure_account, container=host, prefix=path.strip("/"), from_env=True
+            account=access.azure_account,
+            container=host,
+            prefix=path.strip("/"),
+            anonymous=access.anonymous,
+            from_env=not access.anonymous,
         ),
     ),
     "https": Scheme(
-        object_store=lambda host, access: HTTPStore.from_url(f"https://{host}"),
+        object_store=lambda host, access: HTTPStore.from_url(f"https://{host}", **_client(access)),
         container_store=lambda prefix, access: icechunk.http_store(),
         credentials=lambda access: icechunk.credentials.HttpAccess,
         repository=_no_repository,
@@ -318,8 +377,7 @@ def object_store(url: str, access: Access) -> tuple[Any, str]:
 
 def repository_store(location: str, access: Access) -> tuple[Any, str]:
     """As ``object_store``, for a repository: with its own endpoint, and keys."""
-    endpoint = access.repository_endpoint
-    return object_store(location, replace(access, endpoint=endpoint, anonymous=False))
+    return object_store(location, access.of_repository)
 
 
 def repository_storage(location: str, access: Access) -> icechunk.Storage:
@@ -335,4 +393,4 @@ def repository_storage(location: str, access: Access) -> icechunk.Storage:
     path = url.removeprefix(root)
     if not path.strip("/"):
         raise InputError(f"{location}: name a prefix below the bucket, as in {root}/my-store.")
-    return scheme_of(url).repository(root.partition("://")[2], path, access)
+    return scheme_of(url).repository(root.partition("://")[2], path, access.of_repository)

@@ -313,7 +313,7 @@ def place_of(location: str, access: Access) -> tuple[str, str]:
     url = as_url(location).rstrip("/")
     if url.startswith("file://"):
         return f"file://{os.path.realpath(url.removeprefix('file://'))}", ""
-    server = {"s3": access.repository_endpoint, "az": access.known_account}
+    server = {"s3": access.repository_endpoint, "az": access.of_repository.known_account}
     return url, server.get(url.partition("://")[0]) or ""
 
 

@@ -37,6 +37,8 @@ class ParsedFile:
     lie along a second dimension, too, that one, and where the file begins and ends along it.
     ``lacks`` are variables in ``dataset`` that are missing in the file. ``steps``: the first of the
     file's own that is in ``dataset``, and the one behind the last, None for all behind it.
+    ``kind``: the group of a store that it lies in though the file has no such; ``read_from`` the
+    file's that ``group`` is then.
     ``raw``: variables that are stored as they are packed (``vzarr.combine.raw_packing``).
     ``given``: coordinates that the file does not hold (``vzarr.combine.named_coordinates``).
     """
@@ -63,6 +65,8 @@ class ParsedFile:
     steps: tuple[int, int | None] | None = None
     given: dict[str, Any] = field(default_factory=dict)
     raw: tuple[str, ...] = ()
+    kind: str = ""
+    read_from: str | None = None
 
     @property
     def files(self) -> list[ParsedFile]:
@@ -72,6 +76,8 @@ class ParsedFile:
     def as_record(self) -> SourceRecord:
         """JSON form of the source, as kept in the commit's metadata."""
         more: Any = {"lacks": names} if (names := self.all_lacks()) else {}
+        if self.kind:
+            more["kind"] = self.kind
         if self.steps is not None:
             more["steps"] = list(self.steps)
         if self.given:
@@ -82,6 +88,11 @@ class ParsedFile:
         """``lacks`` of all groups, as paths."""
         inside = (f"{path}/{name}" for path, part in self.children.items() for name in part.lacks)
         return [*self.lacks, *inside]
+
+    @property
+    def native_group(self) -> str:
+        """The group of the file that its reader opens."""
+        return self.group if self.read_from is None else self.read_from
 
     @property
     def is_empty(self) -> bool:
