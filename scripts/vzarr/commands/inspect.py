@@ -91,15 +91,15 @@ def inspect_files(
     """
     sources = find_sources(patterns, access)
     access = naming(access, patterns)
-    named = named_coordinates(coord, coord_table)
+    rule = named_coordinates(coord, coord_table)
     coordinates = [option("--coord", text) for text in coord]
     coordinates += [option("--coord-table", coord_table)] if coord_table else []
-    along = concat_dim or next(iter(named.names), None)
+    along = concat_dim or next(iter(rule.names), None)
     described: list[Description] = []
     unreadable: dict[str, str] = {}
     for source, result in _describe_all(sources, access):
         if isinstance(result, Description) and along is not None:
-            result = _with_given(result, named, along)
+            result = _with_given(result, rule, along)
         if isinstance(result, Description):
             described.append(result)
         else:
@@ -150,10 +150,10 @@ def _describe_all(
         yield from zip(sources, pool.map(job, sources), strict=True)
 
 
-def _with_given(description: Description, named: NamedCoordinates, along: str) -> Description | str:
+def _with_given(description: Description, rule: NamedCoordinates, along: str) -> Description | str:
     """A file with the coordinates that its name, or a table, gives it; or why it has none."""
     try:
-        given = named.of(description.source.url)
+        given = rule.of(description.source.url)
     except InputError as error:
         return str(error)
     for name, values in given.items():

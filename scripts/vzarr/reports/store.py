@@ -73,7 +73,7 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
     references = sum(array.virtual for array in shown.arrays)
     what = "" if shown.sources.is_listed else " that references lead to"
     files = f"{shown.sources.count:,} files{what}"
-    span = f", from {shown.sources.first} to {shown.sources.last}" if shown.sources.count else ""
+    extent = f", from {shown.sources.first} to {shown.sources.last}" if shown.sources.count else ""
     return [
         ("shown", f"{shown.branch}, snapshot {shown.snapshot} of {shown.written}"),
         ("data", f"{show_bytes(total)}, {share}, {references:,} references"),
@@ -82,7 +82,7 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
             f"{show_bytes(shown.native_bytes)} of chunks, {shown.manifests} "
             f"manifests of {show_bytes(shown.manifest_bytes)}",
         ),
-        ("sources", f"{files}{span}"),
+        ("sources", f"{files}{extent}"),
         ("history", f"{shown.commits} commits, {shown.commits_of_tool} of this tool"),
         ("branches", ", ".join(sorted(shown.branches)) or "none"),
         ("tags", ", ".join(sorted(shown.tags)) or "none"),
