@@ -30,7 +30,7 @@ def sources_by_kind(
         return {None: sources}, []
     keys = {metadata["groups"][kind]["kind"]: kind for kind in kinds}
     places = {record["url"]: record.get("kind") for record in metadata["sources"]}
-    wanted, _, _ = find_wanted(sources, metadata)
+    wanted = find_wanted(sources, metadata).sources
     parsed, left_out = parse_wanted(request, wanted, metadata)
     for file in parsed:
         kind = keys.get(key_of(traits_of(file, metadata["concat_dim"])))

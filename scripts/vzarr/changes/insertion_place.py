@@ -45,25 +45,31 @@ def stored_records(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> di
     return records
 
 
-def is_late(file: ParsedFile, records: dict[str, Records], may_overlap: bool = False) -> bool:
-    """Whether a file has records that are not later than all that are stored.
+def is_late(file: ParsedFile, records: dict[str, Records]) -> bool:
+    """Whether a file has no records that are later than all that are stored.
 
-    ``may_overlap``: whether it has no other ones.
+    One that has such, too, overlaps: comparing it says so, or it is cut.
     """
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is None or not len(own):
             continue
         try:
-            if own[-1 if may_overlap else 0] <= stored.index[-1]:
+            if own[-1] <= stored.index[-1]:
                 return True
         except TypeError:  # dates of two calendars: comparing the file says so
             continue
     return False
 
 
-def why_late(file: ParsedFile, records: dict[str, Records], location: str, choice: str = "") -> str:
-    """The sentence for a late file that is not to be inserted; ``choice`` offers other options."""
+def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> str:
+    """The sentence for a late file that is not to be inserted.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not late.
+    """
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is not None and len(own) and own[0] <= stored.index[-1]:
@@ -73,7 +79,7 @@ def why_late(file: ParsedFile, records: dict[str, Records], location: str, choic
             )
             return (
                 f"{file.source.url}: {dimension}: the first value is {own[0]}, but has to be later "
-                f"than {stored.index[-1]}, the last in {location}. {choice}{advice}"
+                f"than {stored.index[-1]}, the last in {location}. {advice}"
             )
     raise ValueError(f"{file.source.url} is not late")
 

@@ -19,8 +19,8 @@ def trim_array(array: ManifestArray, axis: int, first: int, stop: int) -> Manife
     length = array.shape[axis]
     if is_plain(array, axis):
         chunk = manifest_chunk_shape(array.metadata)[axis]
-        ends = () if stop == length else (stop,)
-        rows = math.gcd(chunk, length % chunk, first, *ends)
+        cuts = () if stop == length else (stop,)
+        rows = math.gcd(chunk, length % chunk, first, *cuts)
         array = cut(array, axis, rows) if rows != chunk else array
     chunk = manifest_chunk_shape(array.metadata)[axis]
     begin = first // chunk

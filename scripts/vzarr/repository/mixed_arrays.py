@@ -184,7 +184,13 @@ def _set_form(
 def edit_document(
     store: icechunk.IcechunkStore, path: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Change the metadata of an array as it is stored."""
+    """Change the metadata of an array as it is stored.
+
+    Raises
+    ------
+    KeyError
+        If there is no such array.
+    """
     key = f"{path}/zarr.json"
     raw = sync(store.get(key, default_buffer_prototype()))
     if raw is None:

@@ -35,6 +35,7 @@ class SourceRecord(TypedDict):
     variables of others that are missing in its steps. ``steps``: which of its own are in the store,
     from the first to the one before the last, None for the end; ``coords``: coordinates that were
     given to it, each with its kind and values. ``kind``: the group that only files like it share.
+    ``runs``, ``gaps`` and ``gap`` of those that were removed: ``combine.file_steps``.
     """
 
     url: str
@@ -49,6 +50,9 @@ class SourceRecord(TypedDict):
     steps: NotRequired[list[int | None]]
     coords: NotRequired[dict[str, Any]]
     kind: NotRequired[str]
+    runs: NotRequired[dict[str, list[list[int]]]]
+    gaps: NotRequired[dict[str, list[list[int]]]]
+    gap: NotRequired[bool]
 
 
 @dataclass(frozen=True)
