@@ -37,12 +37,10 @@ from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.errors import Refused
 from vzarr.progress import Progress
-from vzarr.repository.history import commit_metadata, what_changed
+from vzarr.repository.history import commit_metadata
 from vzarr.repository.layouts import grown_numbers, stored_layouts
 from vzarr.repository.ledger import write_ledger
-from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source, SourceRecord
-from vzarr.sources.fingerprint import fingerprint
+from vzarr.sources.discover import SourceRecord
 from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.verification.store import compare_store
@@ -276,19 +274,6 @@ def follow_files(
         follow_attributes(store, group, parts, others, access)
 
 
-def other_content(record: SourceRecord, access: Access) -> str:
-    """Why a file at the new place is not that of its record, or an empty string."""
-    expected = record.get("fingerprint")
-    if expected is None:
-        return ""
-    if fingerprint(fetch(record["url"], access, record["size"]), record["size"]) == expected:
-        return ""
-    return (
-        f"{record['url']}: holds other bytes than the file at the old place did: copy it again, or "
-        "put the old one back and refresh before it moves."
-    )
-
-
 def _check_fits(
     stored: ParsedFile, part: ParsedFile, metadata: GroupInStore, number: int, access: Access
 ) -> None:
@@ -343,27 +328,6 @@ def _static_differences(stored: ParsedFile, part: ParsedFile) -> list[Difference
             if not same(value, expected)
         ]
     return differences
-
-
-def problem_there(
-    url: str, now: Source | Exception, record: SourceRecord | None, end: int | None
-) -> str:
-    """Why a file at the new place cannot take the old one's, or an empty string."""
-    if isinstance(now, Exception):
-        return f"{url}: is not there ({type(now).__name__}): copy it, or correct --to."
-    if record is not None and now.size != record["size"]:
-        return (
-            f"{url}: has {now.size} bytes, the file at the old place had {record['size']}: copy it "
-            "again, or build anew."
-        )
-    if end is not None and now.size < end:
-        return f"{url}: has {now.size} bytes, but references need {end}: copy it again."
-    return ""
-
-
-def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
-    """Whether a source is there as its record says."""
-    return isinstance(now, Source) and not what_changed(record, now)
 
 
 def differing_files(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 
 import icechunk
 import numpy as np
 import xarray as xr
-import zarr
 
 from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
@@ -28,9 +26,7 @@ from vzarr.formats.hdf5.unwritten import hdf5_unwritten
 from vzarr.formats.open import list_groups, open_native
 from vzarr.formats.registry import load_format
 from vzarr.limits import box_shape, boxes
-from vzarr.repository.references import count_native
 from vzarr.sources.content import Content, fetch
-from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
 from vzarr.verification.open import OpenedGroup, open_group, same_dims, spread
 from vzarr.verification.removed_steps import compare_gaps, steps_there
@@ -367,52 +363,3 @@ def _blocks(stored: xr.Variable, only_ends: bool) -> list[tuple[slice, ...]]:
         tuple(map(slice, corner, map(sum, zip(corner, step, strict=True)))) for corner in corners
     ]
     return blocks if blocks[0] != blocks[1] else blocks[:1]
-
-
-def check_virtual(
-    session: icechunk.Session, metadata: StoreMetadata, report: Report, everything: bool
-) -> None:
-    """Every variable that was written virtual must consist of references still.
-
-    Looks at the first and the last chunk of each, or at ``everything``.
-    """
-    group = zarr.open_group(session.store, mode="r")
-    ways = {
-        f"{path}/{name}".lstrip("/"): group_metadata.get("ways", {}).get(name, {})
-        for path, group_metadata in stored_groups(metadata).items()
-        for name in group_metadata["virtual"]
-    }
-    for name, way in ways.items():
-        array = group.get(name)
-        if not isinstance(array, zarr.Array) or array.size == 0 or way.get("native"):
-            continue  # some of its chunks are copies by design
-        if everything:
-            count = count_native(session.store, name)
-        else:
-            last = tuple(count - 1 for count in array.cdata_shape)
-            native = [icechunk.ChunkType.native, icechunk.ChunkType.inline]
-            corners = {(0,) * array.ndim, last}
-            count = sum(session.chunk_type(f"/{name}", at) in native for at in corners)
-        if count:
-            text = f"{name} is no longer virtual: it has chunks of its own ({count} found)"
-            report.failures.append(Failure("", text))
-
-
-def check_sources(records: list[SourceRecord], access: Access, report: Report) -> None:
-    """Every source must be there still, as it was when it was taken in."""
-    for record in records:
-        url = record["url"]
-        if is_gap(record):
-            continue
-        try:
-            now = look_up(url, access)
-        except Exception as error:
-            report.failures.append(Failure(url, f"is gone: {first_line(error)}"))
-            continue
-        then = datetime.fromisoformat(record["last_modified"])
-        if now.size != record["size"]:
-            text = f"has {now.size} bytes, had {record['size']} when it was built"
-            report.failures.append(Failure(url, text))
-        elif now.last_modified != then or now.etag != record["etag"]:
-            text = f"changed at {now.last_modified}, was of {then} when it was built"
-            report.failures.append(Failure(url, text))
