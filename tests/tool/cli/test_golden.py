@@ -58,7 +58,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     files = [Recipe(start=2 * n).write(folder / f"f{n}.nc") for n in range(3)]
     for n, file in enumerate(files):  # the same records of another product
         with xr.open_dataset(file, decode_times=False) as dataset:
-            other = dataset[["t2m"]].rename(t2m="wind").load()
+            other = dataset[["v"]].rename(v="wind").load()
             other.to_netcdf(folder / f"g{n}.nc", engine="h5netcdf")
     references = SingleHdf5ToZarr(str(files[0]), inline_threshold=0).translate()
     (folder / "references.json").write_text(json.dumps(references))
