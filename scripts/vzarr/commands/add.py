@@ -123,11 +123,12 @@ def _add_once(
     tip = session.snapshot_id
     held_metadata, request = read_held_files(request, repository, session)
     before = held_metadata.metadata
-    wanted, known, superseded = find_wanted(sources, before)
-    files, empty = parse_wanted(request, wanted, before)
+    wanted = find_wanted(sources, before)
+    files, empty = parse_wanted(request, wanted.sources, before)
     check_dropped(request.drop, files, before, request.access)
     _check_new(files, before, location)
-    result = Added(location, known=[*known, *superseded], notes=[*held_metadata.notes, *empty])
+    known = [*wanted.known, *wanted.superseded, *wanted.removed]
+    result = Added(location, known=known, notes=[*held_metadata.notes, *empty])
     if not files:
         return result
     checksum = last_updated(started, [file.source for file in files])
