@@ -15,6 +15,7 @@ from unittest import mock
 
 import icechunk
 import vzarr.changes.build_commit
+import vzarr.commands.add
 import vzarr.commands.append
 import vzarr.commands.copy
 import vzarr.commands.refresh
@@ -36,6 +37,7 @@ STEPS = (
     (arrangement, "rearrange"),
     (icechunk.Session, "reindex_array"),
     (vzarr.commands.append, "replace_files"),
+    *((vzarr.commands.add, name) for name in ("replace_files", "compare_with_sources")),
     (transfer.Objects, "put"),
     (vzarr.commands.copy, "publish"),
     *(

@@ -25,6 +25,7 @@ from vzarr.combine.rows import merge_rows
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata
 from vzarr.errors import Refused
 from vzarr.repository.append_datasets import append_datasets
+from vzarr.repository.foreign_arrays import lengthen
 from vzarr.repository.history import (
     Held,
     what_changed,
@@ -96,6 +97,8 @@ def write_new(
     references = append_datasets(
         store, datasets, growing, dimension, checksum, order, metadata["sources"]
     )
+    for group in growing:
+        lengthen(store, group, groups[group], sum(lengths[group]))
     ways = {
         f"{group}/{name}".lstrip("/"): way
         for group, each in described.items()

@@ -18,6 +18,7 @@ import vzarr
 from vzarr.combine.plan import together
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
+from vzarr.repository.foreign_arrays import with_foreign
 from vzarr.repository.ledger import SCHEMA, read_ledger, told_by_option
 from vzarr.sources.discover import Source, SourceRecord, find_sources
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
@@ -48,13 +49,20 @@ class Held:
     @property
     def notes(self) -> list[str]:
         """A sentence that says what others committed."""
+        foreign = sorted(
+            f"{group}/{name}".lstrip("/")
+            for group, each in self.metadata["groups"].items()
+            for name in each.get("foreign", ())
+        )
+        told = [f"{', '.join(foreign)}: put there by others, and left alone"] if foreign else []
         if not self.others:
-            return []
+            return told
         last = self.others[0]
         more = f"{len(self.others)} commits" if len(self.others) > 1 else "a commit"
         return [
             f"main has {more} since the last one of this tool, of others: {last.message!r} of "
-            f"{last.written_at:%Y-%m-%d %H:%M}"
+            f"{last.written_at:%Y-%m-%d %H:%M}",
+            *told,
         ]
 
 
@@ -85,6 +93,8 @@ def read_held(
         metadata = None if older is None else _in_today_s_form(older, session.store)
     if metadata is None:
         return None
+    if others:
+        metadata = with_foreign(session.store, metadata)
     check_sources((record["url"] for record in metadata["sources"]), location, access)
     return Held(metadata, own, others)
 

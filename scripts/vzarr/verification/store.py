@@ -238,7 +238,7 @@ def _compare_given(
 def _names_of(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """The stored variables that a source has a part in, or lacks."""
     stored = {str(name) for name in pair.dataset.variables}
-    stored -= set(pair.metadata.get("without_source", ()))
+    stored -= {*pair.metadata.get("without_source", ()), *pair.metadata.get("foreign", ())}
     stored -= {more for name in pair.metadata.get("raw", ()) for more in beside(name).values()}
     if "variables" not in record:
         return stored

@@ -71,7 +71,6 @@ RESULTS = {
     "inspect": "inspect f0.nc f1.nc",
     "build": "build f0.nc f1.nc --repo repo",
     "append": "append f2.nc --repo repo",
-    "add": "add g0.nc g1.nc g2.nc --repo repo",
     "refresh": "refresh --repo repo",
     "verify": "verify --repo repo --all",
     "show": "show repo",
@@ -82,6 +81,7 @@ RESULTS = {
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
     "copy": "copy repo copied",
+    "add": "add g0.nc g1.nc g2.nc --repo repo",
     "migrate": "migrate references.json --repo migrated",
     "demo": "demo --dir demo",
 }

@@ -82,18 +82,6 @@ def test_the_second_dimension_is_seen(scalar: bool, tmp_path: Path) -> None:
     is_right(repository, [*map(Path, files), *more])
 
 
-def test_a_hole_in_the_grid_is_missing_and_filled(tmp_path: Path) -> None:
-    files = [one(tmp_path, run, lead, True) for run in RUNS for lead in LEADS]
-    names = [str(file) for file in files]
-    repository = tmp_path / "repo"
-    built = build([names[0], *names[2:]], str(repository), Access(), **ALONG)
-    assert any("1 of 6 places have no file" in note for note in built.notes)
-    is_right(repository, [files[0], *files[2:]])
-    assert np.isnan(stored(repository).t2m[0, 1]).all()
-    append(names, str(repository), Access())
-    is_right(repository, files)
-
-
 def test_files_issued_twice_are_no_second_dimension(tmp_path: Path) -> None:
     files = []
     for number in range(2):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import vzarr
 import xarray as xr
+from killing import Kill, Killed, run_killed
 from vzarr.errors import InputError, Refused
 
 
@@ -187,3 +188,25 @@ def check_names(repository: Path) -> list[str]:
     repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repository)))
     store = repo.readonly_session("main").store
     return list(xr.open_zarr(store, consolidated=False, chunks=None).data_vars)
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+def test_a_kill_leaves_main_as_it_was_or_all_of_it(
+    tmp_path: Path, data: Path, in_process: bool
+) -> None:
+    rain, wind = (product(data, name, range(0, 8, 4)) for name in ("rain", "wind"))
+    repo = tmp_path / "repo"
+    vzarr.build(rain, repo)
+    step = 0
+    while True:
+        kill = Kill(step, after=bool(step % 2), in_process=in_process)
+        try:
+            run_killed(kill, vzarr.add, wind, str(repo))
+        except Killed:
+            assert list(check_names(repo)) in (["rain"], ["rain", "wind"])
+            assert vzarr.verify(repo, sample=None).passed
+        else:
+            break
+        step += 1 if not in_process else 3
+    assert step
+    check(repo, rain, wind)

@@ -14,6 +14,7 @@ from vzarr.changes.append_fitting import other_values, static_values
 from vzarr.changes.beginning import write_beside
 from vzarr.changes.places import with_places
 from vzarr.changes.stored_files import lacks_group, stored_part
+from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import describe, stored_groups
 from vzarr.combine.merge import names_of
 from vzarr.combine.missing import missing_values
@@ -63,7 +64,9 @@ def stored_variables(metadata: StoreMetadata) -> set[str]:
 
 
 def variables_of(record: SourceRecord, metadata: StoreMetadata) -> set[str]:
-    """What a source has of a store."""
+    """What a source has of a store; nothing, where it was removed and left a gap."""
+    if is_gap(record):
+        return set()
     names = set(record["variables"]) if "variables" in record else stored_variables(metadata)
     return names - {*record.get("lacks", ())}
 
@@ -71,6 +74,8 @@ def variables_of(record: SourceRecord, metadata: StoreMetadata) -> set[str]:
 def is_free(file: ParsedFile, numbers: Sequence[int], metadata: StoreMetadata) -> bool:
     """Whether the store has no values of a file's data at the records of some sources."""
     mine = own_variables(file, metadata)
+    if all(is_gap(metadata["sources"][number]) for number in numbers):
+        return False  # taken as a new one of its place
     theirs = [variables_of(metadata["sources"][number], metadata) for number in numbers]
     return bool(mine) and mine.isdisjoint(set().union(*theirs))
 
@@ -157,7 +162,7 @@ def with_columns(
     entries: list[tuple[Any, list[int], int | None, ParsedFile | None]] = [
         (
             {**record, "variables": sorted(variables_of(record, before))}
-            if "variables" not in record
+            if "variables" not in record and not is_gap(record)
             else record,
             [group["lengths"][number] for group in groups.values()],
             number,

@@ -25,10 +25,9 @@ from vzarr.changes.insertion_place import (
     why_late,
 )
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
-from vzarr.changes.stored_files import parsing_options, stored_part
+from vzarr.changes.stored_files import parsing_options
 from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
-from vzarr.combine.overlap import choice_beside
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import Held, check_unchanged, commit_metadata, what_changed
@@ -36,8 +35,8 @@ from vzarr.repository.layouts import stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.rearranging import CutChunkError
 from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up, look_up_all
-from vzarr.sources.schemes import Access, as_url
-from vzarr.verification.open import open_store, spread
+from vzarr.sources.schemes import as_url
+from vzarr.verification.open import spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
 from vzarr.virtualize.model import ParsedFile
 from vzarr.virtualize.pool import parse_files
@@ -60,31 +59,15 @@ def part_late(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
     location: str,
-    access: Access,
 ) -> tuple[list[ParsedFile], Late]:
     """The files that can follow what is stored, and those that are late."""
     if not files:
         return [], Late()
     records = stored_records(store, metadata)
     late = [file for file in files if is_late(file, records)]
-    choices = [overlap_choice(file, store, metadata, access) for file in late]
-    pairs = zip(late, choices, strict=True)
-    sentences = [why_late(file, records, location, choice) for file, choice in pairs]
+    sentences = [why_late(file, records, location) for file in late]
     following = [file for file in files if all(file is not each for each in late)]
     return following, Late(tuple(late), tuple(sentences))
-
-
-def overlap_choice(
-    file: ParsedFile, store: icechunk.IcechunkStore, metadata: StoreMetadata, access: Access
-) -> str:
-    """The sentence that offers ``--overlap``, where a late file only repeats the last steps."""
-    for group, stored_group in stored_groups(metadata).items():
-        if stored_group["concat_dim"] is None or (group and group not in file.children):
-            continue
-        part = stored_part(file, group, stored_group)
-        if choice := choice_beside(part, open_store(store, group), stored_group, access):
-            return choice
-    return ""
 
 
 def insert_files(

@@ -63,8 +63,8 @@ def _is_late_in(file: ParsedFile, group: str, stored: Records) -> bool:
         return False
 
 
-def why_late(file: ParsedFile, records: dict[str, Records], location: str, choice: str = "") -> str:
-    """The sentence for a late file that is not to be inserted; ``choice`` offers other options.
+def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> str:
+    """The sentence for a late file that is not to be inserted.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def why_late(file: ParsedFile, records: dict[str, Records], location: str, choic
             assert own is not None
             return (
                 f"{file.source.url}: {dimension}: the first value is {own[0]}, but has to be later "
-                f"than {stored.index[-1]}, the last in {location}. {choice}{advice}"
+                f"than {stored.index[-1]}, the last in {location}. {advice}"
             )
     raise ValueError(f"{file.source.url} is not late")
 

@@ -35,12 +35,10 @@ from vzarr.combine.shared_attributes import follow_attributes
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
 from vzarr.errors import Refused
 from vzarr.progress import Progress
-from vzarr.repository.history import commit_metadata, what_changed
+from vzarr.repository.history import commit_metadata
 from vzarr.repository.layouts import grown_numbers, stored_layouts
 from vzarr.repository.ledger import write_ledger
-from vzarr.sources.content import fetch
-from vzarr.sources.discover import Source, SourceRecord
-from vzarr.sources.fingerprint import fingerprint
+from vzarr.sources.discover import SourceRecord
 from vzarr.sources.schemes import Access
 from vzarr.verification.store import compare_store
 from vzarr.virtualize.model import ParsedFile, part_of
@@ -105,8 +103,8 @@ def replace_files(
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
     dimension = metadata["concat_dim"]
-    _check_may_be_replaced(new, location, metadata)
     new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
+    _check_may_be_replaced(new, location, metadata)
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
         parts = {
@@ -267,40 +265,6 @@ def follow_files(
         if not parts:
             continue
         follow_attributes(store, group, parts, others, access)
-
-
-def other_content(record: SourceRecord, access: Access) -> str:
-    """Why a file at the new place is not that of its record, or an empty string."""
-    expected = record.get("fingerprint")
-    if expected is None:
-        return ""
-    if fingerprint(fetch(record["url"], access, record["size"]), record["size"]) == expected:
-        return ""
-    return (
-        f"{record['url']}: holds other bytes than the file at the old place did: copy it again, or "
-        "put the old one back and refresh before it moves."
-    )
-
-
-def problem_there(
-    url: str, now: Source | Exception, record: SourceRecord | None, end: int | None
-) -> str:
-    """Why a file at the new place cannot take the old one's, or an empty string."""
-    if isinstance(now, Exception):
-        return f"{url}: is not there ({type(now).__name__}): copy it, or correct --to."
-    if record is not None and now.size != record["size"]:
-        return (
-            f"{url}: has {now.size} bytes, the file at the old place had {record['size']}: copy it "
-            "again, or build anew."
-        )
-    if end is not None and now.size < end:
-        return f"{url}: has {now.size} bytes, but references need {end}: copy it again."
-    return ""
-
-
-def is_unchanged(now: Source | Exception, record: SourceRecord) -> bool:
-    """Whether a source is there as its record says."""
-    return isinstance(now, Source) and not what_changed(record, now)
 
 
 def differing_files(

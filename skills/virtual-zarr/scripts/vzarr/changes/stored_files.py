@@ -45,6 +45,7 @@ def stored_file(
     decoded = open_store(store, group)
     arrays = zarr.open_group(store, path=group, mode="r")
     variables = {}
+    decoded = decoded.drop_vars(metadata.get("foreign", ()), errors="ignore")
     for name, variable in decoded.variables.items():
         values: Any = np.broadcast_to(np.empty((), variable.dtype), variable.shape)
         if name in metadata["virtual"]:

@@ -23,9 +23,10 @@ class GroupRecord(TypedDict):
 
     ``concat_dim`` is None where the group does not grow; ``lengths`` are each source's steps along
     it. ``source_group`` of the files lies here, if not the same; ``without_source`` names variables
-    that have none. ``ways``: of ``combine.plan``, for variables whose files fill no regular grid;
-    ``raw`` variables are as their files pack them, with what unpacks them beside. ``tolerance``:
-    the share of a step by which a file's coordinates may differ from those that are stored.
+    that have none; ``foreign`` arrays that others put there. ``ways``: of ``combine.plan``, for
+    variables whose files fill no regular grid; ``raw`` variables are as their files pack them, with
+    what unpacks them beside. ``tolerance``: the share of a step by which a file's coordinates may
+    differ from those that are stored.
     """
 
     concat_dim: str | None
@@ -37,6 +38,7 @@ class GroupRecord(TypedDict):
     lengths: list[int]
     source_group: NotRequired[str]
     without_source: NotRequired[list[str]]
+    foreign: NotRequired[list[str]]
     ways: NotRequired[dict[str, dict[str, Any]]]
     tolerance: NotRequired[float]
     raw: NotRequired[list[str]]

@@ -127,9 +127,8 @@ def _add_once(
     files, empty = parse_wanted(request, wanted.sources, before)
     check_dropped(request.drop, files, before, request.access)
     _check_new(files, before, location)
-    result = Added(
-        location, known=[*wanted.known, *wanted.superseded], notes=[*held_metadata.notes, *empty]
-    )
+    known = [*wanted.known, *wanted.superseded, *wanted.removed]
+    result = Added(location, known=known, notes=[*held_metadata.notes, *empty])
     if not files:
         return result
     checksum = last_updated(started, [file.source for file in files])

@@ -167,7 +167,7 @@ def _append_once(
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
     placed += todo.columns
-    todo.new, late = part_late(fresh, session.store, metadata, location, request.access)
+    todo.new, late = part_late(fresh, session.store, metadata, location)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}

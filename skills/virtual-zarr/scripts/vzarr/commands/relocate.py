@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from vzarr.changes.other_places import is_unchanged, other_content, problem_there
 from vzarr.changes.replacements import (
     Refreshed,
     commit_replacements,
     compare_replacements,
-    is_unchanged,
     open_writable,
-    other_content,
-    problem_there,
 )
 from vzarr.changes.rewriting import with_containers, with_sources
 from vzarr.changes.stored_files import NOTHING_DONE

@@ -17,7 +17,7 @@ from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.foreign import describe_named
 from vzarr.verification.open import spread
 from vzarr.verification.report import Report
-from vzarr.verification.state import check_sources, check_virtual
+from vzarr.verification.standing import check_sources, check_virtual
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
 
 

@@ -14,7 +14,7 @@ import zarr
 
 from vzarr.combine.description import Descriptions, describe_dataset
 from vzarr.combine.store_metadata import GroupInStore
-from vzarr.errors import first_line, raise_fault
+from vzarr.errors import Refused, first_line, raise_fault
 from vzarr.repository.layouts import open_arrays, told_ways
 from vzarr.upstream.zarr import dimension_names
 from vzarr.verification.report import Failure, Report
@@ -109,13 +109,25 @@ def find_disorder(stored: OpenedGroup) -> Failure | None:
 
 
 def open_store(store: icechunk.IcechunkStore, group: str = "") -> xr.Dataset:
-    """A group of the store as a user opens it; undecoded times where they cannot be decoded."""
+    """A group of the store as a user opens it; undecoded times where they cannot be decoded.
+
+    Raises
+    ------
+    Refused
+        If arrays differ in the length of a dimension.
+    """
     options: dict[str, Any] = {"group": group or None, "consolidated": False, "chunks": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return xr.open_zarr(store, **options)
         except ValueError as error:
+            if "conflicting sizes" in str(error):
+                raise Refused(
+                    f"The arrays of {group or 'the store'} are not as long as each other, as after "
+                    f"a resize by others ({first_line(error)}). virtual_zarr.py rollback shows the "
+                    "commit before again."
+                ) from error
             if "decode time" not in str(error):
                 raise
             return xr.open_zarr(store, decode_times=False, **options)

@@ -1,4 +1,4 @@
-"""Whether a store, and the files that it leads to, are as they were when it was written."""
+"""Whether what a store leads to still stands: references, and sources as they were."""
 
 from __future__ import annotations
 
