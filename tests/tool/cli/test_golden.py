@@ -77,7 +77,7 @@ RESULTS = {
     "log": "log repo",
     "report": "report repo --out page.html --verify",
     "tag": "tag repo v1",
-    "remove": "remove repo f2.nc g2.nc",
+    "remove": "remove repo f2.nc",
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
     "copy": "copy repo copied",
