@@ -12,7 +12,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-TOPICS = ("parsing", "parallel", "combining", "writing", "appending", "reading", "distributed")
+TOPICS = (
+    *("parsing", "parallel", "combining", "writing", "appending", "reading"),
+    *("distributed", "irregular", "share"),
+)
 PACKAGES = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils", "kerchunk")
 
 

@@ -4,10 +4,11 @@ For scripts: the functions of ``vzarr.api``, which are loaded when they are firs
 ``scripts/`` on ``sys.path`` to import it.
 
 Its rooms, from the top: ``cli`` (options, what is printed), ``commands`` (one module each),
-``changes`` (steps that commands share), ``verification`` (a store beside its sources),
-``repository`` (Icechunk), ``combine`` (many files to one dataset), ``virtualize`` (one file to
-references), ``formats``, ``sources`` (where files lie), ``upstream`` (patches of libraries). A
-module imports from its own room and from those below it.
+``reports`` (pages of what commands return), ``changes`` (steps that commands share),
+``verification`` (a store beside its sources), ``repository`` (Icechunk), ``combine`` (many files to
+one dataset), ``virtualize`` (one file to references), ``formats``, ``sources`` (where files lie),
+``upstream`` (patches of libraries), ``pages`` (HTML). A module imports from its own room and from
+those below it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
         parse,
         refresh,
         relocate,
+        remove,
+        report,
         rewrite_references,
         rollback,
         show,
@@ -59,6 +62,8 @@ __all__ = [
     "parse",
     "refresh",
     "relocate",
+    "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

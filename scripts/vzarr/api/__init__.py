@@ -22,12 +22,14 @@ from vzarr.api.keeping import (
     log,
     open_dataset,
     open_repository,
+    remove,
     rollback,
     show,
     tag,
 )
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
+from vzarr.api.reporting import report
 
 __all__ = [
     "append",
@@ -43,6 +45,8 @@ __all__ = [
     "parse",
     "refresh",
     "relocate",
+    "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

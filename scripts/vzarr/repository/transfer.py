@@ -100,8 +100,10 @@ class Objects:
             content = bytes(answer.bytes())
         except FileNotFoundError:
             return None
-        named = {key: answer.meta[key] for key in ("e_tag", "version") if answer.meta.get(key)}
-        return RootObject(content, named)
+        version_keys = {
+            key: answer.meta[key] for key in ("e_tag", "version") if answer.meta.get(key)
+        }
+        return RootObject(content, version_keys)
 
     def digest(self, name: str) -> str:
         """The SHA-256 of an object's bytes."""
