@@ -144,7 +144,13 @@ def _check_source(location: str, access: Access, source: Objects) -> None:
             f"{location}: is a repository of Icechunk 1, which has no single object that makes it "
             "visible: icechunk.upgrade_icechunk_repository makes it one of Icechunk 2."
         )
-    if BUILDING in open_untrusted(location, access).list_branches():
+    repository = open_untrusted(location, access)
+    branches, _ = tips(repository)
+    main = branches.get("main")
+    is_built = main == branches.get(BUILDING, main) and main is not None
+    if BUILDING in branches and not (
+        is_built and len(list(repository.ancestry(branch="main"))) > 1
+    ):
         raise InputError(
             f"{location}: a build goes on here, or was stopped: run its command to its end first."
         )

@@ -53,7 +53,13 @@ def icechunk_credentials(profile: str | None) -> dict[str, Any]:
 
 
 def keys_of(profile: str) -> icechunk.S3StaticCredentials:
-    """The keys of a profile as they are now."""
+    """The keys of a profile as they are now.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
     credentials = _session(profile).get_credentials()
     if credentials is None:
         raise _without_keys(profile, ValueError("it has none"))

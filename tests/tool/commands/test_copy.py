@@ -280,9 +280,13 @@ def test_the_same_name_elsewhere_is_another_place() -> None:
 
 def test_no_copy_of_a_build(repo: Path, tmp_path: Path) -> None:
     repository = vzarr.open_repository(repo)
-    repository.create_branch(BUILDING, repository.lookup_branch("main"))
+    repository.create_branch(BUILDING, repository.lookup_branch("main"))  # killed at its last step
+    assert vzarr.copy(repo, tmp_path / "ended").copied
+    repository.delete_branch(BUILDING)
+    repository.create_branch(BUILDING, repository.lookup_branch("other"))
     with pytest.raises(vzarr.InputError, match="a build goes on here, or was stopped"):
         vzarr.copy(repo, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_no_copy_of_icechunk_1(tmp_path: Path) -> None:

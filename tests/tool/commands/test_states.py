@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +42,7 @@ from vzarr.changes.append_request import Appended
 from vzarr.changes.build import build
 from vzarr.changes.replacements import Refreshed
 from vzarr.commands.append import append
+from vzarr.commands.copy import copy
 from vzarr.commands.refresh import refresh
 from vzarr.commands.relocate import repoint
 from vzarr.commands.remove import Removed, remove
@@ -87,7 +89,7 @@ class Archives(RuleBasedStateMachine):
         self.held: dict[str, tuple[Edition, float]] = {}
         self.ever: set[Edition] = set()
         self.authorized: set[str] = set()
-        self.copies = self.moves = 0
+        self.copies = self.moves = self.places = 0
         self.removed: set[str] = set()
 
     def teardown(self) -> None:
@@ -296,6 +298,21 @@ class Archives(RuleBasedStateMachine):
         else:
             method = "amend" if how == "amend" else "new_commit"
             repo.rewrite_manifests("rewritten", branch="main", commit_method=method)
+
+    @rule(kill=kills)
+    def change_place(self, kill: Kill | None) -> None:
+        """The repository is copied, after a kill too, and life goes on with the copy."""
+        self.places += 1
+        new = str(self.room / f"repository{self.places}")
+        places = (self.repository, Access(), new, Access())
+        if kill is not None:
+            with suppress(Killed):
+                run_killed(kill, copy, *places)
+        tip = self._tip()
+        assert copy(*places).branches["main"] == tip
+        assert copy(*places).copied == 0
+        shutil.rmtree(self.repository)
+        self.repository = new
 
     @rule(by_values=st.booleans())
     def ask(self, by_values: bool) -> None:
