@@ -19,10 +19,10 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "add",
         parents=[shared, remote],
         help="put variables of other files beside those of a repository",
-        description="Put the variables of files of another product beside those that a repository "
-        "has, where records and grid are the same: all files or none, in one commit, compared "
-        "before. Records without a file are missing there. append takes files of all products "
-        "afterwards.",
+        description="""\
+Put the variables of files of another product beside those that a repository has, where records and
+grid are the same: all files or none, in one commit, compared before. Records without a file are
+missing there. append takes files of all products afterwards.""",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

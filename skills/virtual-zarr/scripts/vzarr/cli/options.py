@@ -76,16 +76,24 @@ def remote_options() -> Parser:
     remote = Parser(add_help=False)
     remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
-    remote.add_argument("--region", help="of the buckets (default: AWS_REGION, else us-east-1)")
+    remote.add_argument(
+        "--region", help="AWS region of the buckets (default: AWS_REGION, else us-east-1)"
+    )
     remote.add_argument(
         "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
     )
     remote.add_argument(
         "--profile", help="profile of ~/.aws, its role if it assumes one (default: AWS_PROFILE)"
     )
-    remote.add_argument("--repo-endpoint", metavar="URL", help="the same, of the repository alone")
+    remote.add_argument(
+        "--repo-endpoint", metavar="URL", help="server of the repository, if it has another one"
+    )
     for name in ("region", "account", "profile"):
-        remote.add_argument(f"--repo-{name}", metavar=name.upper(), help="the same")
+        remote.add_argument(
+            f"--repo-{name}",
+            metavar=name.upper(),
+            help=f"{name} of the repository, if it has another one",
+        )
     remote.add_argument(
         "--repo-anonymous", action="store_true", help="the repository is public, and only read"
     )
