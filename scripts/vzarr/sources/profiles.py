@@ -45,6 +45,11 @@ def icechunk_credentials(profile: str | None) -> dict[str, Any]:
     """What Icechunk's S3 storage and credentials take: the environment, or a profile of its own.
 
     The function travels with pickled sessions, so it can be imported by name.
+
+    Raises
+    ------
+    InputError
+        As ``profile_credentials``.
     """
     if profile is None:
         return {"from_env": True}
@@ -58,7 +63,7 @@ def keys_of(profile: str) -> icechunk.S3StaticCredentials:
     Raises
     ------
     InputError
-        If it has none.
+        If it has none, or there is no such profile.
     """
     credentials = _session(profile).get_credentials()
     if credentials is None:
