@@ -12,6 +12,7 @@ from typing import Any
 import icechunk
 import numpy as np
 import zarr
+from zarr.errors import GroupNotFoundError
 
 from vzarr.repository.ledger import GROUP
 from vzarr.repository.references import BATCH, VIRTUAL
@@ -56,7 +57,10 @@ def describe_arrays(
 
     ``along``: the dimension of the records in each group; else it is an array's first.
     """
-    root = zarr.open_group(store, mode="r")
+    try:
+        root = zarr.open_group(store, mode="r")
+    except GroupNotFoundError:  # nothing was committed yet
+        return []
     arrays = []
     for path, array in sorted(root.members(max_depth=None)):
         if isinstance(array, zarr.Array) and path.split("/")[0] != GROUP:

@@ -144,3 +144,9 @@ def test_log(repo: Path, files: list[Path], capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         virtual_zarr.main(["log", str(repo), "--since", "yesterday"])
     assert "'yesterday' is no time" in capsys.readouterr().err
+
+
+def test_a_repository_without_a_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "new")))
+    assert virtual_zarr.main(["show", str(tmp_path / "new")]) == 0
+    assert "0B, empty" in capsys.readouterr().out
