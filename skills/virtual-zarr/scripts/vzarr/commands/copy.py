@@ -14,6 +14,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.claim import BUILDING
 from vzarr.repository.commits import tips
+from vzarr.repository.contents import list_manifests
 from vzarr.repository.create import LAYOUT
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import find_config, open_untrusted
@@ -262,7 +263,7 @@ def _check_opens(new: str, access: Access, state: _State) -> tuple[dict[str, str
             list(zarr.open_group(store, mode="r").members())
         lacking = [
             one.id
-            for one in repository.list_manifest_files(snapshot)
+            for one in list_manifests(repository, snapshot)
             if f"manifests/{one.id}" not in state.others
         ]
         if lacking:

@@ -13,7 +13,7 @@ from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, is_failure
 from vzarr.repository.claim import BUILDING
 from vzarr.repository.commits import tips
-from vzarr.repository.contents import ArrayContents, describe_arrays, needed_codecs
+from vzarr.repository.contents import ArrayContents, describe_arrays, list_manifests, needed_codecs
 from vzarr.repository.history import METADATA_KEY
 from vzarr.repository.ledger import GROUP, read_ledger
 from vzarr.repository.open import find_config, open_untrusted
@@ -132,7 +132,7 @@ def show(
         raise InputError(
             f"{location}: has no snapshot {where}: virtual_zarr.py log lists them."
         ) from error
-    manifests = list(repository.list_manifest_files(where))
+    manifests = list_manifests(repository, where)
     ledger = read_ledger(session.store)
     groups = ledger["groups"].items() if ledger is not None else ()
     arrays = describe_arrays(session.store, {path: each["concat_dim"] for path, each in groups})

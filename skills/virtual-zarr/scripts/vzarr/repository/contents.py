@@ -50,6 +50,15 @@ class ArrayContents:
     strip: Strip | None = None
 
 
+def list_manifests(
+    repository: icechunk.Repository, snapshot: str
+) -> list[icechunk.ManifestFileInfo]:
+    """The manifests of a snapshot. Other threads go on meanwhile, as Icechunk's own call would hold
+    Python's lock.
+    """
+    return list(sync(repository.list_manifest_files_async(snapshot)))
+
+
 def describe_arrays(
     store: icechunk.IcechunkStore, along: Mapping[str, str | None] = NOTHING
 ) -> list[ArrayContents]:
