@@ -14,7 +14,7 @@ from pathlib import Path
 
 TOPICS = (
     *("parsing", "parallel", "combining", "writing", "appending", "correcting", "reading"),
-    "distributed",
+    *("distributed", "irregular", "share"),
 )
 PACKAGES = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils", "kerchunk")
 

@@ -4,10 +4,11 @@ For scripts: the functions of ``vzarr.api``, which are loaded when they are firs
 ``scripts/`` on ``sys.path`` to import it.
 
 Its rooms, from the top: ``cli`` (options, what is printed), ``commands`` (one module each),
-``changes`` (steps that commands share), ``verification`` (a store beside its sources),
-``repository`` (Icechunk), ``combine`` (many files to one dataset), ``virtualize`` (one file to
-references), ``formats``, ``sources`` (where files lie), ``upstream`` (patches of libraries). A
-module imports from its own room and from those below it.
+``reports`` (pages of what commands return), ``changes`` (steps that commands share),
+``verification`` (a store beside its sources), ``repository`` (Icechunk), ``combine`` (many files to
+one dataset), ``virtualize`` (one file to references), ``formats``, ``sources`` (where files lie),
+``upstream`` (patches of libraries), ``pages`` (HTML). A module imports from its own room and from
+those below it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         append,
         build,
         compare,
+        copy,
         expire,
         inspect,
         log,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         refresh,
         relocate,
         remove,
+        report,
         rewrite_references,
         rollback,
         show,
@@ -49,6 +52,7 @@ __all__ = [
     "append",
     "build",
     "compare",
+    "copy",
     "expire",
     "inspect",
     "log",
@@ -59,6 +63,7 @@ __all__ = [
     "refresh",
     "relocate",
     "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

@@ -247,3 +247,21 @@ def boxes(shape: tuple[int, ...], step: tuple[int, ...]) -> Iterator[tuple[slice
     starts = (range(0, size, length) for size, length in zip(shape, step, strict=True))
     for corner in itertools.product(*starts):
         yield tuple(slice(at, at + length) for at, length in zip(corner, step, strict=True))
+
+
+READS_WELL = 16 * 1024**2
+"""Bytes of a chunk of plain numbers, where its length is free: one request, and little memory."""
+TOO_SMALL = 256 * 1024
+"""Bytes below which a chunk costs more than it saves."""
+
+
+def rows_that_divide(rows: int, row_bytes: int) -> int:
+    """The rows of a chunk of plain numbers that divides all of them, and is quick to read.
+
+    All of them where they are few, or only very small chunks would divide them.
+    """
+    if rows * row_bytes <= READS_WELL:
+        return rows
+    most = max(1, READS_WELL // max(1, row_bytes))
+    divisor = next(count for count in range(min(most, rows), 0, -1) if rows % count == 0)
+    return divisor if divisor * row_bytes >= TOO_SMALL or row_bytes >= TOO_SMALL else rows

@@ -16,9 +16,11 @@ from unittest import mock
 import icechunk
 import vzarr.changes.build_commit
 import vzarr.commands.append
+import vzarr.commands.copy
 import vzarr.commands.refresh
 from harness import warm_start
 from vzarr.changes import append_writing, arrangement, insertion
+from vzarr.repository import transfer
 
 STEPS = (
     *((icechunk.Session, name) for name in ("commit", "amend")),
@@ -34,6 +36,8 @@ STEPS = (
     (arrangement, "rearrange"),
     (icechunk.Session, "reindex_array"),
     (vzarr.commands.append, "replace_files"),
+    (transfer.Objects, "put"),
+    (vzarr.commands.copy, "publish"),
     *(
         (vzarr.commands.refresh, name)
         for name in ("replace_files", "compare_store", "commit_metadata")

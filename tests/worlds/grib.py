@@ -116,8 +116,7 @@ def write_products(folder: Path) -> None:
 
     Winds and temperatures near the ground, on levels in Pa and hPa, U and V in one message, rain of
     two kinds of totals (none in step 0), a local parameter; percentiles and probabilities.
-    ``gefs.tRRz.fHHH.grib2``:
-    a file for each run and step of two members.
+    ``gefs.tRRz.fHHH.grib2``: a file for each run and step of two members.
     """
     random = np.random.default_rng(18)
     _write_gfs(folder / "gfs.f000.grib2", random, 0)

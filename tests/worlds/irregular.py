@@ -32,6 +32,14 @@ def write_all(folder: Path) -> None:
                 _add(file, "snow", 20 + number, 5)
         with _new(folder / "codecs" / f"pr_{number}.nc", 10 * number, 10) as file:
             _add(file, "pr", number, 5, shuffle=not number)
+    for number in range(2):
+        path = folder / "overlap" / f"pr_{number}.nc"
+        with _new(path, 8 * number, 10) as file:
+            _add(file, "pr", number, 1)
+        path = folder / "names" / f"pr_2024-01-0{number + 1}.nc"
+        with _new(path) as file:
+            v = file.createVariable("pr", "f4", ("lat", "lon"), zlib=True, chunksizes=(4, 6))
+            v[:] = np.random.default_rng(number).random((4, 6))
     for number, offset in enumerate((292.17, 288.44, 288.75)):
         with _new(folder / "packed" / f"sst_{number}.nc", number, 1) as file:
             sst = file.createVariable(
@@ -43,14 +51,17 @@ def write_all(folder: Path) -> None:
         os.utime(path, (ARCHIVED.timestamp(), ARCHIVED.timestamp()))
 
 
-def _new(path: Path, start: int, days: int) -> netCDF4.Dataset:
+def _new(path: Path, start: int = 0, days: int | None = None) -> netCDF4.Dataset:
+    """A file with coordinates, without time if ``days`` is None."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = netCDF4.Dataset(path, "w")
-    for name, size in (("time", days), ("lat", 4), ("lon", 6)):
+    if days is not None:
+        file.createDimension("time", days)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units = "days since 2024-01-01"
+        time[:] = start + np.arange(days)
+    for name, size in (("lat", 4), ("lon", 6)):
         file.createDimension(name, size)
-    time = file.createVariable("time", "f8", ("time",))
-    time.units = "days since 2024-01-01"
-    time[:] = start + np.arange(days)
     file.createVariable("lat", "f8", ("lat",))[:] = np.arange(4.0)
     file.createVariable("lon", "f8", ("lon",))[:] = np.arange(6.0)
     return file

@@ -17,6 +17,7 @@ wrong, and ``EnvironmentFault`` where storage or the machine fails: each with on
 from __future__ import annotations
 
 from vzarr.api.keeping import (
+    copy,
     expire,
     log,
     open_dataset,
@@ -28,11 +29,13 @@ from vzarr.api.keeping import (
 )
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
+from vzarr.api.reporting import report
 
 __all__ = [
     "append",
     "build",
     "compare",
+    "copy",
     "expire",
     "inspect",
     "log",
@@ -43,6 +46,7 @@ __all__ = [
     "refresh",
     "relocate",
     "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

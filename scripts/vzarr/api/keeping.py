@@ -9,6 +9,8 @@ import icechunk
 import xarray as xr
 
 from vzarr.api.arguments import AMBIENT, Files, listed
+from vzarr.commands.copy import Copied
+from vzarr.commands.copy import copy as copy_repository
 from vzarr.commands.expire import Expired
 from vzarr.commands.expire import expire as expire_commits
 from vzarr.commands.log import read_log
@@ -131,6 +133,25 @@ def expire(
     Without ``delete`` the result only says what would go.
     """
     return expire_commits(os.fspath(repo), access, older_than, delete=delete)
+
+
+def copy(
+    repo: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    content: bool = False,
+    access: Access = AMBIENT,
+    new_access: Access = AMBIENT,
+) -> Copied:
+    """Copy a repository to another disk or cloud, or bring what an earlier copy lacks.
+
+    ``access`` says how ``repo`` is reached and ``new_access`` how ``new`` is. Readers of ``new``
+    see all of it, or nothing. ``content``: compare the bytes of what earlier runs copied, too.
+    """
+    return copy_repository(
+        os.fspath(repo), access, os.fspath(new), new_access, dry_run=dry_run, content=content
+    )
 
 
 def open_repository(

@@ -14,6 +14,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
 from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.combine.rows import with_both
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import (
@@ -274,6 +275,9 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
 def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     records: Records = {}
+    dimension, inner = metadata["concat_dim"], metadata.get("inner")
+    if dimension is not None and inner is not None:
+        file = with_both(file, dimension, inner)
     for group, stored_group in stored_groups(metadata).items():
         if lacks_group(file, group):
             continue
@@ -281,11 +285,9 @@ def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
         if stored_group["concat_dim"] in dataset.indexes:
             coordinate = dataset[stored_group["concat_dim"]]
             records[group] = (coordinate.attrs.get("units"), coordinate.values)
-        inner = metadata.get("inner")
-        if inner is not None and inner in dataset.coords:
+        if inner is not None and inner in dataset.indexes:
             place = dataset[inner]
-            values = np.atleast_1d(place.values)
-            records[f"{group}/{inner}"] = (place.attrs.get("units"), values)
+            records[f"{group}/{inner}"] = (place.attrs.get("units"), place.values)
     return records
 
 

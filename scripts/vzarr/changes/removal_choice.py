@@ -45,14 +45,14 @@ def choose_files(
     known_removed = [record["url"] for record in metadata.get("removed", [])]
     for pattern in patterns:
         url = as_url(pattern)
-        numbers_of = [n for n, record in enumerate(sources) if _is_named(record["url"], url)]
+        numbers_of_name = [n for n, record in enumerate(sources) if _is_named(record["url"], url)]
         before = [known for known in known_removed if _is_named(known, url)]
-        if not numbers_of and not before:
+        if not numbers_of_name and not before:
             raise InputError(
                 f"{url}: no source of {location} has this name; it has {len(sources)}, from "
                 f"{sources[0]['url']} to {sources[-1]['url']}."
             )
-        numbers |= {n for n in numbers_of if not (keep_axis and is_gap(sources[n]))}
+        numbers |= {n for n in numbers_of_name if not (keep_axis and is_gap(sources[n]))}
         absent += before
     for block in blocks_of(sources):
         others = [n for n in block if n not in numbers]

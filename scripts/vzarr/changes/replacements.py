@@ -109,12 +109,9 @@ def replace_files(
     references = 0
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
-    _check_whole([records[number] for number in new])
     dimension = metadata["concat_dim"]
+    _check_may_be_replaced(new, location, metadata)
     new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
-    for file in new.values():
-        if problem := other_groups(file, location, metadata):
-            raise Refused(str(problem[0]))
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
         parts = {
@@ -147,6 +144,22 @@ def replace_files(
     return references, with_sources(metadata, records_of_new)
 
 
+def _check_may_be_replaced(
+    new: dict[int, ParsedFile], location: str, metadata: StoreMetadata
+) -> None:
+    """Refuse sources of which only a part is in, and files with other groups."""
+    records = metadata["sources"]
+    for number, file in new.items():
+        if is_partial(records[number]):
+            raise Refused(
+                f"{records[number]['url']}: some of its records were removed, so its new state has "
+                "no place: remove the whole file, and append it again with --insert. "
+                f"{NOTHING_DONE}."
+            )
+        if problem := other_groups(file, location, metadata):
+            raise Refused(str(problem[0]))
+
+
 def _stored_part(
     file: ParsedFile, group: str, stored_group: GroupInStore, metadata: StoreMetadata
 ) -> ParsedFile:
@@ -167,16 +180,6 @@ def _may_lack_group(
     if "within" not in record:
         return not stored_group["lengths"][number]
     return number in anew or any(name.startswith(f"{group}/") for name in record.get("lacks", ()))
-
-
-def _check_whole(records: Sequence[SourceRecord]) -> None:
-    """A file of which records were removed has no place for its new state."""
-    for record in records:
-        if is_partial(record):
-            raise Refused(
-                f"{record['url']}: some of its records were removed, so its new state has no "
-                f"place: remove the whole file, and append it again with --insert. {NOTHING_DONE}."
-            )
 
 
 def _in_place(

@@ -76,6 +76,8 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
         f"{file_set.bytes / 1e6:,.1f} MB, {file_set.references:,} references{along}{span}{step}",
         f"  first {file_set.files[0]}",
     ]
+    if file_set.timeline is not None and not file_set.timeline.is_whole:
+        lines.append(f"  |{file_set.timeline.as_text()}|")
     lines += [f"  {line}" for line in _table(file_set)]
     reasons = [
         f"{path} {'must be left out' if v.storage == 'dropped' else 'is copied'}: {v.reason}"

@@ -48,9 +48,11 @@ COMMANDS = (
     "show",
     "log",
     "remove",
+    "report",
     "rollback",
     "tag",
     "expire",
+    "copy",
     "demo",
 )
 """Each is a module of this package with ``add_parser`` and ``run``, in the order of the help."""

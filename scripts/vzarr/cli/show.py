@@ -68,6 +68,7 @@ def as_lines(shown: Shown) -> list[str]:
     for path, covered in shown.coverage.items():
         step = f", step {covered.step}" if covered.step else ""
         lines.append(f"{path}: {covered.size} from {covered.begin} to {covered.end}{step}")
+        lines += [f"  |{covered.line}|"] * bool(covered.line)
         lines += [
             f"  gap: nothing between {left} and {right}" for left, right in covered.gaps[:GAPS]
         ]

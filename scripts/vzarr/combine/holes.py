@@ -39,7 +39,8 @@ def hole(
             if filled is None:
                 return None, f"{path}/{name}".lstrip("/")
             variables[name] = filled
-        dataset = xr.Dataset(variables, attrs=owner.dataset.attrs)
+        dataset = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=owner.dataset.attrs)
+        dataset = dataset.assign(variables)
         _set_valid_times(dataset)
         dataset = dataset.set_coords([name for name in owner.dataset.coords if name in variables])
         (dimension,), (inner,) = records.dims, places.dims

@@ -23,7 +23,6 @@ from vzarr.upstream.virtualizarr import (
     chunk_offsets,
     chunk_urls,
     copy_and_replace_metadata,
-    holds_inlined,
     make_manifest,
     manifest_chunk_shape,
     referred_urls,
@@ -301,43 +300,3 @@ def edges_of(length: int, chunk: int) -> list[int]:
     """The rows of each chunk of a file; the last may have less."""
     left = length % chunk
     return [chunk] * (length // chunk) + ([left] if left else [])
-
-
-def is_plain(array: ManifestArray, axis: int) -> bool:
-    """Whether each chunk is its numbers, one row along ``axis`` after the other, and no more."""
-    metadata = array.metadata
-    names = [codec.to_dict()["name"] for codec in metadata.codecs]
-    chunk = manifest_chunk_shape(metadata)
-    if names != ["bytes"] or math.prod(chunk[:axis]) != 1 or holds_inlined(array.manifest):
-        return False
-    whole = math.prod(chunk) * array.dtype.itemsize
-    lengths = chunk_lengths(array.manifest)
-    return bool(((lengths == whole) | (lengths == 0)).all())
-
-
-def cut(array: ManifestArray, axis: int, rows: int) -> ManifestArray:
-    """An array of plain chunks in chunks of ``rows``, which has to divide them and what is left."""
-    metadata, manifest = array.metadata, array.manifest
-    chunk, length = manifest_chunk_shape(metadata), array.shape[axis]
-    if chunk[axis] == rows:
-        return array
-    parts = chunk[axis] // rows
-    size = math.prod(chunk[axis + 1 :]) * array.dtype.itemsize * rows
-    paths, offsets, lengths = (
-        np.repeat(part, parts, axis=axis)
-        for part in (chunk_urls(manifest), chunk_offsets(manifest), chunk_lengths(manifest))
-    )
-    shape = [1] * array.ndim
-    shape[axis] = -1
-    steps = np.tile(np.arange(parts, dtype=np.uint64), chunk_urls(manifest).shape[axis]).reshape(
-        shape
-    )
-    is_there = lengths > 0
-    offsets = np.where(is_there, offsets + steps * np.uint64(size), np.uint64(0))
-    lengths = np.where(is_there, np.uint64(size), np.uint64(0))
-    region = (slice(None),) * axis + (slice(0, -(-length // rows)),)
-    new = (*chunk[:axis], rows, *chunk[axis + 1 :])
-    return ManifestArray(
-        copy_and_replace_metadata(metadata, new_chunks=list(new)),
-        make_manifest(paths[region], offsets[region], lengths[region]),
-    )

@@ -16,15 +16,10 @@ from typing import Any
 from virtualizarr.manifests import ManifestArray
 
 from vzarr.combine.copied import show_bytes
-from vzarr.combine.mixed_array import (
-    READERS_NEED,
-    MixedArray,
-    TrimmedArray,
-    empty_array,
-    is_plain,
-)
+from vzarr.combine.mixed_array import READERS_NEED, MixedArray, TrimmedArray, empty_array
 from vzarr.combine.raw_packing import needed
 from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
+from vzarr.virtualize.plain_chunks import is_plain
 
 WAYS = ("rectilinear", "copy", "decode", "refuse")
 """What ``--irregular`` chooses among."""

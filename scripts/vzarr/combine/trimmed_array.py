@@ -8,9 +8,10 @@ from typing import Any
 import xarray as xr
 from virtualizarr.manifests import ManifestArray
 
-from vzarr.combine.mixed_array import TrimmedArray, chunks_of, cut, is_plain
+from vzarr.combine.mixed_array import TrimmedArray, chunks_of
 from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.virtualize.model import is_virtual
+from vzarr.virtualize.plain_chunks import cut, is_plain
 
 
 def trim_array(array: ManifestArray, axis: int, first: int, stop: int) -> ManifestArray:
@@ -18,8 +19,8 @@ def trim_array(array: ManifestArray, axis: int, first: int, stop: int) -> Manife
     length = array.shape[axis]
     if is_plain(array, axis):
         chunk = manifest_chunk_shape(array.metadata)[axis]
-        ends = () if stop == length else (stop,)
-        rows = math.gcd(chunk, length % chunk, first, *ends)
+        cuts = () if stop == length else (stop,)
+        rows = math.gcd(chunk, length % chunk, first, *cuts)
         array = cut(array, axis, rows) if rows != chunk else array
     chunk = manifest_chunk_shape(array.metadata)[axis]
     begin = first // chunk

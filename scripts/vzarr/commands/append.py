@@ -40,6 +40,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
+from vzarr.virtualize.model import ParsedFile
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -175,7 +176,7 @@ def _append_once(
         left_out=[*empty, *todo.left_out, *new.left_out],
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )
-    if not over and not placed and not new.files and not request.made_of:
+    if not (over or placed or new.files or request.made_of):
         return result, late
     if grown is not None and all(file.source.url != grown.source.url for file in new.files):
         raise Refused(new.left_out[0])
@@ -191,20 +192,8 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
-    metadata, added, numbers = with_places(session.store, metadata, placed)
-    replaced = {**{numbers[number]: file for number, file in over.items()}, **added}
+    references, metadata, touched = _write_over(request, session, metadata, over, placed, checksum)
     old = len(metadata["sources"])
-    references = 0
-    if replaced:
-        references, metadata = replace_files(
-            session.store,
-            location,
-            metadata,
-            replaced,
-            checksum,
-            request.access,
-            anew=[*added],
-        )
     written = Written(metadata)
     if new.files:
         written = write_new(request, session.store, new, metadata, checksum)
@@ -212,17 +201,17 @@ def _append_once(
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-    missing = compare_with_sources(
-        request, session.store, metadata, list(replaced), old, held_metadata
-    )
+    missing = compare_with_sources(request, session.store, metadata, touched, old, held_metadata)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()
     steps = {*written.lengths.values()} or {0}
-    urls = [*written.urls, *(file.source.url for file in placed)]
     result = replace(
         result,
-        appended=[url for url in urls if url not in todo.with_new_content],
+        appended=[
+            *(file.source.url for file in placed),
+            *(url for url in written.urls if url not in todo.with_new_content),
+        ],
         replaced=todo.with_new_content,
         renewed=todo.renewed,
         left_out=[*result.left_out, *written.left_out],
@@ -234,6 +223,29 @@ def _append_once(
         ways=dict(written.ways),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
+
+
+def _write_over(
+    request: AppendRequest,
+    session: icechunk.Session,
+    metadata: StoreMetadata,
+    over: dict[int, ParsedFile],
+    placed: list[ParsedFile],
+    checksum: datetime,
+) -> tuple[int, StoreMetadata, list[int]]:
+    """Write files ``over`` sources, by number, and those ``placed`` where a cube has nothing yet.
+
+    Returns how many references, the metadata with them, and their numbers there.
+    """
+    metadata, added, numbers = with_places(session.store, metadata, placed)
+    files = {**{numbers[number]: file for number, file in over.items()}, **added}
+    if not files:
+        return 0, metadata, []
+    location = as_url(request.location)
+    references, metadata = replace_files(
+        session.store, location, metadata, files, checksum, request.access, anew=[*added]
+    )
+    return references, metadata, [*files]
 
 
 def _commit(

@@ -50,6 +50,22 @@ class Inspected:
     sets: list[FileSet]
     unreadable: dict[str, str]
 
+    def _repr_html_(self) -> str:
+        from vzarr.pages.render import fragment
+
+        rows: list[tuple[str, object]] = []
+        for number, each in enumerate(self.sets[:SHOWN], 1):
+            span = f" from {each.begin} to {each.end}" if each.begin is not None else ""
+            along = f" along {each.along}" if each.along else ""
+            rows.append(
+                (f"set {number}", f"{len(each.files):,} {each.file_format} files{along}{span}")
+            )
+            odd = [*each.gaps, *each.overlaps, *each.differences]
+            rows += [("", sentence) for sentence in odd[:SHOWN]]
+            rows.append(("build", each.build))
+        rows += [("unreadable", why) for why in list(self.unreadable.values())[:SHOWN]]
+        return fragment(f"{self.files:,} files in {len(self.sets)} sets", rows)
+
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         return {**vars(self), "sets": [file_set.as_json() for file_set in self.sets]}
@@ -75,15 +91,15 @@ def inspect_files(
     """
     sources = find_sources(patterns, access)
     access = naming(access, patterns)
-    named = named_coordinates(coord, coord_table)
+    rule = named_coordinates(coord, coord_table)
     coordinates = [option("--coord", text) for text in coord]
     coordinates += [option("--coord-table", coord_table)] if coord_table else []
-    along = concat_dim or next(iter(named.names), None)
+    along = concat_dim or next(iter(rule.names), None)
     described: list[Description] = []
     unreadable: dict[str, str] = {}
     for source, result in _describe_all(sources, access):
         if isinstance(result, Description) and along is not None:
-            result = _with_given(result, named, along)
+            result = _with_given(result, rule, along)
         if isinstance(result, Description):
             described.append(result)
         else:
@@ -134,10 +150,10 @@ def _describe_all(
         yield from zip(sources, pool.map(job, sources), strict=True)
 
 
-def _with_given(description: Description, named: NamedCoordinates, along: str) -> Description | str:
+def _with_given(description: Description, rule: NamedCoordinates, along: str) -> Description | str:
     """A file with the coordinates that its name, or a table, gives it; or why it has none."""
     try:
-        given = named.of(description.source.url)
+        given = rule.of(description.source.url)
     except InputError as error:
         return str(error)
     for name, values in given.items():

@@ -84,9 +84,9 @@ def remove(
         raise InputError("Name what is to go: either files, or --records, or --index.")
     access = naming(access, patterns, location)
     with exclusive_lock(location):
-        repository, seen, account = open_repository(location, access)
+        repository, seen, held_metadata = open_repository(location, access)
         access = reaching(access, repository.config, location)
-        metadata = account.metadata
+        metadata = held_metadata.metadata
         if metadata["concat_dim"] is None:
             raise InputError(
                 f"{location}: has no record dimension, so nothing can be taken out of it."
@@ -96,7 +96,7 @@ def remove(
             as_url(location),
             is_gap=leave_gap,
             absent=list(choice.absent),
-            notes=account.notes,
+            notes=held_metadata.notes,
             before=seen.snapshot_id,
         )
         if not any(marks.any() for marks in choice.rows.values()):

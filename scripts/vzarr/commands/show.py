@@ -72,9 +72,28 @@ class Shown:
         """Bytes of all chunks that lie in the repository."""
         return sum(array.native_bytes for array in self.arrays)
 
+    def _repr_html_(self) -> str:
+        from vzarr.combine.copied import show_bytes
+        from vzarr.pages.render import fragment
+
+        total = self.virtual_bytes + self.native_bytes
+        rows: list[tuple[str, object]] = [
+            ("snapshot", f"{self.snapshot} of {self.written}: {self.message}"),
+            ("data", f"{show_bytes(total)}, {show_bytes(self.native_bytes)} in the repository"),
+            ("sources", f"{self.sources.count:,} files"),
+        ]
+        for path, covered in self.coverage.items():
+            step = f", step {covered.step}" if covered.step else ""
+            span = f"{covered.size:,} from {covered.begin} to {covered.end}{step}"
+            rows.append((path, f"{span}, {len(covered.gaps)} gaps" if covered.gaps else span))
+        rows += [("readers authorize", place["prefix"]) for place in self.containers]
+        rows += [("readers need", need) for need in self.readers]
+        return fragment(self.repository, [*rows, *(("note", note) for note in self.notes)])
+
     def as_json(self) -> dict[str, Any]:
         """For a program."""
-        arrays = [{**vars(array), "urls": len(array.urls)} for array in self.arrays]
+        told = ({**vars(array), "urls": len(array.urls)} for array in self.arrays)
+        arrays = [{key: each[key] for key in each if key != "strip"} for each in told]
         return {
             **asdict(replace(self, arrays=[])),
             "arrays": arrays,
@@ -115,7 +134,8 @@ def show(
         ) from error
     manifests = list(repository.list_manifest_files(where))
     ledger = read_ledger(session.store)
-    arrays = describe_arrays(session.store)
+    groups = ledger["groups"].items() if ledger is not None else ()
+    arrays = describe_arrays(session.store, {path: each["concat_dim"] for path, each in groups})
     return Shown(
         repository=as_url(location),
         branch=branch or (tag or snapshot or "main"),

@@ -12,16 +12,17 @@ import numpy as np
 import tifffile
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
-from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup
+from virtualizarr.manifests import ManifestArray, ManifestGroup
 
 from vzarr.errors import InputError
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
 from vzarr.formats.decoding import decode
+from vzarr.formats.tiff_pieces import pieces_of
 from vzarr.limits import Declared
 from vzarr.sources.content import Content
 from vzarr.upstream.virtual_tiff import image_attributes, parse_image
-from vzarr.upstream.virtualizarr import create_v3_array_metadata
+from vzarr.upstream.virtualizarr import copy_and_replace_metadata
 
 REDUCED, MASK = 1, 4
 
@@ -104,8 +105,13 @@ def manifest_group(
         for number, name in _names(pages).items():
             if name in drop:
                 continue
-            whole = _one_chunk(url, registry, number, pages[number], tiff.byteorder)
-            arrays[name] = whole or parse_image(url, registry, number)
+            own = pieces_of(url, pages[number], tiff.byteorder)
+            if own is None:
+                arrays[name] = parse_image(url, registry, number)
+            else:
+                attributes = image_attributes(url, registry, number)
+                metadata = copy_and_replace_metadata(own.metadata, new_attributes=attributes)
+                arrays[name] = ManifestArray(metadata, own.manifest)
     return ManifestGroup(arrays)
 
 
@@ -345,37 +351,3 @@ def _coordinates(page: tifffile.TiffPage) -> dict[str, xr.Variable]:
         "x": xr.Variable("x", x + (np.arange(page.imagewidth) - column + half) * width),
         "y": xr.Variable("y", y + (np.arange(page.imagelength) - row + half) * height),
     }
-
-
-def _one_chunk(
-    url: str,
-    registry: ObjectStoreRegistry,
-    number: int,
-    page: tifffile.TiffPage,
-    byteorder: str,
-) -> ManifestArray | None:
-    """Contiguous strips as one chunk, which the parser refuses if the last strip is short."""
-    is_plain = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
-    short = not page.is_tiled and page.rowsperstrip and page.imagelength % page.rowsperstrip
-    if not (is_plain and short) or page.dtype is None or page.samplesperpixel > 1:
-        return None
-    if page.bitspersample != page.dtype.itemsize * 8:
-        return None
-    shape = _shape(page)
-    metadata = create_v3_array_metadata(
-        shape=shape,
-        data_type=page.dtype.newbyteorder("="),
-        chunk_shape=shape,
-        fill_value=0,
-        codecs=[
-            {
-                "name": "bytes",
-                "configuration": {"endian": "little" if byteorder == "<" else "big"},
-            }
-        ],
-        dimension_names=("y", "x"),
-        attributes=image_attributes(url, registry, number),
-    )
-    length = math.prod(shape) * page.dtype.itemsize
-    chunk = {"path": url, "offset": page.dataoffsets[0], "length": length}
-    return ManifestArray(metadata, ChunkManifest({"0.0": chunk}))

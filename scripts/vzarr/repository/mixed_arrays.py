@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 
-from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows, cut
+from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows
 from vzarr.combine.plan import Layout
 from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
@@ -29,6 +29,7 @@ from vzarr.upstream.virtualizarr import (
     manifest_chunk_shape,
 )
 from vzarr.upstream.zarr import RectilinearChunkGridMetadata, cpu, default_buffer_prototype, sync
+from vzarr.virtualize.plain_chunks import cut
 
 
 def place(store: icechunk.IcechunkStore, path: str, array: MixedArray, checksum: datetime) -> None:

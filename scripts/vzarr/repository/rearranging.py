@@ -190,8 +190,8 @@ def _reindex(store: icechunk.IcechunkStore, path: str, axis: int, chunks: list[i
         at[axis] = chunks[at[axis]]
         return at
 
-    # Icechunk 2.3 keeps Python's lock while it moves chunks, so all that it needs is fetched before:
-    # other threads would stand still as long as a slow store answers.
+    # Icechunk 2.3 keeps Python's lock while it moves chunks: other threads would stand still as
+    # long as a slow store answers, so all that it needs is fetched before.
     for _ in read_references(store, path):
         pass
     store.session.reindex_array(f"/{path}", forward, backward)

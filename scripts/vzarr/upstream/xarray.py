@@ -16,9 +16,14 @@ import xarray as xr
 from xarray.backends.zarr import FillValueCoder
 from xarray.core import indexing
 
-__all__ = ["FillValueCoder", "indexing", "unread_data"]
+__all__ = ["FillValueCoder", "html_view", "indexing", "unread_data"]
 
 
 def unread_data(variable: xr.Variable) -> Any:
     """What a variable wraps, of whatever class it is."""
     return variable._data
+
+
+def html_view(dataset: xr.Dataset) -> str:
+    """A dataset as notebooks show it; xarray has escaped what it shows."""
+    return dataset._repr_html_()

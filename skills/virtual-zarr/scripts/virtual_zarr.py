@@ -4,6 +4,7 @@
 # dependencies = [
 #     "h5netcdf>=1.6",
 #     "icechunk>=2.3",
+#     "jinja2>=3.1",
 #     "netcdf4>=1.7",
 #     "obspec-utils>=0.9",
 #     "obstore>=0.12",

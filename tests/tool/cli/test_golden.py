@@ -70,10 +70,12 @@ RESULTS = {
     "verify": "verify --repo repo --all",
     "show": "show repo",
     "log": "log repo",
+    "report": "report repo --out page.html --verify",
     "tag": "tag repo v1",
     "remove": "remove repo f2.nc",
     "rollback": "rollback repo --to v1",
     "expire": "expire repo --older-than 2024-01-01",
+    "copy": "copy repo copied",
     "migrate": "migrate references.json --repo migrated",
     "demo": "demo --dir demo",
 }

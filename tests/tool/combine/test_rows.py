@@ -74,17 +74,35 @@ def test_one_dimension_says_that_there_are_two(scalar: bool, tmp_path: Path) -> 
         build(files, str(tmp_path / "repo"), Access(), concat_dim="init_time")
 
 
-def test_a_hole_in_the_grid_is_refused(tmp_path: Path) -> None:
-    files = [str(one(tmp_path, run, lead, True)) for run in RUNS for lead in LEADS]
-    with pytest.raises(Refused, match=r"it has no lead_time of 12, which .*01_000.nc has"):
-        build(files[:-1], str(tmp_path / "repo"), Access(), **ALONG)
+@pytest.mark.parametrize("scalar", [True, False])
+def test_a_hole_in_the_grid_is_missing_until_it_is_filled(scalar: bool, tmp_path: Path) -> None:
+    files = [one(tmp_path, run, lead, scalar) for run in RUNS for lead in LEADS]
+    repository = tmp_path / "repo"
+    built = build([str(file) for file in files[:-1]], str(repository), Access(), **ALONG)
+    assert any("init_time 2024-01-02T00:00, lead_time 12" in note for note in built.notes)
+    is_right(repository, files[:-1])
+    assert np.isnan(stored(repository).t2m.values[1, 2]).all()
+    append([str(file) for file in files], str(repository), Access())
+    is_right(repository, files)
+
+
+def test_a_hole_that_no_value_stands_for_is_refused(tmp_path: Path) -> None:
+    files = [one(tmp_path, run, lead, False) for run in RUNS for lead in LEADS]
+    for file in files:
+        with xr.open_dataset(file) as dataset:
+            whole = dataset.load().astype({"t2m": "i2"})
+        whole.to_netcdf(file)
+    with pytest.raises(Refused, match="it has no lead_time of 12, and t2m cannot be missing there"):
+        build([str(file) for file in files[:-1]], str(tmp_path / "repo"), Access(), **ALONG)
 
 
 def test_a_place_that_is_taken_twice_is_refused(tmp_path: Path) -> None:
     files = [one(tmp_path, run, lead, True) for run in RUNS for lead in LEADS]
     twin = tmp_path / "twin.nc"
     twin.write_bytes(files[0].read_bytes())
-    with pytest.raises(Refused, match="lead_time: the first value is 0"):
+    with pytest.raises(
+        Refused, match=r"has the same init_time and lead_time as .*01_000\.nc\. Leave"
+    ):
         build([str(file) for file in (*files, twin)], str(tmp_path / "repo"), Access(), **ALONG)
 
 

@@ -731,3 +731,29 @@ def test_three_dimensions_say_what_works(
         near = opened(tmp_path / f"member{number}")["hag/instant"]
         assert near.number.values.tolist() == [number]
         assert dict(near.sizes)["reference_time"] == dict(near.sizes)["step"] == 2
+
+
+def test_control_and_members_in_files_of_their_own(
+    tmp_path: Path, random: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As ECMWF has them: the sentence says what joins them, and that is right."""
+    files = []
+    for name, numbers in (("cf", (0,)), ("pf", (1, 2))):
+        for step in (0, 3):
+            parts = []
+            for number in numbers:
+                keys = {"productDefinitionTemplateNumber": 1, "perturbationNumber": number}
+                keys |= {"numberOfForecastsInEnsemble": 3, "forecastTime": step}
+                parts.append(field(random, TEMPERATURE, **keys, **at(103, 2)))
+            files.append(write(tmp_path / f"{step}h-enfo-{name}.grib2", *parts))
+    command = ["build", *map(str, files), "--repo", str(tmp_path / "repo"), "--quiet"]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    advice = "name both: --concat-dim time --concat-dim number"
+    assert advice in told
+    assert main([*command, *advice.split(": ")[1].split()]) == 0
+    near = opened(tmp_path / "repo")["hag/instant"]
+    assert near.number.values.tolist() == [0, 1, 2]
+    assert near.step.values.tolist() == [0, 3]
+    assert_each_is_found({"hag/instant": near}, *files)
+    assert verify_repository(str(tmp_path / "repo"), Access(), sample=None).failures == []

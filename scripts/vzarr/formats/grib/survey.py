@@ -124,5 +124,6 @@ def _takes_none(content: Content, selection: Selection, count: int, names: list[
     told = " ".join(f"--select {text}" for text in selection.texts)
     return (
         f"{content.url}: {told} takes none of its {count} messages; they are of "
-        f"{', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
+        f"{', '.join(names[:12])}{', …' if len(names) > 12 else ''}. "
+        "If others have them, as totals of which step 0 has none: --skip-bad leaves it out."
     )

@@ -16,14 +16,26 @@ wrong, and ``EnvironmentFault`` where storage or the machine fails: each with on
 
 from __future__ import annotations
 
-from vzarr.api.keeping import expire, log, open_dataset, open_repository, rollback, show, tag
+from vzarr.api.keeping import (
+    copy,
+    expire,
+    log,
+    open_dataset,
+    open_repository,
+    remove,
+    rollback,
+    show,
+    tag,
+)
 from vzarr.api.making import append, build, inspect, migrate, refresh, relocate, verify
 from vzarr.api.parts import compare, parse, rewrite_references
+from vzarr.api.reporting import report
 
 __all__ = [
     "append",
     "build",
     "compare",
+    "copy",
     "expire",
     "inspect",
     "log",
@@ -33,6 +45,8 @@ __all__ = [
     "parse",
     "refresh",
     "relocate",
+    "remove",
+    "report",
     "rewrite_references",
     "rollback",
     "show",

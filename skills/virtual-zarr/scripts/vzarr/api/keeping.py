@@ -8,16 +8,21 @@ from datetime import datetime
 import icechunk
 import xarray as xr
 
-from vzarr.api.arguments import AMBIENT
+from vzarr.api.arguments import AMBIENT, Files, listed
+from vzarr.commands.copy import Copied
+from vzarr.commands.copy import copy as copy_repository
 from vzarr.commands.expire import Expired
 from vzarr.commands.expire import expire as expire_commits
 from vzarr.commands.log import read_log
+from vzarr.commands.remove import Removed
+from vzarr.commands.remove import remove as remove_records
 from vzarr.commands.rollback import RolledBack
 from vzarr.commands.rollback import rollback as roll_back
 from vzarr.commands.show import Shown
 from vzarr.commands.show import show as show_repository
 from vzarr.commands.tag import Tagged
 from vzarr.commands.tag import tag as tag_commit
+from vzarr.progress import Progress, silent
 from vzarr.repository.commits import Commit
 from vzarr.repository.open import open_any_repository
 from vzarr.sources.schemes import Access
@@ -60,6 +65,35 @@ def log(
     return read_log(os.fspath(repo), access, branch=branch, count=count, since=since)
 
 
+def remove(
+    repo: str | os.PathLike[str],
+    files: Files = (),
+    *,
+    records: str | None = None,
+    index: str | None = None,
+    gap: bool = False,
+    dry_run: bool = False,
+    message: str | None = None,
+    access: Access = AMBIENT,
+    progress: Progress = silent,
+) -> Removed:
+    """Take files, or ``records`` by value or by ``index`` ("FIRST..LAST"), out in one commit.
+
+    With ``gap`` their place stays in the axis, and all data in it are missing.
+    """
+    return remove_records(
+        os.fspath(repo),
+        access,
+        listed(files),
+        records=records,
+        index=index,
+        leave_gap=gap,
+        dry_run=dry_run,
+        message=message,
+        progress=progress,
+    )
+
+
 def rollback(
     repo: str | os.PathLike[str],
     to: str,
@@ -99,6 +133,25 @@ def expire(
     Without ``delete`` the result only says what would go.
     """
     return expire_commits(os.fspath(repo), access, older_than, delete=delete)
+
+
+def copy(
+    repo: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    content: bool = False,
+    access: Access = AMBIENT,
+    new_access: Access = AMBIENT,
+) -> Copied:
+    """Copy a repository to another disk or cloud, or bring what an earlier copy lacks.
+
+    ``access`` says how ``repo`` is reached and ``new_access`` how ``new`` is. Readers of ``new``
+    see all of it, or nothing. ``content``: compare the bytes of what earlier runs copied, too.
+    """
+    return copy_repository(
+        os.fspath(repo), access, os.fspath(new), new_access, dry_run=dry_run, content=content
+    )
 
 
 def open_repository(

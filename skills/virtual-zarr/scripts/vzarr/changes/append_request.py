@@ -35,7 +35,8 @@ class Appended:
     """What ``append`` did. ``snapshot`` is None where there was nothing to commit.
 
     ``known`` says of files that are in the repository already under which URL; ``superseded`` of
-    files whose place another one took, which; ``renewed`` names files that were written again with
+    files whose place another one took, which; ``removed`` are files that were taken out, and are
+    left out; ``renewed`` names files that were written again with
     the same content; ``left_out`` gives the sentence for each file that does not fit;
     ``containers`` the prefixes that are new, which readers have to authorize. ``lengths`` are the
     steps that were appended, by group (the root is "/"), of groups that grow; ``length`` is their
@@ -52,6 +53,7 @@ class Appended:
     renewed: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
     superseded: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Appended:
             renewed=[*self.renewed, *later.renewed],
             known={**self.known, **known},
             superseded={**self.superseded, **later.superseded},
+            removed=list(dict.fromkeys([*self.removed, *later.removed])),
             left_out=list(dict.fromkeys([*self.left_out, *later.left_out])),
             notes=list(dict.fromkeys([*self.notes, *later.notes])),
             references=self.references + later.references,

@@ -9,10 +9,12 @@ import numpy as np
 
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
+from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
 from vzarr.combine.named_coordinates import NamedCoordinates, give_coordinates, read_table
 from vzarr.combine.record_dimension import has_no_records, no_records
+from vzarr.combine.rows import with_both
 from vzarr.combine.store_metadata import StoreMetadata, span_of
 from vzarr.errors import InputError, Refused
 from vzarr.repository.history import (
@@ -50,14 +52,35 @@ class Sorted:
         return [url for url in urls if url not in self.renewed]
 
 
-def find_wanted(
-    sources: list[Source], metadata: StoreMetadata
-) -> tuple[list[Source], dict[str, str], dict[str, str]]:
-    """The files that have to be looked into: new ones and those that changed since. Then those
-    that are ``known``, and those that are ``superseded``, as in ``Appended``.
+@dataclass(frozen=True)
+class Wanted:
+    """The ``sources`` that have to be looked into: new ones and those that changed since; the
+    others as in ``Appended``.
     """
+
+    sources: list[Source]
+    known: dict[str, str]
+    superseded: dict[str, str]
+    removed: list[str]
+
+
+def find_wanted(sources: list[Source], metadata: StoreMetadata) -> Wanted:
+    """The files that an append has to look into.
+
+    What was removed stays out where it comes with other files, as a pattern brings it.
+    """
+    gaps = [record for record in metadata["sources"] if is_gap(record)]
+    taken_out = {record["url"]: record for record in [*metadata.get("removed", []), *gaps]}
+    unchanged = [
+        source.url
+        for source in sources
+        if source.url in taken_out and not what_changed(taken_out[source.url], source)
+    ]
+    removed = unchanged if len(unchanged) < len(sources) else []
+    sources = [source for source in sources if source.url not in removed]
     wanted, known, superseded = [], {}, {}
     records_by_url = {record["url"]: record for record in metadata["sources"]}
+    records_by_url = {url: one for url, one in records_by_url.items() if not is_gap(one)}
     gone = {record["url"]: record for record in metadata["replaced"]}
     for source in sources:
         record = records_by_url.get(source.url) or gone.get(source.url)
@@ -67,7 +90,7 @@ def find_wanted(
             known[source.url] = source.url
         else:
             superseded[source.url] = gone[source.url]["by"]
-    return wanted, known, superseded
+    return Wanted(wanted, known, superseded, removed)
 
 
 def parse_wanted(
@@ -180,7 +203,7 @@ def sort_out(
         if url and _equal(_records(file, metadata), stored_records):
             todo.known[source.url] = url
         elif (number := _same_records(file, spans, metadata)) is not None:
-            if request.replace_known:
+            if request.replace_known or is_gap(records[number]):
                 rival = todo.replaced.get(number)
                 if rival is None or rival.source.last_modified < source.last_modified:
                     todo.replaced[number] = file
@@ -214,7 +237,7 @@ def _written_again(
     if is_same_content(records[number], file):
         todo.replaced[number] = file
         todo.renewed.append(url)
-    elif request.replace_known:
+    elif request.replace_known or is_gap(records[number]):
         todo.replaced[number] = file
     else:
         _refuse(
@@ -252,6 +275,9 @@ def _spans(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> dict[int, 
 def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
     """As ``_spans``, of a file."""
     records: Records = {}
+    dimension, inner = metadata["concat_dim"], metadata.get("inner")
+    if dimension is not None and inner is not None:
+        file = with_both(file, dimension, inner)
     for group, stored_group in stored_groups(metadata).items():
         if lacks_group(file, group):
             continue
@@ -259,11 +285,9 @@ def _records(file: ParsedFile, metadata: StoreMetadata) -> Records:
         if stored_group["concat_dim"] in dataset.indexes:
             coordinate = dataset[stored_group["concat_dim"]]
             records[group] = (coordinate.attrs.get("units"), coordinate.values)
-        inner = metadata.get("inner")
-        if inner is not None and inner in dataset.coords:
+        if inner is not None and inner in dataset.indexes:
             place = dataset[inner]
-            values = np.atleast_1d(place.values)
-            records[f"{group}/{inner}"] = (place.attrs.get("units"), values)
+            records[f"{group}/{inner}"] = (place.attrs.get("units"), place.values)
     return records
 
 

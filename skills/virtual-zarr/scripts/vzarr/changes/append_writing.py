@@ -18,6 +18,7 @@ from vzarr.changes.places import stored_places
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stored_files import holds_all, lacks_group, stored_file, stored_part
 from vzarr.combine.combine import Continued
+from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import combine_groups, describe, raw_paths, stored_groups
 from vzarr.combine.merge import are_columns, merge_columns, records_of
 from vzarr.combine.rows import merge_rows
@@ -159,6 +160,8 @@ def _last_there(
     notes: list[str] = []
     for number in numbers[: -LOOK_BACK - 1 : -1]:
         url = records[number]["url"]
+        if is_gap(records[number]):
+            continue
         try:
             what = what_changed(records[number], look_up(url, request.access))
         except FileNotFoundError:
@@ -167,7 +170,7 @@ def _last_there(
             return [number], notes
         notes.append(
             f"{url}: {what}: its values in the store cannot be read any more. See "
-            "virtual_zarr.py refresh"
+            "virtual_zarr.py refresh, and remove"
         )
     return [], notes
 

@@ -26,6 +26,7 @@ from vzarr.changes.insertion_place import (
 )
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.changes.stored_files import parsing_options
+from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
@@ -58,16 +59,12 @@ def part_late(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
     location: str,
-    may_overlap: bool = False,
 ) -> tuple[list[ParsedFile], Late]:
-    """The files that can follow what is stored, and those that are late.
-
-    ``may_overlap``: a file that ends behind the last record is not, as it will be cut.
-    """
+    """The files that can follow what is stored, and those that are late."""
     if not files:
         return [], Late()
     records = stored_records(store, metadata)
-    late = [file for file in files if is_late(file, records, may_overlap)]
+    late = [file for file in files if is_late(file, records)]
     sentences = [why_late(file, records, location) for file in late]
     following = [file for file in files if all(file is not each for each in late)]
     return following, Late(tuple(late), tuple(sentences))
@@ -85,8 +82,8 @@ def insert_files(
     """
     started = datetime.now(UTC)
     session = repository.writable_session("main")
-    held, request = read_held_files(replace(request, made_of=()), repository, session)
-    metadata = held.metadata
+    held_metadata, request = read_held_files(replace(request, made_of=()), repository, session)
+    metadata = held_metadata.metadata
     placed, refused = _with_place(late, session.store, metadata)
     stand_in = find_stand_in(session.store, metadata, set(), request.access)
     if stand_in is not None:
@@ -98,7 +95,7 @@ def insert_files(
     rest = _without_last(session.store, metadata, last)
     fitting, problems = _find_fitting(request, placed, last, session.store, rest)
     refused += problems
-    result = Appended(as_url(request.location), late=refused, notes=held.notes)
+    result = Appended(as_url(request.location), late=refused, notes=held_metadata.notes)
     if fitting is None:
         return result
     files = [each for file in fitting.files for each in file.files]
@@ -115,7 +112,7 @@ def insert_files(
     moved = _moved_into_place(session.store, written.metadata)
     urls = {file.source.url for file in last}
     inserted = [url for url in written.urls if url not in urls]
-    _compare(request, session.store, moved, inserted, held)
+    _compare(request, session.store, moved, inserted, held_metadata)
     check_unchanged(
         [file.source for file in files if file.source.url not in urls],
         request.patterns,
@@ -133,7 +130,7 @@ def insert_files(
         result,
         inserted=inserted,
         late=[*refused, *written.left_out],
-        notes=[*held.notes, *(stand_in.notes if stand_in else ())],
+        notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
         references=written.references,
         lengths=dict(written.lengths),
         containers=containers,
@@ -191,7 +188,7 @@ def _last_that_moves(
 def _as_it_was(record: SourceRecord, request: AppendRequest) -> Source:
     try:
         now = look_up(record["url"], request.access)
-        what = what_changed(record, now)
+        what = "was removed" if is_gap(record) or is_partial(record) else what_changed(record, now)
     except FileNotFoundError:
         what = "is gone"
     if what:
@@ -278,7 +275,7 @@ def _compare(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
     inserted: Sequence[str],
-    held: Held,
+    held_metadata: Held,
 ) -> None:
     """Compare inserted files, those beside them, and the first and last of all, with the store.
 
@@ -290,14 +287,15 @@ def _compare(
     records = metadata["sources"]
     new = [number for number, record in enumerate(records) if record["url"] in {*inserted}]
     picked = {new[n] for n in spread(len(new), DEFAULT_SAMPLE)}
-    beside = {*(n - 1 for n in picked), *(n + 1 for n in picked), 0, len(records) - 1}
-    if held.others:
-        beside |= set(spread(len(records), DEFAULT_SAMPLE))
-    old = sorted(number for number in beside - {*new} if 0 <= number < len(records))[:AROUND]
+    neighbours = {*(n - 1 for n in picked), *(n + 1 for n in picked), 0, len(records) - 1}
+    if held_metadata.others:
+        neighbours |= set(spread(len(records), DEFAULT_SAMPLE))
+    old = sorted(number for number in neighbours - {*new} if 0 <= number < len(records))[:AROUND]
     now = look_up_all([records[number]["url"] for number in old], request.access)
     for number in old:
         state = now[records[number]["url"]]
-        if isinstance(state, Source) and not what_changed(records[number], state):
+        is_there = isinstance(state, Source) and not what_changed(records[number], state)
+        if is_there or is_gap(records[number]):
             picked.add(number)
     report = compare_store(
         store,

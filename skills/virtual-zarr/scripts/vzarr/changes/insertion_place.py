@@ -45,17 +45,17 @@ def stored_records(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> di
     return records
 
 
-def is_late(file: ParsedFile, records: dict[str, Records], may_overlap: bool = False) -> bool:
-    """Whether a file has records that are not later than all that are stored.
+def is_late(file: ParsedFile, records: dict[str, Records]) -> bool:
+    """Whether a file has no records that are later than all that are stored.
 
-    ``may_overlap``: whether it has no other ones.
+    One that has such, too, overlaps: comparing it says so, or it is cut.
     """
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is None or not len(own):
             continue
         try:
-            if own[-1 if may_overlap else 0] <= stored.index[-1]:
+            if own[-1] <= stored.index[-1]:
                 return True
         except TypeError:  # dates of two calendars: comparing the file says so
             continue
@@ -63,7 +63,13 @@ def is_late(file: ParsedFile, records: dict[str, Records], may_overlap: bool = F
 
 
 def why_late(file: ParsedFile, records: dict[str, Records], location: str) -> str:
-    """The sentence for a late file that is not to be inserted."""
+    """The sentence for a late file that is not to be inserted.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not late.
+    """
     for group, stored in records.items():
         own = _own_index(file, group, stored)
         if own is not None and len(own) and own[0] <= stored.index[-1]:

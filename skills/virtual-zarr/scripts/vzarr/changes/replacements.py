@@ -23,6 +23,7 @@ from vzarr.changes.stored_files import (
     stored_part,
 )
 from vzarr.combine.compatibility import Difference, compare_files
+from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.fitting import fit_in_place
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import with_missing
@@ -109,10 +110,8 @@ def replace_files(
     lacked: dict[int, tuple[str, ...]] = {}
     records = metadata["sources"]
     dimension = metadata["concat_dim"]
+    _check_may_be_replaced(new, location, metadata)
     new = {number: as_recorded(file, records[number], dimension) for number, file in new.items()}
-    for file in new.values():
-        if problem := other_groups(file, location, metadata):
-            raise Refused(str(problem[0]))
     for group, stored_group in stored_groups(metadata).items():
         stored = stored_file(store, location, group, stored_group)
         parts = {
@@ -143,6 +142,22 @@ def replace_files(
         more: Any = {"lacks": list(lacks)} if lacks else {}
         records_of_new[number] = {**file.as_record(), **more}
     return references, with_sources(metadata, records_of_new)
+
+
+def _check_may_be_replaced(
+    new: dict[int, ParsedFile], location: str, metadata: StoreMetadata
+) -> None:
+    """Refuse sources of which only a part is in, and files with other groups."""
+    records = metadata["sources"]
+    for number, file in new.items():
+        if is_partial(records[number]):
+            raise Refused(
+                f"{records[number]['url']}: some of its records were removed, so its new state has "
+                "no place: remove the whole file, and append it again with --insert. "
+                f"{NOTHING_DONE}."
+            )
+        if problem := other_groups(file, location, metadata):
+            raise Refused(str(problem[0]))
 
 
 def _stored_part(
@@ -334,7 +349,7 @@ def differing_files(
     numbers = [
         n
         for n, record in enumerate(records)
-        if record["url"] not in {*refreshed.changed, *refreshed.vanished}
+        if record["url"] not in {*refreshed.changed, *refreshed.vanished} and not is_gap(record)
     ]
     report = compare_store(store, metadata, access, numbers=numbers, progress=progress("compared"))
     differing = []

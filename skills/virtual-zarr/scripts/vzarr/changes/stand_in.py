@@ -6,7 +6,7 @@ Without one, a first file that is withdrawn or issued again would keep every lat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ import zarr
 
 from vzarr.changes.rewriting import write_references
 from vzarr.changes.stored_files import lacks_group, parsing_options, stored_part
+from vzarr.combine.file_steps import is_gap
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.repository.history import what_changed
@@ -49,15 +50,20 @@ class StandIn:
 
 
 def find_stand_in(
-    store: icechunk.IcechunkStore, metadata: StoreMetadata, replaced: set[str], access: Access
+    store: icechunk.IcechunkStore,
+    metadata: StoreMetadata,
+    replaced: set[str],
+    access: Access,
+    leaving: Set[str] = frozenset(),
 ) -> StandIn | None:
     """A source to lead to for what is stored once; None if nothing is lost, or no source is left.
 
-    What lies in the files of ``replaced`` is written anew in any case.
+    What lies in the files of ``replaced`` is written anew in any case; those that are ``leaving``
+    count as lost.
     """
     records = {record["url"]: record for record in metadata["sources"]}
     names: dict[str, list[str]] = {}
-    changed: dict[str, bool] = {url: False for url in replaced}
+    changed: dict[str, bool] = {**dict.fromkeys(replaced, False), **dict.fromkeys(leaving, True)}
     for group, name in _stored_once(store, metadata):
         path = f"{group}/{name}".lstrip("/")
         urls = {url for batch in read_references(store, path) for url in batch.urls}
@@ -69,7 +75,9 @@ def find_stand_in(
         return None
     lost = sorted(url for url, is_lost in changed.items() if is_lost)
     for record in metadata["sources"][: -LOOK_BACK - 1 : -1]:
-        if record["url"] in {*lost, *replaced} or not _is_as_it_was(record, access):
+        if record["url"] in {*lost, *replaced} or is_gap(record):
+            continue
+        if not _is_as_it_was(record, access):
             continue
         source = Source(
             record["url"],
@@ -83,6 +91,15 @@ def find_stand_in(
         ):
             return StandIn(parsed, names, lost)
     return None
+
+
+def leads_to_lost(store: icechunk.IcechunkStore, metadata: StoreMetadata, lost: Set[str]) -> bool:
+    """Whether what is stored once leads to one of the files."""
+    return any(
+        not lost.isdisjoint(batch.urls)
+        for group, name in _stored_once(store, metadata)
+        for batch in read_references(store, f"{group}/{name}".lstrip("/"))
+    )
 
 
 def write_stand_in(

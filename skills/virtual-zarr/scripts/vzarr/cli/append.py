@@ -89,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
         **{url: f"is there as {other}" for url, other in done.known.items() if url != other},
         **{url: f"was replaced by {other}" for url, other in done.superseded.items()},
     }
-    known = len(done.known) + len(done.superseded)
+    removed = "was removed; to take it again, name it without other files"
+    known_as |= dict.fromkeys(done.removed, removed)
+    known = len(done.known) + len(done.superseded) + len(done.removed)
     renewed = f"{len(done.renewed)} renewed, " if done.renewed else ""
     result = f"snapshot {done.snapshot}" if done.snapshot else "nothing new, nothing committed"
     inserted = f"{len(done.inserted)} inserted, " if done.inserted else ""

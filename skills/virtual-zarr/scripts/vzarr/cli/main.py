@@ -26,7 +26,8 @@ examples:
       --region us-east-1 --concat-dim t --repo goes.icechunk
   virtual_zarr.py build 's3://acme/2024/*.nc' --repo s3://acme-stores/2024 --dask tcp://host:8786
   virtual_zarr.py verify --repo era5.icechunk --all --json
-  virtual_zarr.py append data/*.nc --repo era5.icechunk
+  virtual_zarr.py append data/*.nc --repo era5.icechunk --insert
+  virtual_zarr.py remove era5.icechunk --records ..2023-12-31
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
 credentials: the role or the variables of the environment; --anonymous for public buckets.
@@ -46,9 +47,12 @@ COMMANDS = (
     "append",
     "show",
     "log",
+    "remove",
+    "report",
     "rollback",
     "tag",
     "expire",
+    "copy",
     "demo",
 )
 """Each is a module of this package with ``add_parser`` and ``run``, in the order of the help."""

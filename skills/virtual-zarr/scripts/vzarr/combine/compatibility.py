@@ -114,6 +114,17 @@ def _or_along(name: str, file: ParsedFile, dimension: str) -> str:
     is_place = variable.dims in ((), (name,)) and variable.size == 1
     if not is_place or variable.dtype.kind not in "iufmM" or name == dimension:
         return ""
+    return _name_both(dimension, name)
+
+
+def _other_members(name: str, first: xr.Variable, other: xr.Variable, dimension: str) -> str:
+    """What to do with another number of values along a second dimension, as of members."""
+    if is_virtual(first) or is_virtual(other) or np.isin(other.values, first.values).any():
+        return SEPARATE
+    return f"{SEPARATE}{_name_both(dimension, name)}"
+
+
+def _name_both(dimension: str, name: str) -> str:
     dims = (option("--concat-dim", dim) for dim in (dimension, name))
     return f", or, if they lie along both, name both: {' '.join(dims)}"
 
@@ -130,7 +141,8 @@ def _compare_variable(
         return
     for dim, size, expected in zip(other.dims, other.shape, first.shape, strict=True):
         if dim != dimension and size != expected:
-            differ(name, f"the length of {dim}", size, expected)
+            more = {"advice": _other_members(name, first, other, dimension)} if name == dim else {}
+            differ(name, f"the length of {dim}", size, expected, **more)
     if dimension not in other.dims:
         return
     if is_virtual(other) != is_virtual(first):

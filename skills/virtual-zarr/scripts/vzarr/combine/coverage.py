@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+
+from vzarr.combine.shown import show, show_step
+from vzarr.combine.timeline import find_timeline
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """``begin``, ``end`` and ``step`` as text for people; ``gaps`` are pairs of such texts."""
+    """``begin``, ``end`` and ``step`` as text for people; ``gaps`` are pairs of such texts.
+
+    ``line`` draws them in block characters, where there are any.
+    """
 
     size: int
     begin: str | None = None
@@ -19,6 +24,7 @@ class Coverage:
     step: str | None = None
     gaps: list[tuple[str, str]] = field(default_factory=list)
     is_ordered: bool = True
+    line: str | None = None
 
 
 def find_coverage(values: np.ndarray) -> Coverage:
@@ -38,23 +44,6 @@ def find_coverage(values: np.ndarray) -> Coverage:
     # Months and years differ in length; half a step more is a gap in any calendar.
     is_gap = steps > np.sort(forward)[forward.size // 2] * 1.5
     gaps = [(show(values[n]), show(values[n + 1])) for n in np.flatnonzero(is_gap).tolist()]
-    return Coverage(values.size, begin, end, step, gaps, bool(forward.size == steps.size))
-
-
-def show(value: Any) -> str:
-    """A value of a coordinate for people: times without zeros at their end."""
-    if isinstance(value, np.datetime64):
-        text = str(value.astype("M8[s]")) if value == value.astype("M8[s]") else str(value)
-        return text.removesuffix("T00:00:00").removesuffix(":00")
-    return str(value)
-
-
-def show_step(step: Any) -> str:
-    """A step for people: of times in the largest unit that divides it."""
-    if not isinstance(step, np.timedelta64):
-        return show(step)
-    seconds = step / np.timedelta64(1, "s")
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"
+    line = find_timeline(values) if gaps else None
+    text = line.as_text() if line else None
+    return Coverage(values.size, begin, end, step, gaps, bool(forward.size == steps.size), text)

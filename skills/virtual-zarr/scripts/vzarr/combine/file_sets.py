@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from vzarr.combine.compatibility import Difference
-from vzarr.combine.coverage import show, show_step
 from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
 from vzarr.combine.overlap import repeated_steps
 from vzarr.combine.plan import Way
 from vzarr.combine.planned_set import find_ways, is_number
 from vzarr.combine.recode import PACKING
+from vzarr.combine.shown import show, show_step
+from vzarr.combine.timeline import Timeline, as_numbers, find_timeline, spans_to_bins
 from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
 
-UNTOLD = ("build_along", "flags", "repeats")
+UNTOLD = ("build_along", "flags", "repeats", "timeline")
 """What the command says that builds a set."""
 
 
@@ -38,7 +39,8 @@ class FileSet:
     ``combine`` are what to run.
 
     ``repeats``: neighbours overlap, and ``--overlap`` can leave the steps to one of them.
-    ``build_along`` are the dimensions of the command that builds it, where they are not ``along``.
+    ``build_along`` are the dimensions of the command that builds it, where they are not ``along``;
+    ``timeline`` shows where something is.
     """
 
     file_format: str
@@ -63,6 +65,7 @@ class FileSet:
     repeats: bool = False
     build: str = ""
     combine: str | None = None
+    timeline: Timeline | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -317,6 +320,7 @@ def _note_order(file_set: FileSet, values: list[tuple[str, np.ndarray]]) -> None
     file_set.begin, file_set.end = show(every[0]), show(values[-1][1][-1])
     if every.size < 2:
         return
+    file_set.timeline = _timeline(every, [array for _, array in values])
     steps = every[1:] - every[:-1]
     forward = [step for step in steps.tolist() if step > type(step)(0)]
     if not forward:
@@ -333,6 +337,21 @@ def _note_order(file_set: FileSet, values: list[tuple[str, np.ndarray]]) -> None
     for (left, right), step in zip(pairwise(every), steps.tolist(), strict=True):
         if step > middle * 1.5:
             file_set.gaps.append(f"nothing between {show(left)} and {show(right)}")
+
+
+def _timeline(every: np.ndarray, files: list[np.ndarray]) -> Timeline | None:
+    """The records of all files, and where those of two overlap."""
+    line = find_timeline(every)
+    if line is None:
+        return None
+    spans = [numbers for array in files if (numbers := as_numbers(array)) is not None]
+    both = [
+        (right[0], min(left[-1], right[-1]))
+        for left, right in pairwise(spans)
+        if right[0] <= left[-1]
+    ]
+    marks = {"overlap": spans_to_bins(every, both)} if both else {}
+    return replace(line, marks=marks)
 
 
 def _note_partial_chunks(file_set: FileSet, group: list[Description], along: str) -> None:

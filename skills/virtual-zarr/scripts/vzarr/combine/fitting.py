@@ -18,7 +18,6 @@ from vzarr.combine.mixed_array import (
     as_copy,
     as_rectilinear,
     as_regular,
-    cut,
     edges_of,
     empty_array,
 )
@@ -39,6 +38,7 @@ from vzarr.sources.schemes import Access
 from vzarr.upstream.virtualizarr import create_v3_array_metadata, manifest_chunk_shape
 from vzarr.virtualize.equality import same
 from vzarr.virtualize.model import ParsedFile, is_virtual
+from vzarr.virtualize.plain_chunks import cut
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,20 @@ LACKED = 0.5
 Of the groups of a file some may lack more: what a file shares is counted in groups."""
 
 
+def names_in_gaps(dataset: xr.Dataset, dimension: str) -> list[str]:
+    """The variables that are missing in a gap: no coordinates, and no bounds of these."""
+    bounds = {
+        said.get("bounds")
+        for variable in dataset.variables.values()
+        for said in (variable.attrs, variable.encoding)
+    }
+    return [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if dimension in variable.dims and name not in bounds
+    ]
+
+
 def with_missing(
     files: Sequence[ParsedFile], dimension: str, first: ParsedFile | None
 ) -> list[ParsedFile]:

@@ -78,6 +78,8 @@ class Plan(TypedDict):
 class StoreMetadata(TypedDict):
     """A whole store. ``groups`` by path, the root under an empty string.
 
+    ``removed``: sources that were taken out; ``since_removal``: what these contradicted in
+    attributes is not in the store.
     ``irregular``: the way that was asked for. ``moved``: what Kerchunk references begin with, and
     where that is now. ``select``: the messages of GRIB that it is of.
     ``inner``: a second dimension, along which files of the same records lie. ``overlap``: whose
@@ -90,6 +92,8 @@ class StoreMetadata(TypedDict):
     concat_dim: str | None
     sources: list[SourceRecord]
     replaced: list[ReplacedRecord]
+    removed: NotRequired[list[SourceRecord]]
+    since_removal: NotRequired[bool]
     groups: dict[str, GroupRecord]
     version: NotRequired[str]
     schema: NotRequired[int]

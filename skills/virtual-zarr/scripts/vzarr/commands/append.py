@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import icechunk
 
-from vzarr.changes.append_fitting import find_fitting, policy_of
+from vzarr.changes.append_fitting import find_fitting
 from vzarr.changes.append_held import read_held_files
 from vzarr.changes.append_overlap import taken_back, without_repeated
 from vzarr.changes.append_request import Appended, AppendRequest
@@ -40,6 +40,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
+from vzarr.virtualize.model import ParsedFile
 
 ATTEMPTS = 10
 """Runs against other writers before giving up."""
@@ -149,12 +150,11 @@ def _append_once(
     session = repository.writable_session("main")
     held_metadata, request = read_held_files(request, repository, session)
     metadata = held_metadata.metadata
-    wanted, known, superseded = find_wanted(sources, metadata)
-    parsed, empty = parse_wanted(request, wanted, metadata)
+    wanted = find_wanted(sources, metadata)
+    parsed, empty = parse_wanted(request, wanted.sources, metadata)
     todo = sort_out(request, parsed, session, metadata)
     placed, fresh = split_placed(session.store, todo.new, metadata)
-    may_overlap = policy_of(request, metadata).overlap is not None
-    todo.new, late = part_late(fresh, session.store, metadata, location, may_overlap)
+    todo.new, late = part_late(fresh, session.store, metadata, location)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
@@ -170,12 +170,13 @@ def _append_once(
     new = find_fitting(request, more, session.store, begun)
     result = Appended(
         location,
-        known={**known, **todo.known},
-        superseded={**superseded, **todo.superseded},
+        known={**wanted.known, **todo.known},
+        superseded={**wanted.superseded, **todo.superseded},
+        removed=wanted.removed,
         left_out=[*empty, *todo.left_out, *new.left_out],
         notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
     )
-    if not over and not placed and not new.files and not request.made_of:
+    if not (over or placed or new.files or request.made_of):
         return result, late
     if grown is not None and all(file.source.url != grown.source.url for file in new.files):
         raise Refused(new.left_out[0])
@@ -191,20 +192,8 @@ def _append_once(
     if grown is not None:
         metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
-    metadata, added, numbers = with_places(session.store, metadata, placed)
-    replaced = {**{numbers[number]: file for number, file in over.items()}, **added}
+    references, metadata, touched = _write_over(request, session, metadata, over, placed, checksum)
     old = len(metadata["sources"])
-    references = 0
-    if replaced:
-        references, metadata = replace_files(
-            session.store,
-            location,
-            metadata,
-            replaced,
-            checksum,
-            request.access,
-            anew=[*added],
-        )
     written = Written(metadata)
     if new.files:
         written = write_new(request, session.store, new, metadata, checksum)
@@ -212,17 +201,17 @@ def _append_once(
     if grown is not None:
         others = held_metadata.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-    missing = compare_with_sources(
-        request, session.store, metadata, list(replaced), old, held_metadata
-    )
+    missing = compare_with_sources(request, session.store, metadata, touched, old, held_metadata)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()
     steps = {*written.lengths.values()} or {0}
-    urls = [*written.urls, *(file.source.url for file in placed)]
     result = replace(
         result,
-        appended=[url for url in urls if url not in todo.with_new_content],
+        appended=[
+            *(file.source.url for file in placed),
+            *(url for url in written.urls if url not in todo.with_new_content),
+        ],
         replaced=todo.with_new_content,
         renewed=todo.renewed,
         left_out=[*result.left_out, *written.left_out],
@@ -234,6 +223,29 @@ def _append_once(
         ways=dict(written.ways),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
+
+
+def _write_over(
+    request: AppendRequest,
+    session: icechunk.Session,
+    metadata: StoreMetadata,
+    over: dict[int, ParsedFile],
+    placed: list[ParsedFile],
+    checksum: datetime,
+) -> tuple[int, StoreMetadata, list[int]]:
+    """Write files ``over`` sources, by number, and those ``placed`` where a cube has nothing yet.
+
+    Returns how many references, the metadata with them, and their numbers there.
+    """
+    metadata, added, numbers = with_places(session.store, metadata, placed)
+    files = {**{numbers[number]: file for number, file in over.items()}, **added}
+    if not files:
+        return 0, metadata, []
+    location = as_url(request.location)
+    references, metadata = replace_files(
+        session.store, location, metadata, files, checksum, request.access, anew=[*added]
+    )
+    return references, metadata, [*files]
 
 
 def _commit(

@@ -18,6 +18,7 @@ from vzarr.changes.replacements import (
     replace_files,
 )
 from vzarr.changes.stored_files import parse_replacements
+from vzarr.combine.file_steps import is_gap
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.history import what_changed
@@ -59,8 +60,9 @@ def refresh(
     records = metadata["sources"]
     started = datetime.now(UTC)
     refreshed = Refreshed(as_url(location), len(records), notes=metadata_in_store.notes)
-    now = look_up_all([record["url"] for record in records], access, progress("looked up"))
-    for record in records:
+    looked_at = [record for record in records if not is_gap(record)]
+    now = look_up_all([record["url"] for record in looked_at], access, progress("looked up"))
+    for record in looked_at:
         state = now[record["url"]]
         if isinstance(state, Exception):
             refreshed.vanished[record["url"]] = f"is gone ({type(state).__name__})"
@@ -80,7 +82,7 @@ def refresh(
         )
         raise Refused(
             f"{url}: {what}, and its values are nowhere else. Put it back; if the archive moved, "
-            f"name both places with --from and --to; else build anew without it.{more}"
+            f"name both places with --from and --to; else take it out with remove.{more}"
         )
     if not refreshed.changed:
         return refreshed

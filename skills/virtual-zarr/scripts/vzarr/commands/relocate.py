@@ -15,6 +15,7 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, with_sources
 from vzarr.changes.stored_files import NOTHING_DONE
+from vzarr.combine.file_steps import is_gap
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.lock import exclusive_lock
@@ -61,7 +62,7 @@ def repoint(
     session = open_writable(repository, seen)
     needed = required_bytes(session.store)
     records = metadata["sources"]
-    known = {record["url"]: record for record in records}
+    known = {record["url"]: record for record in records if not is_gap(record)}
     moving = sorted(url for url in {*needed, *known} if url.startswith(old))
     if not moving and any(url.startswith(new) for url in {*needed, *known}):
         refreshed = Refreshed(as_url(location), len(records))
@@ -94,10 +95,22 @@ def repoint(
     there: dict[int, SourceRecord] = {
         number: {**record, **present[moved(record["url"])].as_record()}
         for number, record in enumerate(records)
-        if record["url"].startswith(old)
+        if record["url"].startswith(old) and not is_gap(record)
+    }
+    there |= {
+        number: {**record, "url": moved(record["url"])}
+        for number, record in enumerate(records)
+        if is_gap(record)
     }
     renewed = with_sources(metadata, there)
-    picked = [n for n, record in enumerate(renewed["sources"]) if record["url"].startswith(new)]
+    renewed["removed"] = [
+        {**record, "url": moved(record["url"])} for record in metadata.get("removed", [])
+    ]
+    picked = [
+        n
+        for n, record in enumerate(renewed["sources"])
+        if record["url"].startswith(new) and not is_gap(record)
+    ]
     picked = [picked[n] for n in spread(len(picked), None if everything else DEFAULT_SAMPLE)]
     for number in picked:
         if problem := other_content(renewed["sources"][number], access):

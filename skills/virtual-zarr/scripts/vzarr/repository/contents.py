@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import compress
+from types import MappingProxyType
 from typing import Any
 
 import icechunk
@@ -14,7 +15,10 @@ import zarr
 
 from vzarr.repository.ledger import GROUP
 from vzarr.repository.references import BATCH, VIRTUAL
-from vzarr.upstream.zarr import sync
+from vzarr.repository.strips import Strip, Tally
+from vzarr.upstream.zarr import dimension_names, sync
+
+NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 ZARR_OWN = (
     *("bytes", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed", "transpose"),
@@ -27,7 +31,7 @@ ZARR_OWN = (
 class ArrayContents:
     """One array. ``shape`` and ``chunks`` in elements; ``virtual`` and ``native`` are numbers of
     chunks, with their bytes as stored; ``missing`` chunks read as the fill value. ``urls`` are the
-    files that its references lead to.
+    files that its references lead to. ``strip``: its chunks along the records.
     """
 
     path: str
@@ -42,20 +46,29 @@ class ArrayContents:
     native_bytes: int
     missing: int
     urls: frozenset[str] = frozenset()
+    strip: Strip | None = None
 
 
-def describe_arrays(store: icechunk.IcechunkStore) -> list[ArrayContents]:
-    """All arrays but those of this tool's own account, in the order of their paths."""
+def describe_arrays(
+    store: icechunk.IcechunkStore, along: Mapping[str, str | None] = NOTHING
+) -> list[ArrayContents]:
+    """All arrays but those of this tool's own account, in the order of their paths.
+
+    ``along``: the dimension of the records in each group; else it is an array's first.
+    """
     root = zarr.open_group(store, mode="r")
     arrays = []
     for path, array in sorted(root.members(max_depth=None)):
         if isinstance(array, zarr.Array) and path.split("/")[0] != GROUP:
-            arrays.append(_describe(store, path, array))
+            arrays.append(_describe(store, path, array, along))
     return arrays
 
 
-def _describe(store: icechunk.IcechunkStore, path: str, array: zarr.Array) -> ArrayContents:
-    counts, sizes, urls = _count(store, path)
+def _describe(
+    store: icechunk.IcechunkStore, path: str, array: zarr.Array, along: Mapping[str, str | None]
+) -> ArrayContents:
+    tally = _tally(path, array, along)
+    counts, sizes, urls = _count(store, path, tally)
     virtual, native = counts[VIRTUAL], int(counts.sum() - counts[VIRTUAL])
     metadata = array.metadata
     return ArrayContents(
@@ -71,11 +84,27 @@ def _describe(store: icechunk.IcechunkStore, path: str, array: zarr.Array) -> Ar
         native_bytes=int(sizes.sum() - sizes[VIRTUAL]),
         missing=max(0, _number_of_chunks(array) - int(counts.sum())),
         urls=urls,
+        strip=tally.strip() if tally else None,
     )
 
 
+def _tally(path: str, array: zarr.Array, along: Mapping[str, str | None]) -> Tally | None:
+    names = dimension_names(array)
+    dimension = along.get(path.rpartition("/")[0], names[0] if names else None)
+    grid = _chunk_grid(array)
+    if dimension is None or dimension not in names or not math.prod(grid):
+        return None
+    return Tally(dimension, names.index(dimension), grid)
+
+
+def _chunk_grid(array: zarr.Array) -> tuple[int, ...]:
+    if hasattr(array, "cdata_shape"):
+        return tuple(array.cdata_shape)
+    return tuple(len(sizes) for sizes in array.write_chunk_sizes)
+
+
 def _count(
-    store: icechunk.IcechunkStore, path: str
+    store: icechunk.IcechunkStore, path: str, tally: Tally | None
 ) -> tuple[np.ndarray, np.ndarray, frozenset[str]]:
     """Chunks and their bytes by kind, and the files of those that are virtual."""
     batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
@@ -83,8 +112,10 @@ def _count(
     async def count() -> tuple[np.ndarray, np.ndarray, frozenset[str]]:
         counts, sizes = np.zeros(8, "i8"), np.zeros(8, "i8")
         urls: set[str] = set()
-        async for _, kinds, locations, _, lengths, _ in batches:
+        async for index, kinds, locations, _, lengths, _ in batches:
             virtual = kinds == VIRTUAL
+            if tally is not None:
+                tally.add(index, virtual)
             urls |= set(locations if virtual.all() else compress(locations, virtual.tolist()))
             counts += np.bincount(kinds, minlength=8)
             sizes += np.bincount(kinds, weights=lengths, minlength=8).astype("i8")

@@ -32,7 +32,7 @@ CHUNK = 1000
 """Texts in a chunk: what an append writes anew."""
 
 
-LISTS = ("sources", "replaced")
+LISTS = ("sources", "replaced", "removed")
 """Keys of the metadata that are kept in arrays."""
 
 
@@ -40,9 +40,9 @@ def read_ledger(store: icechunk.IcechunkStore) -> StoreMetadata | None:
     """What a store's ledger says; None where it has none.
 
     ``sources``: a record for each file, in the order of the store; ``replaced``: those that others
-    took the place of, and ``by`` which; ``groups`` by path, the root under an empty string: what
-    became of each variable, the dimension along which the group grows, and the ``lengths`` of the
-    sources in it.
+    took the place of, and ``by`` which; ``removed``: those that were taken out; ``groups`` by
+    path, the root under an empty string: what became of each variable, the dimension along which
+    the group grows, and the ``lengths`` of the sources in it.
 
     Raises
     ------
@@ -91,6 +91,10 @@ def write_ledger(store: icechunk.IcechunkStore, metadata: StoreMetadata) -> None
     ledger.attrs.put({"metadata": json.dumps({**rest, "schema": SCHEMA})})
     _write_texts(ledger, "sources", sources)
     _write_texts(ledger, "replaced", metadata.get("replaced", []))
+    urls = {record["url"] for record in metadata["sources"]}
+    removed = [record for record in metadata.get("removed", []) if record["url"] not in urls]
+    if removed or "removed" in ledger:
+        _write_texts(ledger, "removed", removed)
 
 
 def _texts(ledger: zarr.Group, name: str) -> list[str]:

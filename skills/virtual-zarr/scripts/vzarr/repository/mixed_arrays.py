@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from virtualizarr.manifests import ChunkManifest, ManifestArray
 
-from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows, cut
+from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows
 from vzarr.combine.plan import Layout
 from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
@@ -29,6 +29,7 @@ from vzarr.upstream.virtualizarr import (
     manifest_chunk_shape,
 )
 from vzarr.upstream.zarr import RectilinearChunkGridMetadata, cpu, default_buffer_prototype, sync
+from vzarr.virtualize.plain_chunks import cut
 
 
 def place(store: icechunk.IcechunkStore, path: str, array: MixedArray, checksum: datetime) -> None:
@@ -183,7 +184,13 @@ def _set_form(
 def edit_document(
     store: icechunk.IcechunkStore, path: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Change the metadata of an array as it is stored."""
+    """Change the metadata of an array as it is stored.
+
+    Raises
+    ------
+    KeyError
+        If there is no such array.
+    """
     key = f"{path}/zarr.json"
     raw = sync(store.get(key, default_buffer_prototype()))
     if raw is None:

@@ -34,7 +34,8 @@ class SourceRecord(TypedDict):
     dimension along which files lie, and where this one begins and ends along it. ``lacks``:
     variables of others that are missing in its steps. ``steps``: which of its own are in the store,
     from the first to the one before the last, None for the end; ``coords``: coordinates that were
-    given to it, each with its kind and values.
+    given to it, each with its kind and values. ``runs``, ``gaps`` and ``gap`` of those that were
+    removed: ``combine.file_steps``.
     """
 
     url: str
@@ -48,6 +49,9 @@ class SourceRecord(TypedDict):
     lacks: NotRequired[list[str]]
     steps: NotRequired[list[int | None]]
     coords: NotRequired[dict[str, Any]]
+    runs: NotRequired[dict[str, list[list[int]]]]
+    gaps: NotRequired[dict[str, list[list[int]]]]
+    gap: NotRequired[bool]
 
 
 @dataclass(frozen=True)

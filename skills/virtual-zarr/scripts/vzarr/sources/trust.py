@@ -308,13 +308,18 @@ def options_for(prefixes: Iterable[str]) -> str:
     return " ".join(option("--trust", without_secrets(prefix)) for prefix in prefixes)
 
 
-def _key_of(location: str, access: Access) -> str:
-    """A repository in the record: its URL, and the server or the account that it lies on."""
+def place_of(location: str, access: Access) -> tuple[str, str]:
+    """A repository's URL, links followed, and the server or the account that it lies on."""
     url = as_url(location).rstrip("/")
     if url.startswith("file://"):
-        return f"file://{os.path.realpath(url.removeprefix('file://'))}"
+        return f"file://{os.path.realpath(url.removeprefix('file://'))}", ""
     server = {"s3": access.repository_endpoint, "az": access.known_account}
-    return f"{url} {server.get(url.partition('://')[0]) or ''}".rstrip()
+    return url, server.get(url.partition("://")[0]) or ""
+
+
+def _key_of(location: str, access: Access) -> str:
+    """A repository as the record names it."""
+    return " ".join(place_of(location, access)).rstrip()
 
 
 def state_folder() -> Path | None:
@@ -371,6 +376,13 @@ def _remember(key: str, more: Record) -> None:
         with os.fdopen(handle, "w") as file:
             json.dump(stored, file, indent=1)
         os.replace(name, path)
+
+
+def trust_copy(location: str, access: Access, new: str, new_access: Access) -> None:
+    """Trust a repository's copy as far as the repository: it holds the same, byte for byte."""
+    record = _recorded(_key_of(location, access))
+    if record.containers or record.folders:
+        _remember(_key_of(new, new_access), record)
 
 
 def _as_folder(place: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import kerchunk.hdf4
-from virtualizarr.manifests import ManifestArray
+from virtualizarr.manifests import ChunkManifest, ManifestArray
 from virtualizarr.parsers import hdf4
 
 METADATA_PREFIXES = hdf4._ODL_METADATA_PREFIXES
@@ -36,5 +36,33 @@ def decode(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def array_of(name: str, variable: dict[str, Any], url: str, place: str) -> ManifestArray:
-    """References to one of the variables that ``decode`` returns."""
-    return hdf4._manifestarray(name, variable, url, place)
+    """References to one of the variables that ``decode`` returns, of any number of dimensions.
+
+    ``HDF4Parser`` names two dimensions, or one where nothing was written, whatever the shape.
+    """
+    references = variable.get("refs", [])
+    names = 2 if references else 1
+    shape = tuple(variable["dims"])
+    if min(len(shape), names) == len(shape):
+        return hdf4._manifestarray(name, variable, url, place)
+    flat = {**variable, "dims": shape[:1], "chunks": shape[:1], "refs": []}
+    like = hdf4._manifestarray(name, flat, url, place).metadata
+    document = {
+        "shape": shape,
+        "chunks": tuple(variable.get("chunks", shape)),
+        "dtype": variable["dtype"],
+        "fill_value": 0,
+        "filters": None,
+        "compressor": hdf4._ZLIB if references else None,
+        "zarr_format": 2,
+        "dimension_names": [f"{name}_{number}" for number in range(len(shape))],
+    }
+    metadata = hdf4.from_kerchunk_refs(document, dict(like.attributes))
+    grid = hdf4.determine_chunk_grid_shape(metadata.shape, metadata.chunks)
+    chunks: Any = {each[0]: [url, each[1], each[2]] for each in references}
+    manifest = (
+        hdf4.manifest_from_kerchunk_chunk_dict(chunks, fs_root=place, shape=grid)
+        if chunks
+        else ChunkManifest({}, shape=grid)
+    )
+    return ManifestArray(metadata, manifest)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SHOWN = 20
+"""Failures that a notebook shows; the others are counted."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -52,6 +55,19 @@ class Report:
     def passed(self) -> bool:
         """Whether the store reads as its sources do."""
         return not self.failures
+
+    def _repr_html_(self) -> str:
+        from vzarr.pages.render import fragment
+
+        rows: list[tuple[str, object]] = [("result", "passed" if self.passed else "failed")]
+        rows.append(
+            ("compared", f"{self.values:,} values of {self.compared} of {self.sources} files")
+        )
+        rows += [("failed", str(failure)) for failure in self.failures[:SHOWN]]
+        if len(self.failures) > SHOWN:
+            rows.append(("", f"and {len(self.failures) - SHOWN} more"))
+        rows += [("stored natively", f"{name}: {why}") for name, why in sorted(self.native.items())]
+        return fragment("verification", rows)
 
     def as_json(self) -> dict[str, Any]:
         """For a program; failures as sentences."""

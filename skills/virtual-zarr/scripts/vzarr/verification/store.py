@@ -14,6 +14,7 @@ import zarr
 
 from vzarr.combine.coordinates import apart
 from vzarr.combine.description import Description, describe_dataset
+from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.named_coordinates import from_record
@@ -31,6 +32,7 @@ from vzarr.sources.content import Content, fetch
 from vzarr.sources.discover import SourceRecord, look_up
 from vzarr.sources.schemes import Access
 from vzarr.verification.open import OpenedGroup, open_group, same_dims, spread
+from vzarr.verification.removed_steps import compare_gaps, steps_there
 from vzarr.verification.report import Failure, Place, Report
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same, tolerance
@@ -77,18 +79,26 @@ def compare_store(
     for done, number in enumerate(picked, 1):
         url = records[number]["url"]
         try:
+            for pair in pairs:
+                compare_gaps(pair, number, report, _is_missing)
+            if is_gap(records[number]):
+                report.compared += 1
+                progress(done, len(picked))
+                continue
             content = fetch(url, access, records[number]["size"])
             content.findings.combined_along = metadata.get("concat_dim")
             for pair in pairs:
                 _compare_file(content, pair, number, report)
-            _compare_labels(content, pairs, number, report)
+            if not is_partial(records[number]):
+                _compare_labels(content, pairs, number, report)
         except Exception as error:
             raise_fault(url, error)
             report.failures.append(Failure(url, f"cannot be compared: {first_line(error)}"))
         report.compared += 1
         progress(done, len(picked))
+    of_all = len(picked) == len(records) and not metadata.get("since_removal")
     for pair in pairs:
-        attribute_failures = pair.described.failures(of_all=len(picked) == len(records))
+        attribute_failures = pair.described.failures(of_all=of_all)
         report.failures += [Failure(url, text, pair.group) for url, text in attribute_failures]
     return report
 
@@ -163,8 +173,9 @@ def _compare_group(
                 text = f"{name} is in the store, but not in the file"
                 report.failures.append(Failure(url, text, pair.group))
         for name in sorted(expected & stored):
-            mine, truth = _side_by_side(name, native, pair, record, span)
-            compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
+            both = _side_by_side(name, native, pair, record, span)
+            for mine, truth in steps_there(name, both, pair, record):
+                compare_variable(name, mine, truth, Place(url, pair.group), report, name in empty)
         return describe_dataset(native)
 
 
@@ -193,8 +204,9 @@ def _compare_given(
     for name, values in given.items():
         if name in pair.dataset.variables:
             stored = pair.dataset.variables[name].isel({dimension: span})
-            place = Place(record["url"], pair.group)
-            compare_variable(name, stored, values.as_variable(dimension), place, report)
+            both = stored, values.as_variable(dimension)
+            for mine, truth in steps_there(name, both, pair, record):
+                compare_variable(name, mine, truth, Place(record["url"], pair.group), report)
     return set(given)
 
 
@@ -361,6 +373,8 @@ def check_sources(records: list[SourceRecord], access: Access, report: Report) -
     """Every source must be there still, as it was when it was taken in."""
     for record in records:
         url = record["url"]
+        if is_gap(record):
+            continue
         try:
             now = look_up(url, access)
         except Exception as error:

@@ -25,6 +25,7 @@ from vzarr.upstream.virtualizarr import chunk_ends, count_references
 from vzarr.upstream.zarr import get_data_type_from_native_dtype
 from vzarr.virtualize.attributes import complete, without_padding
 from vzarr.virtualize.model import CF_ENCODING, holds_values
+from vzarr.virtualize.plain_chunks import read_well
 from vzarr.virtualize.probe import misread, open_references
 from vzarr.virtualize.references import (
     array_without_references,
@@ -75,6 +76,7 @@ def assemble(
         **manifests.arrays,
         **{name: array_without_references(item) for name, item in empty.items()},
     }
+    arrays = {name: read_well(array) for name, array in arrays.items()}
     variables, dropped = match_arrays(arrays, native, copied)
     probe = open_references(variables, registry)
     for name in sorted(variables.keys() - empty.keys() - loaded):

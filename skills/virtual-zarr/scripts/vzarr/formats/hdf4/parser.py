@@ -19,7 +19,7 @@ import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestGroup
 
-from vzarr.errors import InputError
+from vzarr.errors import InputError, first_line, raise_fault
 from vzarr.formats.backend_array import lazy_variable
 from vzarr.formats.checks import check_arrays
 from vzarr.formats.decoding import decode
@@ -127,8 +127,6 @@ def manifest_group(
     ------
     Refused
         If the arrays declare more than is allowed.
-    NotImplementedError
-        For an HDF4 group in a group.
     """
     if group:
         return ManifestGroup()
@@ -140,15 +138,17 @@ def manifest_group(
         if not name.startswith(kerchunk_hdf4.METADATA_PREFIXES):
             attributes[name] = value.tolist() if isinstance(value, np.generic) else value
     wanted = {name: variable for name, variable in decoded.items() if name not in drop}
-    for name, variable in wanted.items():
-        if "dims" not in variable:
-            raise NotImplementedError(f"{name} is an HDF4 group in a group")
+    # An HDF4 group in a group is no array: the native reader has its datasets, if it has any.
+    wanted = {name: variable for name, variable in wanted.items() if "dims" in variable}
     check_arrays(content, "", [_chunks_of(name, decoded) for name, decoded in wanted.items()])
     place = Path.cwd().as_uri()
-    arrays = {
-        name: kerchunk_hdf4.array_of(name, variable, url, place)
-        for name, variable in wanted.items()
-    }
+    arrays = {}
+    for name, variable in wanted.items():
+        try:
+            arrays[name] = kerchunk_hdf4.array_of(name, variable, url, place)
+        except Exception as error:  # of one variable, and no word of the others
+            raise_fault(url, error)
+            content.findings.reasons[name] = f"the parser fails on it: {first_line(error)}"
     return ManifestGroup(arrays=arrays, attributes=attributes)
 
 

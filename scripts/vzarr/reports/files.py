@@ -1,0 +1,79 @@
+"""The page of files before a build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vzarr.combine.copied import show_bytes
+from vzarr.pages.page import Lane, Page, Section, TimelineView, VariableRow, made_by
+from vzarr.reports.costs import costs
+from vzarr.reports.timelines import SENTENCES
+
+if TYPE_CHECKING:
+    from vzarr.combine.file_sets import FileSet
+    from vzarr.commands.inspect import Inspected
+
+SETS = 10
+"""Sets that a page shows."""
+
+
+def report_files(inspected: Inspected) -> Page:
+    """The page of files before a build, of what ``inspect`` returns."""
+    sets = inspected.sets[:SETS]
+    sections = [_set_section(each, number, len(inspected.sets)) for number, each in enumerate(sets)]
+    more = len(inspected.sets) - len(sets)
+    broken = list(inspected.unreadable.values())
+    notes = [f"{more} more sets: inspect --json lists them"] * bool(more) + broken[:SENTENCES]
+    if len(broken) > SENTENCES:
+        notes.append(f"and {len(broken) - SENTENCES} more files that cannot be used")
+    first = inspected.sets[0].files[0] if inspected.sets else "no file"
+    facts = [
+        ("files", f"{inspected.files:,}, {show_bytes(inspected.bytes)}"),
+        ("sets", f"{len(inspected.sets)}: files of one set can stand side by side"),
+        ("unreadable", f"{len(inspected.unreadable)}"),
+    ]
+    title = f"{inspected.files:,} files, as {first}"
+    return Page(title=title, facts=facts, sections=sections, notes=notes, made=made_by())
+
+
+def _set_section(file_set: FileSet, number: int, total: int) -> Section:
+    title = f"set {number + 1} of {total}, {len(file_set.files):,} files" if total > 1 else ""
+    timelines = []
+    if file_set.timeline is not None:
+        name = f"{file_set.along}, step {file_set.step}" if file_set.step else str(file_set.along)
+        line = file_set.timeline
+        absent = 1 - line.shares
+        lanes = [Lane("records", "there", line.shares, f"{line.shares.mean():.1%} has records")]
+        if absent.any():
+            lanes.append(Lane("missing", "odd", absent, f"{len(file_set.gaps)} gaps"))
+        for label, shares in line.marks.items():
+            lanes.append(Lane(label, "odd", shares, f"{len(file_set.overlaps)} files overlap"))
+        odd = [*file_set.gaps, *file_set.overlaps]
+        more = max(0, len(odd) - SENTENCES)
+        timelines = [TimelineView(name, line.begin, line.end, lanes, odd[:SENTENCES], more)]
+    notes = [f"differs from set 1: {each}" for each in file_set.differences[:SENTENCES]]
+    notes += file_set.notes[:SENTENCES]
+    rows = [_planned_row(path, file_set) for path in file_set.variables]
+    return Section(title, timelines, rows, notes, file_set.build)
+
+
+def _planned_row(path: str, file_set: FileSet) -> VariableRow:
+    variable = file_set.variables[path]
+    shape = list(variable.shape)
+    if file_set.along in variable.dims:
+        shape[variable.dims.index(file_set.along)] = sum(file_set.lengths)
+    chunks = variable.chunks or variable.shape
+    series, picture = costs(variable.dims, shape, chunks, file_set.along or "", 0)
+    is_virtual = variable.storage == "virtual"
+    return VariableRow(
+        path=path,
+        dims=", ".join(variable.dims),
+        shape=" x ".join(map(str, shape)),
+        chunks=" x ".join(map(str, variable.chunks or ())),
+        dtype=variable.dtype,
+        codecs=", ".join(variable.codecs),
+        state=variable.storage,
+        series=series if is_virtual else "",
+        map=picture if is_virtual else "",
+        reason=variable.reason,
+    )
