@@ -21,9 +21,9 @@ from vzarr.commands.remove import remove
 from vzarr.sources.schemes import Access
 
 HOURS = 24
-TILES, SMALL_TILES = 32, 2
-"""1,024 chunks an hour, 24,576 references a day."""
-DAYS, SMALL_DAYS = (5, 21, 42), (3, 5)
+TILES, SMALL_TILES = 16, 2
+"""256 chunks an hour, 6,144 references a day."""
+DAYS, SMALL_DAYS = (17, 170), (3, 5)
 SECONDS = 60
 """What a change may cost on a store of a million references."""
 

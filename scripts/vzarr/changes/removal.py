@@ -21,10 +21,9 @@ from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadat
 from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
 from vzarr.repository.rearranging import CutChunkError, borders_of, growing_arrays, rearrange
-from vzarr.repository.references import read_references
+from vzarr.repository.references import delete_chunks, read_references
 from vzarr.sources.discover import SourceRecord
 from vzarr.upstream.xarray import FillValueCoder
-from vzarr.upstream.zarr import sync
 from vzarr.verification.open import open_store
 from vzarr.virtualize.model import is_virtual
 
@@ -146,8 +145,7 @@ def _forget_chunks(
         raise Refused(_whole_chunks(store, group, dimension, gone, path))
     grid = [range(count) for count in array.cdata_shape]
     grid[layout.axis] = range(borders.index(span.start), borders.index(span.stop))
-    for index in product(*grid):
-        sync(store.delete("/".join([path, "c", *map(str, index)])))
+    delete_chunks(store, path, np.array(list(product(*grid)), int))
 
 
 def _write_missing(store: icechunk.IcechunkStore, path: str, dimension: str, span: slice) -> None:

@@ -186,7 +186,7 @@ def _compare(
     access: Access,
     progress: Progress,
 ) -> None:
-    """Compare the sources beside what went, and a sample of the others, as far as they are there.
+    """Compare the sources beside what went, the first and the last, as far as they are there.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def _compare(
     records = taken.metadata["sources"]
     neighbours = touched_blocks(metadata, taken)
     picked = {*(neighbours[n] for n in spread(len(neighbours), 2 * DEFAULT_SAMPLE))}
-    picked |= {*spread(len(records), DEFAULT_SAMPLE)}
+    picked |= {0, len(records) - 1}
     ordered = sorted(picked)
     now = look_up_all([records[n]["url"] for n in ordered], access)
     numbers = []

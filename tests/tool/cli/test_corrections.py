@@ -7,22 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import warm_start
+import virtual_zarr
 from making import Recipe
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET
 
 
 @pytest.fixture
-def run() -> Callable[..., tuple[int, str]]:
-    """The exit status of a process of its own, and what it said.
-
-    Icechunk holds Python's lock while it moves chunks: a server in this process would not answer.
-    """
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """The command line's exit status, and what it said."""
 
     def call(*arguments: str | Path) -> tuple[int, str]:
-        done = warm_start.run(*map(str, arguments), "--quiet")
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout + done.stderr
+        capsys.readouterr()
+        status = virtual_zarr.main([*map(str, arguments), "--quiet"])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return status, said.out + said.err
 
     return call
 

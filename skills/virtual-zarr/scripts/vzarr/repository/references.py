@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ VIRTUAL = 2
 
 
 BATCH = 100_000
+AT_ONCE = 1000
+"""Chunks that are deleted at a time."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,30 @@ def count_native(store: icechunk.IcechunkStore, path: str) -> int:
         return native
 
     return sync(count())
+
+
+def existing_chunks(store: icechunk.IcechunkStore, path: str, axis: int, first: int) -> np.ndarray:
+    """The places, of shape (n, dimensions), of all chunks from ``first`` on along an axis."""
+    batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
+
+    async def collect() -> list[np.ndarray]:
+        return [batch[0][batch[0][:, axis] >= first] async for batch in batches]
+
+    parts = sync(collect())
+    return np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, axis + 1), np.int64)
+
+
+def delete_chunks(store: icechunk.IcechunkStore, path: str, index: np.ndarray) -> None:
+    """Delete the chunks at places of shape (n, dimensions)."""
+
+    async def delete() -> None:
+        for start in range(0, len(index), AT_ONCE):
+            keys = index[start : start + AT_ONCE].tolist()
+            await asyncio.gather(
+                *(store.delete("/".join([path, "c", *map(str, key)])) for key in keys)
+            )
+
+    sync(delete())
 
 
 def rewrite_urls(
