@@ -242,13 +242,15 @@ VAGUE = {"found", "held", "kept", "again", "plain", "beside", "ends", "room", "n
 
 
 def vague_names(code: str) -> list[str]:
-    """The variables, arguments and fields of a module that have such a name, by line."""
+    """The variables, arguments, functions and classes of a module with such a name, by line."""
     vague = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             name = node.id
         elif isinstance(node, ast.arg):
             name = node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = node.name
         else:
             continue
         if name in VAGUE:
@@ -261,6 +263,8 @@ def test_names_say_what_a_thing_is(path: Path) -> None:
     assert vague_names(path.read_text()) == []
 
 
-@pytest.mark.parametrize("code", ["found = 1", "def f(held): ...", "for kept in x: ..."])
+@pytest.mark.parametrize(
+    "code", ["found = 1", "def f(held): ...", "for kept in x: ...", "def beside(): ..."]
+)
 def test_vague_names_are_noticed(code: str) -> None:
     assert len(vague_names(code)) == 1

@@ -20,7 +20,7 @@ import vzarr.commands.append
 import vzarr.commands.copy
 import vzarr.commands.refresh
 from harness import warm_start
-from vzarr.changes import append_writing, arrangement, insertion
+from vzarr.changes import append_writing, arrangement, attempts, insertion
 from vzarr.repository import transfer
 
 STEPS = (
@@ -151,7 +151,7 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
         return notes
 
     with (
-        mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
+        mock.patch.object(attempts, "exclusive_lock", return_value=nullcontext()),
         mock.patch.object(vzarr.commands.append, "compare_with_sources", interrupted),
     ):
         yield
@@ -171,7 +171,7 @@ def another_inserter(write: Callable[[], Any]) -> Iterator[None]:
         return report
 
     with (
-        mock.patch.object(vzarr.commands.append, "exclusive_lock", return_value=nullcontext()),
+        mock.patch.object(attempts, "exclusive_lock", return_value=nullcontext()),
         mock.patch.object(insertion, "compare_store", interrupted),
     ):
         yield
