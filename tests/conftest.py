@@ -163,6 +163,22 @@ def enter_world(
         check()
 
 
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Call the command line: its exit status, and all that it said."""
+
+    import virtual_zarr
+
+    def call(*arguments: str | Path) -> tuple[int, str]:
+        capsys.readouterr()
+        status = virtual_zarr.main([*map(str, arguments), "--quiet"])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return status, said.out + said.err
+
+    return call
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many Python blocks ran, by file, and what an agent's reading costs."""
     ran: Counter[str] = Counter()

@@ -12,7 +12,6 @@ from pathlib import Path
 import icechunk
 import numpy as np
 import pytest
-import virtual_zarr
 import xarray as xr
 from harness import warm_start
 from making import Recipe
@@ -32,20 +31,6 @@ def machine(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         monkeypatch.setenv("HOME", str(home))
 
     return enter
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """The command line's exit status, and all that it said."""
-
-    def call(*arguments: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        status = virtual_zarr.main([*map(str, arguments), "--quiet"])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out + said.err
-
-    return call
 
 
 def write(folder: str, *numbers: int) -> list[Path]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import icechunk
 import pytest
-import virtual_zarr
 import zarr
 from making import Recipe
 from vzarr.sources.discover import look_up
@@ -43,20 +42,6 @@ def keys(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def recorder() -> Iterator[Recorder]:
     with Recorder() as running:
         yield running
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """The command line's exit status, and all that it said."""
-
-    def call(*arguments: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        status = virtual_zarr.main([*map(str, arguments), "--quiet"])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out + said.err
-
-    return call
 
 
 def make(

@@ -122,7 +122,8 @@ def _add_once(
         return result
     checksum = last_updated(started, [file.source for file in files])
     repository, containers = with_new_containers(request, repository, files)
-    store = (session := session_at(repository, session.snapshot_id)).store
+    session = session_at(repository, session.snapshot_id)
+    store = session.store
     metadata = with_variables(store, location, before, files, checksum)
     metadata, added, _ = with_columns(store, location, metadata, files, before, request.access)
     references, metadata = replace_files(

@@ -7,23 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import virtual_zarr
 from making import Recipe
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """The command line's exit status, and what it said."""
-
-    def call(*arguments: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        status = virtual_zarr.main([*map(str, arguments), "--quiet"])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out + said.err
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from vzarr.commands.inspect import inspect_files
 from vzarr.commands.refresh import refresh
 from vzarr.commands.verify import verify_repository
 from vzarr.errors import Refused
+from vzarr.repository.open import open_any_repository
 from vzarr.sources.schemes import Access
 
 SCALES = (0.5, 0.25, 0.5, 0.125, 0.25)
@@ -88,6 +89,19 @@ def test_a_file_of_no_kind_is_refused(tmp_path: Path) -> None:
     assert "sst_3.nc" in done.left_out[0]
     build(files, str(tmp_path / "anew"), Access(), irregular="groups")  # as it advises
     check(tmp_path / "anew", files)
+
+
+def test_a_refusal_says_what_was_committed_before(tmp_path: Path) -> None:
+    files = [image(tmp_path, number, scale, 1.0) for number, scale in enumerate((0.5, 0.25) * 2)]
+    repo = str(tmp_path / "store")
+    build(files[:2], repo, Access(), irregular="groups")
+    with netCDF4.Dataset(files[3], "a") as overlapping:  # the last step of files[1], and another
+        overlapping["time"][:] = [11, 12]
+    with pytest.raises(Refused, match="others were committed before them in this run") as refusal:
+        append(files[2:], repo, Access())
+    tip = open_any_repository(repo, Access()).lookup_branch("main")
+    assert str(refusal.value).endswith(f"snapshot {tip}.")
+    assert verify_repository(repo, Access(), sample=None).sources == 3
 
 
 def test_refresh_and_replace_write_to_the_group(tmp_path: Path) -> None:

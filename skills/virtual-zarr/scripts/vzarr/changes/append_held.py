@@ -38,14 +38,14 @@ def read_held_files(
     location = request.location
     if request.made_of:
         return _without_dropped(request, _taken_over(request, session), session), request
-    held_metadata = read_held(repository, session, location, request.access)
-    if held_metadata is None:
+    account = read_held(repository, session, location, request.access)
+    if account is None:
         raise InputError(
             f"{location}: no commit of this tool is on main, so what it holds is unknown. Name "
             "the files that it was made of, and it is taken over if it reads as they do: "
             f"append FILE --repo {location} --source OLD_FILES"
         )
-    metadata = held_metadata.metadata
+    metadata = account.metadata
     if metadata["concat_dim"] is None:
         raise InputError(
             f"{location}: was built without a record dimension, so nothing can follow: "
@@ -57,9 +57,9 @@ def read_held_files(
         access = replace(access, moved=(old, new))
     access = replace(access, select=tuple(metadata.get("select", ())))
     if request.kind is not None:
-        held_metadata = replace(held_metadata, metadata=view_of(metadata, request.kind))
-    held_metadata = _without_dropped(request, held_metadata, session)
-    return held_metadata, replace(request, access=access)
+        account = replace(account, metadata=view_of(metadata, request.kind))
+    account = _without_dropped(request, account, session)
+    return account, replace(request, access=access)
 
 
 def _without_dropped(request: AppendRequest, known: Held, session: icechunk.Session) -> Held:

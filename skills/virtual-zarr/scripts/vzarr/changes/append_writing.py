@@ -121,7 +121,7 @@ def compare_with_sources(
     metadata: StoreMetadata,
     replaced: list[int],
     old: int,
-    held_metadata: Held,
+    account: Held,
 ) -> list[str]:
     """Compare the store with its new files, and with the last old one that is still there.
 
@@ -139,7 +139,7 @@ def compare_with_sources(
     untouched = [number for number in range(old) if number not in replaced]
     unchanged, notes = _last_there(request, untouched, records)
     picked.update(unchanged)
-    if held_metadata.others:
+    if account.others:
         picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
     report = compare_store(
         store,
@@ -149,7 +149,7 @@ def compare_with_sources(
         progress=request.progress("compared"),
     )
     if not report.passed:
-        advice = f"{held_metadata.notes[0]}. {NAME_AGAIN}" if held_metadata.others else BUILD_ANEW
+        advice = f"{account.notes[0]}. {NAME_AGAIN}" if account.others else BUILD_ANEW
         raise Refused(
             f"The store would not read as its sources do: {report.failures[0]}. {advice}."
         )

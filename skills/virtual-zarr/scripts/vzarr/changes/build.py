@@ -143,12 +143,12 @@ def resume(request: BuildRequest, unfinished: Unfinished) -> BuildState | None:
     Nor if a file has changed since.
     """
     session = unfinished.repository.readonly_session(BUILDING)
-    held_metadata = read_held(unfinished.repository, session, request.location, request.access)
+    account = read_held(unfinished.repository, session, request.location, request.access)
     # Somebody else may have begun it, with containers that lead elsewhere: refused before anything.
     repository = open_any_repository(request.location, request.access)
-    if held_metadata is None or held_metadata.metadata.get("plan") != request.plan:
+    if account is None or account.metadata.get("plan") != request.plan:
         return None
-    metadata = held_metadata.metadata
+    metadata = account.metadata
     left_out = metadata.get("left_out", {})
     records = {record["url"]: record for record in metadata["sources"]}
     for source in request.sources[: len(records) + len(left_out)]:

@@ -16,6 +16,7 @@ from vzarr.changes.append_held import read_held_files
 from vzarr.changes.append_request import Appended, AppendRequest
 from vzarr.changes.append_writing import side_by_side, with_new_containers, write_new
 from vzarr.changes.arrangement import arrange_sources
+from vzarr.changes.attempts import session_at
 from vzarr.changes.insertion_place import (
     blocks_of,
     is_late,
@@ -82,8 +83,8 @@ def insert_files(
     """
     started = datetime.now(UTC)
     session = repository.writable_session("main")
-    before, request = read_held_files(replace(request, made_of=()), repository, session)
-    metadata = before.metadata
+    account, request = read_held_files(replace(request, made_of=()), repository, session)
+    metadata = account.metadata
     placed, refused = _with_place(late, session.store, metadata)
     stand_in = find_stand_in(session.store, metadata, set(), request.access)
     if stand_in is not None:
@@ -95,16 +96,13 @@ def insert_files(
     rest = _without_last(session.store, metadata, last)
     fitting, problems = _find_fitting(request, placed, last, session.store, rest)
     refused += problems
-    result = Appended(as_url(request.location), late=refused, notes=before.notes)
+    result = Appended(as_url(request.location), late=refused, notes=account.notes)
     if fitting is None:
         return result
     files = [each for file in fitting.files for each in file.files]
     checksum = last_updated(started, [file.source for file in files])
     repository, containers = with_new_containers(request, repository, files)
-    tip = session.snapshot_id
-    session = repository.writable_session("main")
-    if session.snapshot_id != tip:
-        raise icechunk.ConflictError(tip, session.snapshot_id)
+    session = session_at(repository, session.snapshot_id)
     if stand_in is not None:
         write_stand_in(session.store, metadata, stand_in, started)
     rest = _without_last(session.store, metadata, last)
@@ -112,7 +110,7 @@ def insert_files(
     moved = _moved_into_place(session.store, written.metadata)
     urls = {file.source.url for file in last}
     inserted = [url for url in written.urls if url not in urls]
-    _compare(request, session.store, moved, inserted, before)
+    _compare(request, session.store, moved, inserted, account)
     check_unchanged(
         [file.source for file in files if file.source.url not in urls],
         request.patterns,
@@ -130,7 +128,7 @@ def insert_files(
         result,
         inserted=inserted,
         late=[*refused, *written.left_out],
-        notes=[*before.notes, *(stand_in.notes if stand_in else ())],
+        notes=[*account.notes, *(stand_in.notes if stand_in else ())],
         references=written.references,
         lengths=dict(written.lengths),
         containers=containers,
@@ -275,7 +273,7 @@ def _compare(
     store: icechunk.IcechunkStore,
     metadata: StoreMetadata,
     inserted: Sequence[str],
-    before: Held,
+    account: Held,
 ) -> None:
     """Compare inserted files, those beside them, and the first and last of all, with the store.
 
@@ -288,7 +286,7 @@ def _compare(
     new = [number for number, record in enumerate(records) if record["url"] in {*inserted}]
     picked = {new[n] for n in spread(len(new), DEFAULT_SAMPLE)}
     neighbours = {*(n - 1 for n in picked), *(n + 1 for n in picked), 0, len(records) - 1}
-    if before.others:
+    if account.others:
         neighbours |= set(spread(len(records), DEFAULT_SAMPLE))
     old = sorted(number for number in neighbours - {*new} if 0 <= number < len(records))[:AROUND]
     now = look_up_all([records[number]["url"] for number in old], request.access)

@@ -22,7 +22,7 @@ LINEAR = {"scale_factor": 1.0, "add_offset": 0.0}
 """What is kept along the records, and what it is where a file does not say."""
 
 
-def beside(name: str) -> dict[str, str]:
+def unpacking_names(name: str) -> dict[str, str]:
     """The variables that unpack another one, by the attribute that they stand for."""
     return {key: f"{name}_{key}" for key in LINEAR}
 
@@ -87,7 +87,7 @@ def with_raw(file: ParsedFile, names: Collection[str], dimension: str) -> Parsed
     for name in todo:
         variable = file.dataset.variables[name]
         own = packing.get(name, {})
-        for key, more in beside(name).items():
+        for key, more in unpacking_names(name).items():
             if more in file.dataset.variables:
                 raise Refused(
                     f"{file.source.url}: has a variable {more}, the name of what would unpack "
@@ -99,7 +99,7 @@ def with_raw(file: ParsedFile, names: Collection[str], dimension: str) -> Parsed
             new[more] = xr.Variable((dimension,), values, attributes)
             packing[more] = {}
         attrs = {key: value for key, value in variable.attrs.items() if key not in LINEAR}
-        attrs["ancillary_variables"] = " ".join(beside(name).values())
+        attrs["ancillary_variables"] = " ".join(unpacking_names(name).values())
         new[name] = xr.Variable(variable.dims, variable.data, attrs)
         packing[name] = {key: value for key, value in own.items() if key not in LINEAR}
     dataset = file.dataset.assign(new).set_coords(coordinates)
@@ -125,6 +125,6 @@ class Unpacked:
 
 def unpacked(dataset: xr.Dataset, name: str, dimension: str) -> xr.Variable:
     """A variable of a store as its values; what differs from a variable is that it is lazy."""
-    scale, offset = (dataset.variables[more] for more in beside(name).values())
+    scale, offset = (dataset.variables[more] for more in unpacking_names(name).values())
     values: Any = Unpacked(dataset.variables[name], scale, offset, dimension)
     return values

@@ -12,6 +12,7 @@ from vzarr.changes.append_held import read_held_files
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted
 from vzarr.changes.append_writing import compare_with_sources, with_new_containers
+from vzarr.changes.attempts import attempt, session_at
 from vzarr.changes.columns import own_variables, with_columns, with_variables
 from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.replacements import replace_files
@@ -20,7 +21,6 @@ from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.history import check_unchanged, commit_metadata
 from vzarr.repository.ledger import write_ledger
-from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
 from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
@@ -29,9 +29,6 @@ from vzarr.sources.trust import naming, reaching
 from vzarr.verification.open import spread
 from vzarr.verification.store import DEFAULT_SAMPLE
 from vzarr.virtualize.model import ParsedFile
-
-ATTEMPTS = 10
-"""Runs against other writers before giving up."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +98,8 @@ def add(
         prefixes=prefixes,
         drop=tuple(name.strip("/") for name in drop),
     )
-    for _ in range(ATTEMPTS):
-        try:
-            with exclusive_lock(location):
-                return _add_once(request, repository, sources)
-        except icechunk.ConflictError:
-            repository = open_any_repository(location, access)
-    raise Refused(
-        f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
-        "it again when fewer write."
+    return attempt(
+        lambda repository: _add_once(request, repository, sources), repository, location, access
     )
 
 
@@ -120,22 +110,19 @@ def _add_once(
     location = as_url(request.location)
     started = datetime.now(UTC)
     session = repository.writable_session("main")
-    tip = session.snapshot_id
-    held_metadata, request = read_held_files(request, repository, session)
-    before = held_metadata.metadata
+    account, request = read_held_files(request, repository, session)
+    before = account.metadata
     wanted = find_wanted(sources, before)
     files, empty = parse_wanted(request, wanted.sources, before)
     check_dropped(request.drop, files, before, request.access)
     _check_new(files, before, location)
     known = [*wanted.known, *wanted.superseded, *wanted.removed]
-    result = Added(location, known=known, notes=[*held_metadata.notes, *empty])
+    result = Added(location, known=known, notes=[*account.notes, *empty])
     if not files:
         return result
     checksum = last_updated(started, [file.source for file in files])
     repository, containers = with_new_containers(request, repository, files)
-    session = repository.writable_session("main")
-    if session.snapshot_id != tip:
-        raise icechunk.ConflictError(tip, session.snapshot_id)
+    session = session_at(repository, session.snapshot_id)
     store = session.store
     metadata = with_variables(store, location, before, files, checksum)
     metadata, added, _ = with_columns(store, location, metadata, files, before, request.access)
@@ -145,7 +132,7 @@ def _add_once(
     numbers = [*added]
     sample = [numbers[at] for at in spread(len(numbers), DEFAULT_SAMPLE)]
     total = len(metadata["sources"])
-    notes = compare_with_sources(request, store, metadata, sample, total, held_metadata)
+    notes = compare_with_sources(request, store, metadata, sample, total, account)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()

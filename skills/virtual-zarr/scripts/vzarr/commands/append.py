@@ -22,6 +22,7 @@ from vzarr.changes.append_writing import (
     without_last,
     write_new,
 )
+from vzarr.changes.attempts import attempt, session_at
 from vzarr.changes.beginning import begin_new
 from vzarr.changes.columns import with_columns
 from vzarr.changes.dropping import begun, check_dropped
@@ -37,16 +38,12 @@ from vzarr.repository.history import (
     commit_metadata,
 )
 from vzarr.repository.ledger import write_ledger
-from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_any_repository
 from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
 from vzarr.virtualize.model import ParsedFile
-
-ATTEMPTS = 10
-"""Runs against other writers before giving up."""
 
 
 def append(
@@ -112,23 +109,26 @@ def append(
         drop=tuple(name.strip("/") for name in drop),
     )
     done = Appended(as_url(location))
-    for _ in range(ATTEMPTS):
-        try:
-            with exclusive_lock(location):
-                by_kind, without = sources_by_kind(request, repository, sources)
-                for kind, each in by_kind.items():
-                    own = replace(request, kind=kind)
-                    more, late = _append_once(own, repository, each)
-                    done = done.then(more)
-                    done = done.then(_take_late(own, repository, late, done))
-                return replace(done, left_out=[*done.left_out, *without])
-        except icechunk.ConflictError:
-            # Someone else committed: what is new has to be found out again.
-            repository = open_any_repository(location, access)
-    raise Refused(
-        f"{location}: other writers committed first, {ATTEMPTS} times. Nothing was committed: run "
-        "it again when fewer write."
-    )
+
+    def change(repository: icechunk.Repository) -> Appended:
+        nonlocal done
+        by_kind, without = sources_by_kind(request, repository, sources)
+        for kind, each in by_kind.items():
+            own = replace(request, kind=kind)
+            try:
+                more, late = _append_once(own, repository, each)
+            except Refused as error:
+                if done.snapshot is None:
+                    raise
+                raise Refused(
+                    f"{error} That is of these files; others were committed before them in this "
+                    f"run: snapshot {done.snapshot}."
+                ) from error
+            done = done.then(more)
+            done = done.then(_take_late(own, repository, late, done))
+        return replace(done, left_out=[*done.left_out, *without])
+
+    return attempt(change, repository, location, access)
 
 
 def _take_late(
@@ -159,8 +159,8 @@ def _append_once(
     location = as_url(request.location)
     started = datetime.now(UTC)
     session = repository.writable_session("main")
-    held_metadata, request = read_held_files(request, repository, session)
-    metadata = held_metadata.metadata
+    account, request = read_held_files(request, repository, session)
+    metadata = account.metadata
     wanted = find_wanted(sources, metadata)
     parsed, empty = parse_wanted(request, wanted.sources, metadata)
     check_dropped(request.drop, parsed, metadata, request.access)
@@ -187,7 +187,7 @@ def _append_once(
         superseded={**wanted.superseded, **todo.superseded},
         removed=wanted.removed,
         left_out=[*empty, *todo.left_out, *new.left_out],
-        notes=[*held_metadata.notes, *(stand_in.notes if stand_in else ())],
+        notes=[*account.notes, *(stand_in.notes if stand_in else ())],
     )
     if not (over or placed or new.files or request.made_of):
         return result, late
@@ -196,17 +196,14 @@ def _append_once(
     files = [each for file in (*over.values(), *placed, *new.files) for each in file.files]
     checksum = last_updated(started, [file.source for file in files]) if files else started
     repository, containers = with_new_containers(request, repository, files)
-    tip = session.snapshot_id
-    session = repository.writable_session("main")
-    if session.snapshot_id != tip:
-        raise icechunk.ConflictError(tip, session.snapshot_id)
+    session = session_at(repository, session.snapshot_id)
     if stand_in is not None:
-        write_stand_in(session.store, held_metadata.metadata, stand_in, started)
+        write_stand_in(session.store, account.metadata, stand_in, started)
     if grown is not None:
-        metadata = without_last(session.store, held_metadata.metadata, grown, checksum)
+        metadata = without_last(session.store, account.metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
     references, metadata, touched = _write_over(
-        request, session, metadata, over, placed, checksum, held_metadata.metadata
+        request, session, metadata, over, placed, checksum, account.metadata
     )
     old = len(metadata["sources"])
     written = Written(metadata)
@@ -214,9 +211,9 @@ def _append_once(
         written = write_new(request, session.store, new, metadata, checksum)
     metadata = written.metadata
     if grown is not None:
-        others = held_metadata.metadata["sources"][:-1]
+        others = account.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
-    missing = compare_with_sources(request, session.store, metadata, touched, old, held_metadata)
+    missing = compare_with_sources(request, session.store, metadata, touched, old, account)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
         repository.save_config()
@@ -236,7 +233,7 @@ def _append_once(
         lengths=dict(written.lengths),
         containers=containers,
         ways=dict(written.ways),
-        began=begun(held_metadata.metadata, metadata),
+        began=begun(account.metadata, metadata),
     )
     return replace(result, snapshot=_commit(request, session, metadata, result)), late
 

@@ -53,13 +53,13 @@ def refresh(
         If a source vanished, or does not fit any more.
     """
     access = naming(access, location=location)
-    repository, session, metadata_in_store = open_repository(location, access)
+    repository, session, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = metadata_in_store.metadata
+    metadata = account.metadata
     access = replace(access, select=tuple(metadata.get("select", ())))
     records = metadata["sources"]
     started = datetime.now(UTC)
-    refreshed = Refreshed(as_url(location), len(records), notes=metadata_in_store.notes)
+    refreshed = Refreshed(as_url(location), len(records), notes=account.notes)
     looked_at = [record for record in records if not is_gap(record)]
     now = look_up_all([record["url"] for record in looked_at], access, progress("looked up"))
     for record in looked_at:

@@ -53,9 +53,9 @@ def repoint(
     """
     old, new = as_folder(old), as_folder(new)
     access = naming(access, [f"{old}*", f"{new}*"], location)
-    repository, seen, metadata_in_store = open_repository(location, access)
+    repository, seen, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = metadata_in_store.metadata
+    metadata = account.metadata
     started = datetime.now(UTC)
     session = open_writable(repository, seen)
     needed = required_bytes(session.store)
@@ -76,7 +76,7 @@ def repoint(
         return new + url.removeprefix(old) if url.startswith(old) else url
 
     check_sources(map(moved, moving), location, access)
-    refreshed = Refreshed(as_url(location), len(records), notes=metadata_in_store.notes)
+    refreshed = Refreshed(as_url(location), len(records), notes=account.notes)
     refreshed.changed = {url: f"moves to {moved(url)}" for url in moving}
     now = look_up_all([moved(url) for url in moving], access, progress("looked up"))
     for url in moving:

@@ -39,32 +39,28 @@ def verify_repository(
         If there is no such repository.
     """
     access = naming(access, location=location)
-    repository, session, held_metadata = open_repository(location, access)
+    repository, session, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
-    metadata = held_metadata.metadata
+    metadata = account.metadata
     numbers = None
     if sample is not None:
         total = len(metadata["sources"])
-        touched = _touched(repository, session, held_metadata) if held_metadata.others else set()
+        touched = _touched(repository, session, account) if account.others else set()
         numbers = sorted({*spread(total, sample), *touched})
     report = compare_store(session.store, metadata, access, numbers=numbers, progress=progress)
-    report.notes += held_metadata.notes
+    report.notes += account.notes
     check_virtual(session, metadata, report, everything=sample is None)
     check_sources(metadata["sources"], access, report)
     return report
 
 
-def _touched(
-    repository: icechunk.Repository, session: icechunk.Session, held_metadata: Held
-) -> set[int]:
+def _touched(repository: icechunk.Repository, session: icechunk.Session, account: Held) -> set[int]:
     """The sources whose chunks others wrote since this tool's last commit; all if it is gone."""
-    metadata = held_metadata.metadata
+    metadata = account.metadata
     everything = set(range(len(metadata["sources"])))
-    if held_metadata.own is None:
+    if account.own is None:
         return everything
-    changes = repository.diff(
-        from_snapshot_id=held_metadata.own, to_snapshot_id=session.snapshot_id
-    )
+    changes = repository.diff(from_snapshot_id=account.own, to_snapshot_id=session.snapshot_id)
     root = zarr.open_group(session.store, mode="r")
     touched: set[int] = set()
     for path, chunks in changes.updated_chunks.items():

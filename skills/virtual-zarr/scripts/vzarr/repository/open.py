@@ -80,9 +80,9 @@ def open_repository(
     """
     repository = open_any_repository(location, access)
     session = repository.readonly_session("main")
-    held_metadata = read_held(repository, session, location, access)
-    if held_metadata is not None:
-        return repository, session, held_metadata
+    account = read_held(repository, session, location, access)
+    if account is not None:
+        return repository, session, account
     if BUILDING in repository.list_branches():
         raise InputError(
             f"{location}: its build was stopped before its end: run the same build command again."

@@ -17,7 +17,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.kinds import kinds_of, numbers_of, view_of
 from vzarr.combine.mixed_array import longest_edges
 from vzarr.combine.named_coordinates import from_record
-from vzarr.combine.raw_packing import beside, unpacked
+from vzarr.combine.raw_packing import unpacked, unpacking_names
 from vzarr.combine.store_metadata import StoredRecord, StoreMetadata, span_of
 from vzarr.errors import first_line, is_failure, raise_fault
 from vzarr.formats.detect import detect_format
@@ -239,7 +239,9 @@ def _names_of(pair: OpenedGroup, record: StoredRecord) -> set[str]:
     """The stored variables that a source has a part in, or lacks."""
     stored = {str(name) for name in pair.dataset.variables}
     stored -= {*pair.metadata.get("without_source", ()), *pair.metadata.get("foreign", ())}
-    stored -= {more for name in pair.metadata.get("raw", ()) for more in beside(name).values()}
+    stored -= {
+        more for name in pair.metadata.get("raw", ()) for more in unpacking_names(name).values()
+    }
     if "variables" not in record:
         return stored
     own = {*record["variables"]}  # the others are in the files beside it
