@@ -23,7 +23,7 @@ WITH_BLOCKS = [
 ]
 
 
-TABLES_ONLY = {"traps.md"}
+TABLES_ONLY = {"index.md", "traps.md"}
 """Documents that lead to the blocks of others."""
 
 
