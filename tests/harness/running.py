@@ -56,6 +56,8 @@ def run_chain(
 def saved_modules(chain: Chain) -> Iterator[None]:
     """Save the modules that a chain imports beside its blocks, as a reader would."""
     names = [file.removesuffix(".py") for file in chain.modules]
+    # A test may have imported another module of the same name.
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     for file, source in chain.modules.items():
         Path(file).write_text(source)
     folder = str(Path.cwd())
@@ -67,6 +69,7 @@ def saved_modules(chain: Chain) -> Iterator[None]:
         sys.path.remove(folder)
         for name in names:
             sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def _run_block(
