@@ -24,7 +24,9 @@ from typing import Any
 
 import h5py
 import icechunk
+import numpy as np
 import pytest
+import vzarr
 import xarray as xr
 from astropy.io import fits
 from harness import reruns
@@ -474,6 +476,40 @@ def test_command_does_the_job(
     options = ["--anonymous"] if "--anonymous" in words else []
     options += words[words.index("--region") :][:2] if "--region" in words else []
     status, output = run("verify", "--repo", repo, "--all", *options)
+    assert status == 0, output
+
+
+def change_first_file(name: str, change: Callable[[h5py.Dataset], None]) -> None:
+    with h5py.File("data/era5/era5_t2m_2024-01-01.nc", "r+") as file:
+        change(file[name])
+
+
+def test_largest_set_of_mixed_files(
+    enter_world: Callable[[str], None],
+    run: Callable[..., tuple[int, str]],
+    eval_example: EvalExample,
+) -> None:
+    """The block leaves out the file that is odd; ``--skip-bad`` all others, as it is the first."""
+    enter_world("files")
+    change_first_file("t2m", lambda values: values.attrs.modify("units", "degC"))
+    names = run_chain(WITH_THE_TOOL[0], eval_example, prints=False)
+    command = COMMANDS["Local files"]
+    assert len(names["most"].files) == 4
+    status, output = run(*shlex.split(command.replace("era5.icechunk", "other")), "--skip-bad")
+    assert status == 0, output
+    assert vzarr.show("other").sources.count == 1
+
+
+def test_static_variable_that_differs_by_rounding(
+    enter_world: Callable[[str], None], run: Callable[..., tuple[int, str]]
+) -> None:
+    enter_world("files")
+    change_first_file("lsm", lambda values: values.write_direct(values[...] * np.float32(1.000001)))
+    command = shlex.split(COMMANDS["Local files"])
+    status, output = run(*command)
+    assert status == 2
+    assert "lsm" in output
+    status, output = run(*command, "--drop", "lsm")
     assert status == 0, output
 
 
