@@ -205,6 +205,7 @@ def by_address(found: list[Section], where: str) -> Section:
 
 def row(words: str, section: Section) -> str:
     title = re.sub(r"[`\[\]]", "", section.title)
+    title = re.sub(r"^(T\d+): .*", r"\1", title)  # a trap is known by its number
     path = section.file.removeprefix("references/")
     path = path if path != section.file else f"../{path}"
     return f"- {words}: [{title}]({path}#{section.anchor})"
