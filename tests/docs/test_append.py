@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,18 @@ import icechunk
 import netCDF4
 import pytest
 import xarray as xr
-from harness.blocks import read_chains
+from harness.blocks import Chain, read_chains
+from harness.running import saved_modules
 from worlds import samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples.md"
-JOB = "def ingest(repo, files):"
+JOB = "def open_day(file):"
 
 
-def job() -> str:
-    """The program's functions, without the lines below them that run it."""
+def job() -> Chain:
     for chain in read_chains(EXAMPLES):
-        source = chain.blocks[0].example.source
-        if JOB in source:
-            return source[: source.index("\ndays = ")]
+        if JOB in chain.blocks[0].example.source:
+            return chain
     raise LookupError(JOB)
 
 
@@ -42,13 +41,16 @@ def write_days(tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the program defines, and in ``repo`` an empty repository in the working directory."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(job(), str(EXAMPLES), "exec"), names)
-    names["repo"] = names["open_repository"]("era5.icechunk")
-    return names
+    chain = job()
+    source = chain.blocks[0].example.source
+    with saved_modules(chain):  # without the lines below the functions, which run them
+        exec(compile(source[: source.index("\nfolder = ")], str(EXAMPLES), "exec"), names)
+        names["repo"] = names["open_local"]("era5.icechunk", tmp_path / "data")
+        yield names
 
 
 def days() -> list[Path]:
@@ -56,7 +58,7 @@ def days() -> list[Path]:
 
 
 def ingest(names: dict[str, Any], files: list[Path]) -> list[str]:
-    result: list[str] = names["ingest"](names["repo"], files)
+    result: list[str] = names["update"](names["repo"], files)
     return result
 
 
