@@ -54,7 +54,9 @@ def repository(path: Path, archive: Path, create: bool = False) -> icechunk.Repo
     return icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
 
 
-def store(vds: xr.Dataset, path: Path, archive: Path, message: str = "build") -> icechunk.Repository:
+def store(
+    vds: xr.Dataset, path: Path, archive: Path, message: str = "build"
+) -> icechunk.Repository:
     """A new repository with the dataset."""
     repo = repository(path, archive, create=True)
     write(repo, vds, message)

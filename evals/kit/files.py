@@ -40,9 +40,11 @@ class Variable:
             attrs.pop("units"), attrs.pop("calendar", None)
             step = np.timedelta64(1, UNITS[unit]).astype("timedelta64[s]")
             first = np.datetime64(epoch.replace(" ", "T"), "ns")
-            return self.dims, first + np.rint(self.raw * step.astype(float)).astype(
-                "timedelta64[s]"
-            ), attrs
+            return (
+                self.dims,
+                first + np.rint(self.raw * step.astype(float)).astype("timedelta64[s]"),
+                attrs,
+            )
         values = self.raw
         if fill is not None:
             values = np.where(values == fill, np.nan, values.astype("f8"))
@@ -103,13 +105,13 @@ def grid(rows: int = 6, columns: int = 8) -> dict[str, Variable]:
     """Coordinates ``lat`` and ``lon``."""
     return {
         "lat": Variable(("lat",), np.linspace(60, -60, rows), {"units": "degrees_north"}),
-        "lon": Variable(
-            ("lon",), np.arange(columns) * 360.0 / columns, {"units": "degrees_east"}
-        ),
+        "lon": Variable(("lon",), np.arange(columns) * 360.0 / columns, {"units": "degrees_east"}),
     }
 
 
-def clock(raw: Sequence[float] | np.ndarray, since: str, unit: str = "hours", **attrs: Any) -> Variable:
+def clock(
+    raw: Sequence[float] | np.ndarray, since: str, unit: str = "hours", **attrs: Any
+) -> Variable:
     """The variable ``time``."""
     told = {"units": f"{unit} since {since}", "calendar": "standard", **attrs}
     return Variable(("time",), np.asarray(raw, "f8"), told)

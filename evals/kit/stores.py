@@ -39,11 +39,13 @@ def open_store(
     *,
     group: str | None = None,
     what: str = "store",
+    s3: Any = None,
     **state: str,
 ) -> Opened | None:
     """Open a repository with what it saved itself; ``state``: ``branch``, ``tag``, ``snapshot_id``.
 
-    Notes whether it opens, and whether it says where its virtual chunks lie.
+    ``s3``: keys for S3, else those of the environment. Notes whether it opens, and whether it says
+    where its virtual chunks lie.
     """
     try:
         if isinstance(storage, Path):
@@ -53,7 +55,7 @@ def open_store(
         config = icechunk.Repository.fetch_config(storage)
         prefixes = list((config.virtual_chunk_containers or {}) if config else {})
         repo = icechunk.Repository.open(
-            storage, authorize_virtual_chunk_access=authorize(prefixes)
+            storage, authorize_virtual_chunk_access=authorize(prefixes, s3)
         )
         session = repo.readonly_session(**(state or {"branch": "main"}))
         zarr.config.set({"array.rectilinear_chunks": True})
@@ -66,7 +68,7 @@ def open_store(
     return Opened(repo, session, ds)
 
 
-def authorize(prefixes: list[str]) -> dict[str, Any]:
+def authorize(prefixes: list[str], s3: Any = None) -> dict[str, Any]:
     """Access to what the containers name, with the credentials of the environment."""
     access: dict[str, Any] = {}
     for prefix in prefixes:
@@ -75,7 +77,7 @@ def authorize(prefixes: list[str]) -> dict[str, Any]:
         elif prefix.startswith("http"):
             access |= icechunk.containers_credentials({prefix: icechunk.credentials.HttpAccess})
         else:
-            keys = icechunk.s3_credentials(from_env=True)
+            keys = icechunk.s3_credentials(from_env=True) if s3 is None else s3
             access |= icechunk.containers_credentials({prefix: keys})
     return access
 

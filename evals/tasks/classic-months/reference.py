@@ -3,7 +3,7 @@ from pathlib import Path
 import vzarr
 
 vzarr.build("flow/*.nc", "flow.icechunk", concat_dim="time")
-Path("mean.py").write_text('''
+Path("mean.py").write_text("""
 from pathlib import Path
 
 import icechunk
@@ -16,4 +16,4 @@ repo = icechunk.Repository.open(
 )
 ds = xr.open_zarr(repo.readonly_session("main").store, consolidated=False, chunks=None)
 print("mean:", float(ds.discharge.mean()))
-''')
+""")

@@ -12,7 +12,7 @@ from kit.files import Variable
 KIND = "routine"
 EXPECTS = [
     "store.icechunk opens with Icechunk and xarray alone and says where its virtual chunks lie.",
-    "All 48 steps of 12 days are there in order, with the values, masks and attributes of the files.",
+    "All 48 steps of 12 days are there in order, with values and attributes of the files.",
     "The mask has no time dimension.",
     "t2m is virtual: nothing was copied.",
 ]

@@ -1,7 +1,7 @@
 import runpy
 from pathlib import Path
 
-Path("update.py").write_text('''
+Path("update.py").write_text("""
 import sys
 from pathlib import Path
 
@@ -15,5 +15,5 @@ if __name__ == "__main__":
             vzarr.build("incoming/*.nc", "station.icechunk", concat_dim="time", workers=1)
     except (vzarr.InputError, vzarr.Refused, vzarr.EnvironmentFault) as error:
         sys.exit(str(error))
-''')
+""")
 runpy.run_path("update.py", run_name="__main__")

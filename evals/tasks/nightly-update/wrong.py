@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 FAILS = "eight days: records"
-SCRIPT = '''
+SCRIPT = """
 from pathlib import Path
 
 from kit import by_hand
@@ -18,7 +18,7 @@ elif len(files) > 6:
     for file in files[6:]:
         vds = by_hand.combined([file])
         by_hand.write(repo, vds, file.name, append_dim="time")
-'''
+"""
 if __name__ == "__main__":
     Path("update.py").write_text(SCRIPT)
     runpy.run_path("update.py", run_name="__main__")

@@ -29,9 +29,7 @@ def archive(seed: int) -> dict[str, files.File]:
         made[f"sst_2022-{month:02d}.nc"] = {
             "time": files.clock(np.arange(20), f"2022-{month:02d}-01 00:00:00", "days"),
             **files.grid(),
-            "sst": files.counts(
-                random, (20, 6, 8), BEFORE if month < CHANGED else AFTER, **attrs
-            ),
+            "sst": files.counts(random, (20, 6, 8), BEFORE if month < CHANGED else AFTER, **attrs),
         }
     return made
 

@@ -1,0 +1,45 @@
+"""Results as a table in Markdown: a row for each task and arm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+COLUMNS = {
+    "commands": "commands",
+    "failed": "failed",
+    "wrong_guesses": "wrong guesses",
+    "lines": "lines",
+    "inline_lines": "lines inline",
+    "seconds": "seconds",
+    "output_tokens": "tokens out",
+}
+"""Keys of a record and headings: medians of the runs."""
+
+
+def table(records: Iterable[dict[str, Any]]) -> str:
+    """``records`` as ``run.py grade`` writes them; the last rows are over all tasks."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        arm, protocol = record["arm"], record.get("protocol", "free")
+        groups[record["task"], arm, protocol].append(record)
+        groups["all", arm, protocol].append(record)
+    lines = [
+        f"| task | arm | protocol | passed | wrong shipped | {' | '.join(COLUMNS.values())} |",
+        f"|---|---|---|---|---|{'---|' * len(COLUMNS)}",
+    ]
+    for task, arm, protocol in sorted(groups, key=lambda key: (key[0] == "all", *key)):
+        rows = groups[task, arm, protocol]
+        passed = sum(row["grade"]["passed"] for row in rows)
+        silent = sum(row["grade"]["silent_fault"] for row in rows)
+        cells = [task, arm, protocol, f"{passed} of {len(rows)}", str(silent)]
+        cells += [_median(row.get(key) for row in rows) for key in COLUMNS]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _median(values: Iterable[Any]) -> str:
+    there = [value for value in values if value is not None]
+    return f"{median(there):g}" if there else "-"
