@@ -77,7 +77,8 @@ def grade(folder: Path, **more: Any) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"the grader of {settings['task']} did not end") from None
     if done.returncode:
-        raise RuntimeError(f"the grader of {settings['task']} failed: {done.stderr[-2000:]}")
+        told = f"with status {done.returncode}: {done.stderr[-STDERR_TAIL:]}"
+        raise RuntimeError(f"the grader of {settings['task']} failed {told}")
     record["grade"] = json.loads(done.stdout.splitlines()[-1])
     emulators.stop_detached(folder / ".log")
     (folder / "grade.json").write_text(json.dumps(record, indent=1))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import vzarr
 
-vzarr.build("flow/*.nc", "flow.icechunk", concat_dim="time")
+vzarr.build("flow/*.nc", "flow.icechunk", concat_dim="time", workers=1)
 Path("mean.py").write_text("""
 from pathlib import Path
 

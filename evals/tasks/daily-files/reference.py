@@ -1,3 +1,3 @@
 import vzarr
 
-vzarr.build("data/*.nc", "store.icechunk", concat_dim="time")
+vzarr.build("data/*.nc", "store.icechunk", concat_dim="time", workers=1)

@@ -1,3 +1,3 @@
 import vzarr
 
-vzarr.build("years/*.nc", "daily.icechunk", concat_dim="time")
+vzarr.build("years/*.nc", "daily.icechunk", concat_dim="time", workers=1)

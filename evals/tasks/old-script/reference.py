@@ -6,5 +6,5 @@ import shutil
 import vzarr
 
 shutil.rmtree("store.icechunk", ignore_errors=True)
-vzarr.build("data/*.nc", "store.icechunk", concat_dim="time")
+vzarr.build("data/*.nc", "store.icechunk", concat_dim="time", workers=1)
 """)
