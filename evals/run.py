@@ -180,6 +180,15 @@ def read_results(paths: list[Path]) -> list[dict[str, Any]]:
     return records
 
 
+def _write_specification(options: argparse.Namespace) -> int:
+    from kit import specification
+
+    specification.PATH.write_text(specification.text(), encoding="utf-8")
+    if options.files:
+        specification.write_files(options.files, options.seed)
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     for name in tasks.names():
         print(f"{name:18} {tasks.find(name).kind}")
@@ -226,6 +235,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--results", type=Path, default=Path("results.json"))
     added.add_argument("--minutes", type=float, default=30.0, help="an agent has; default: 30")
     preparing(added)
+    added = command("evals-json", _write_specification, "write evals.json anew")
+    added.add_argument("--files", type=Path, help="write the inputs, too, into this folder")
+    added.add_argument("--seed", type=int, default=1, help="of the inputs")
     added = command("table", _table, "results as a table in Markdown")
     added.add_argument("results", type=Path, nargs="+")
     return parser

@@ -27,10 +27,10 @@ class Opened:
     session: icechunk.Session
     ds: xr.Dataset
 
-    @property
-    def history(self) -> list[str]:
-        """Identities of the snapshots of ``main``, the newest first."""
-        return [each.id for each in self.repo.ancestry(branch="main")]
+
+def newest(opened: Opened) -> str:
+    """The message of the newest commit of ``main``."""
+    return next(opened.repo.ancestry(branch="main")).message
 
 
 def open_store(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import solutions  # puts evals/ on the path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "evals"))
+
+from harness import solutions
 from kit import emulators, scripts, workspace
 from kit.tasks import Task
 
 
 @pytest.fixture
 def prepare(
-    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    clean_environment: Path,
 ) -> Iterator[Callable[..., Path]]:
     """Call with a task and a name: a workspace whose emulator runs until the test ends."""
     monkeypatch.setattr(scripts, "start", solutions.start)
@@ -46,6 +52,5 @@ def _fill_shared_server(
     server.fill(served)
     if kind == "s3-compatible":
         return {"variables": emulators.compatible_variables(server), "hidden": {}}
-    proxy.begin_test()
     proxy.routes.append(server.route)
     return {"variables": dict(server.user_keys), "hidden": proxy.environment}

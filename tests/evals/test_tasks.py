@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from harness import solutions
-
 from kit import scripts, tasks
 from kit.grading import Grade
 

@@ -1,21 +1,21 @@
-"""Solutions of the tasks of ``evals/``, run as programs without the seconds of their imports."""
+"""Solutions of the tasks of ``evals/``, run as programs without the seconds of their imports.
+
+Of use in ``tests/evals``, whose ``conftest.py`` puts ``evals/`` on the path.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from kit import scripts
+
 from harness import warm_start
 
-EVALS = Path(__file__).parents[2] / "evals"
-if str(EVALS) not in sys.path:
-    sys.path.insert(0, str(EVALS))
-
-from kit import scripts
+EVALS = Path(scripts.__file__).parents[1]
 
 PROGRAMS = """
 import json, os, runpy, sys

@@ -13,7 +13,7 @@ def grade(folder: Path, seed: int) -> Grade:
     grade = Grade()
     path = folder / "snow.icechunk"
     opened = stores.open_store(grade, path)
-    if opened:
+    if opened and grade.check("main was changed", stores.newest(opened) != make.BAD):
         stores.compare(grade, opened.ds, make.truth(seed))
         stores.check_virtual(grade, opened, ["depth"])
         behind = [each.message for each in opened.repo.ancestry(branch="main")][1:]

@@ -25,7 +25,7 @@ def archive(seed: int) -> dict[str, files.File]:
     for number in range(FILES):
         packing = {"scale_factor": 0.01, "add_offset": 90.0}
         attrs = {"units": "ug m-3", "long_name": "concentration"}
-        day = str(np.datetime64("2018-01-01") + number)
+        day = str(np.datetime64("2018-01-01") + np.timedelta64(number, "D"))
         made[f"conc_{number:03d}.nc"] = {
             "time": files.clock([0, 12], f"{day} 00:00:00"),
             **files.grid(),

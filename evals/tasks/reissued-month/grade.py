@@ -13,11 +13,11 @@ def grade(folder: Path, seed: int) -> Grade:
     grade = Grade()
     path = folder / "rain.icechunk"
     opened = stores.open_store(grade, path)
-    if opened is None:
+    if opened is None or not grade.check("main was changed", stores.newest(opened) != make.BUILT):
         return grade
     stores.compare(grade, opened.ds, make.truth(seed))
     stores.check_virtual(grade, opened, ["precip"])
-    older = [each for each in opened.repo.ancestry(branch="main") if "January" in each.message]
+    older = [each for each in opened.repo.ancestry(branch="main") if each.message == make.BUILT]
     if grade.check("history", older, "the first commit is not behind main"):
         first = stores.open_store(grade, path, what="first commit", snapshot_id=older[0].id)
         if first:

@@ -17,6 +17,8 @@ EXPECTS = [
     "The commits from before are still there and read as they did.",
 ]
 DAYS = (31, 28, 31, 30)
+BUILT = "January to April"
+"""Message of the commit that is there."""
 EMPTY = slice(10, 14)
 """Days of the new March that were withdrawn: their chunks were never written."""
 
@@ -51,7 +53,7 @@ def make(folder: Path, seed: int) -> None:
     ]
     vds = by_hand.combined(paths)
     vds.time.encoding["chunks"] = (256,)
-    by_hand.store(vds, folder / "rain.icechunk", data, "January to April")
+    by_hand.store(vds, folder / "rain.icechunk", data, BUILT)
     issued = data / "precip_2023-03_v2.nc"
     files.write(issued, archive(seed, 2)[3])
     _leave_out_chunks(issued)
