@@ -65,7 +65,8 @@ def grade(folder: Path, **more: Any) -> dict[str, Any]:
     if previous.exists():
         record |= json.loads(previous.read_text())
     record |= more
-    words = [settings["python"], str(GRADER), settings["task"], str(folder), str(settings["seed"])]
+    words = [scripts.python(folder), str(GRADER), settings["task"], str(folder)]
+    words.append(str(settings["seed"]))
     try:
         done = subprocess.run(
             words,
@@ -171,6 +172,12 @@ def _table(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    old, new = (read_results([path]) for path in (options.old, options.new))
+    print(tables.comparison(old, new), end="")
+    return 0
+
+
 def read_results(paths: list[Path]) -> list[dict[str, Any]]:
     """Records of files that hold one (``grade.json``) or a list of them."""
     records: list[dict[str, Any]] = []
@@ -240,6 +247,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--seed", type=int, default=1, help="of the inputs")
     added = command("table", _table, "results as a table in Markdown")
     added.add_argument("results", type=Path, nargs="+")
+    added = command("compare", _compare, "two sets of results, task by task")
+    added.add_argument("old", type=Path)
+    added.add_argument("new", type=Path)
     return parser
 
 

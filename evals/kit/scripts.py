@@ -18,6 +18,12 @@ def settings(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def python(folder: Path) -> str:
+    """The interpreter that a workspace was given."""
+    path = folder / "bin" / "interpreter"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else sys.executable
+
+
 def environment(folder: Path) -> dict[str, str]:
     """The environment in which a workspace's programs run."""
     return {**os.environ, "ICECHUNK_LOG": "error", **settings(folder).get("environment", {})}
@@ -25,9 +31,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 def start(folder: Path, words: list[str]) -> subprocess.CompletedProcess:
     """Run Python in the workspace; tests put a faster start in its place."""
-    python = settings(folder).get("python", sys.executable)
     return subprocess.run(
-        [python, *words],
+        [python(folder), *words],
         cwd=folder,
         env=environment(folder),
         capture_output=True,

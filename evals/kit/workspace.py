@@ -61,14 +61,13 @@ def prepare(
     prompt = task.prompt + (FIRST_TRY if first_try else "")
     (folder / "prompt.md").write_text(prompt, encoding="utf-8")
     give_skill(folder, arm)
-    _write_programs(folder)
+    _write_programs(folder, os.path.abspath(python))
     _write_environment(folder, variables)
     settings = {
         "task": task.name,
         "arm": arm if arm in ARMS else Path(arm).name,
         "seed": seed,
         "protocol": "first try" if first_try else "free",
-        "python": os.path.abspath(python),
         "environment": {**variables, **hidden, "ICECHUNK_LOG": "error"},
     }
     (log / "workspace.json").write_text(json.dumps(settings, indent=1))
@@ -112,10 +111,11 @@ def fingerprints(folder: Path) -> dict[str, str]:
     }
 
 
-def _write_programs(folder: Path) -> None:
-    """``python`` and ``uv`` that log what they run."""
+def _write_programs(folder: Path, python: str) -> None:
+    """``python`` and ``uv`` that log what they run with the interpreter that is given."""
     source = Path(__file__).with_name("wrapper.py").read_text(encoding="utf-8")
     (folder / "bin").mkdir()
+    (folder / "bin" / "interpreter").write_text(python + "\n", encoding="utf-8")
     for name in ("python", "python3", "uv", "pip"):
         program = folder / "bin" / name
         program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source}", encoding="utf-8")

@@ -38,7 +38,9 @@ def main() -> int:
         status, tail = 0, ""
         print("everything that this work needs is installed already")
     else:
-        status, tail = run([settings["python"], *words], settings["environment"], data)
+        with open(os.path.join(HERE, "bin", "interpreter"), encoding="utf-8") as file:
+            words = [file.read().strip(), *words]
+        status, tail = run(words, settings["environment"], data)
     lines = sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in source)
     told = {
         "argv": [name, *arguments],

@@ -127,7 +127,7 @@ def test_workspaces_tell_nothing_of_this_checkout_but_in_programs(tmp_path: Path
         folder = workspace.prepare(tasks.find(TASK), arm, tmp_path / arm)
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
-            if path.is_file() and inside[0] not in ("bin", ".log"):
+            if path.is_file() and inside[0] != "bin":
                 assert str(ROOT).encode() not in path.read_bytes(), path
         assert not list(folder.rglob("grade.py"))
         assert not list(folder.rglob("reference.py"))
@@ -230,6 +230,18 @@ def test_a_table_has_medians_and_sums() -> None:
     rows = tables.table([record(10, True), record(20, False)]).splitlines()
     assert rows[2] == "| a | none | free | 1 of 2 | 1 | 2 | - | - | 15 | - | - | - |"
     assert len(rows) == 4
+
+
+def test_a_comparison_shows_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, passed in (("old", False), ("new", True)):
+        grade = {"passed": passed, "silent_fault": False}
+        record = {"task": "a", "arm": "skill", "lines": 3, "commands": 4, "grade": grade}
+        (tmp_path / f"{name}.json").write_text(json.dumps([record]))
+    assert evals_run.main(["compare", *(str(tmp_path / f"{n}.json") for n in ("old", "new"))]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[2] == "| a | skill | free | 0 of 1 → 1 of 1 | 0 | 4 | 3 | - |"
 
 
 def test_help_runs_without_the_libraries() -> None:
