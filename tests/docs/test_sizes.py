@@ -1,7 +1,7 @@
 """References stay small enough to read one at a time, and nothing that was proven goes.
 
 An agent opens one reference, or one of its sections: both have a ceiling in tokens. Text may be
-shortened and moved, so blocks, quoted errors, old forms and worlds are counted over the bundle.
+shortened and moved, so blocks, quoted errors and worlds are counted over the bundle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from harness.blocks import bundle_documents, read_chains
 from harness.tokens import count_tokens
-from test_tables import CHANGED_FORMS, code_spans, is_code
 from worlds import NO_WORLD, WORLDS
 from worlds.faults import FAULTS
 
@@ -24,7 +23,7 @@ SECTION = 1200
 """Tokens from one heading of the second or third level to the next, and above the first."""
 LONGER = {"traps.md": 3300}
 """Parts of these may be longer: a table that is read by its first column."""
-NEEDED = {"blocks": 454, "errors": 138, "old forms": 119}
+NEEDED = {"blocks": 454, "errors": 138}
 """What the bundle proved before references were divided by subject."""
 OF_THE_TOOL = {
     "azure-wrong-key",
@@ -71,7 +70,9 @@ def test_what_is_longer_is_seen() -> None:
     assert set(too_long({"a.md": f"{word}\n\n## B\n"})) == {"a.md: above the first heading"}
     parts = "".join(f"## {number}\n\n{'word ' * 1100}\n" for number in range(6))
     assert set(too_long({"a.md": parts})) == {"a.md"}
-    assert set(too_long({"a.md": f"```bash\n## {word}\n```\n"})) == {"a.md: above the first heading"}
+    assert set(too_long({"a.md": f"```bash\n## {word}\n```\n"})) == {
+        "a.md: above the first heading"
+    }
 
 
 @pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.name)
@@ -92,7 +93,6 @@ def test_nothing_that_was_proven_is_gone() -> None:
     found = {
         "blocks": len(blocks),
         "errors": sum(block.quoted_error is not None for block in blocks),
-        "old forms": sum(is_code(span) for row in CHANGED_FORMS for span in code_spans(row[0])),
     }
     assert {name: count for name, count in found.items() if count < NEEDED[name]} == {}
 

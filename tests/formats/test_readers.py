@@ -1,4 +1,4 @@
-"""The last column of the parsers in ``references/formats.md``: what a reader of the store must have.
+"""The parsers' last column in ``references/formats.md``: what a reader of the store must have.
 
 Stores are built here and read in a process of its own, where only named packages can be imported.
 """
