@@ -63,6 +63,8 @@ def read(
         ("zarr/v3.zarr", "", set(), ()),
         ("fits/ccd_0.fits", "", set(), ()),
         ("envi/scene.img", "", set(), ()),
+        ("hdf4/granule.hdf", "", set(), ()),
+        ("dmrpp/granule.h5.dmrpp", "", set(), ()),
         ("grib/forecast_00.grib2", "isobar/instant", {"gribberish"}, ()),
         (
             "tiff/B04_2024-01-05.tif",
