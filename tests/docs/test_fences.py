@@ -23,7 +23,12 @@ WITH_BLOCKS = [
 ]
 
 
-TABLES_ONLY = {"api-changes-icechunk.md", "api-changes-kerchunk.md", "traps.md"}
+TABLES_ONLY = {
+    "api-changes-icechunk.md",
+    "api-changes-kerchunk.md",
+    "index.md",
+    "traps.md",
+}
 """Documents that lead to the blocks of others, or whose cells are executed."""
 
 

@@ -18,8 +18,8 @@ SKILL = ROOT / "skill.md"
 CEILINGS = {
     "description": 250,
     "SKILL.md": 5000,
-    "examples.md": 15500,
-    "troubleshooting.md": 17000,
+    "examples.md": 11500,
+    "troubleshooting.md": 12000,
 }
 """Tokens. A client loads the description always, the rest when it is needed."""
 REFERENCE_CEILING = 10000
