@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import zarr
+from vzarr.sources import token_services
 
-from worlds import NO_WORLD, https
+from worlds import NO_WORLD, https, tokens
 from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
 from worlds.gcs import GCS
 from worlds.https import DataServer
@@ -257,6 +258,31 @@ def _https(around: Surroundings, token: str = "") -> None:
         around.set_environment({"ARCHIVE_TOKEN": token})
 
 
+def _earthdata(around: Surroundings) -> None:
+    _s3(around, _keys)
+    service: tokens.Earthdata = around.fixture("earthdata")
+    service.reset()
+    service.fill()
+    _stand_before(around, service)
+    around.set_environment({"EARTHDATA_TOKEN": tokens.TOKEN})
+
+
+def _planetary_computer(around: Surroundings) -> None:
+    _azure(around, _account_key)
+    service: tokens.PlanetaryComputer = around.fixture("planetary_computer")
+    service.reset()
+    _stand_before(around, service)
+
+
+def _stand_before(
+    around: Surroundings, service: tokens.Earthdata | tokens.PlanetaryComputer
+) -> None:
+    """Let a service see the requests to its cloud, and forget what this process was given."""
+    around.proxy.routes.insert(0, service.route)
+    around.monkeypatch.setattr(token_services, "_given", {})
+    around.check_at_the_end(lambda: not service.misused, "credentials were sent elsewhere")
+
+
 def _clouds(around: Surroundings) -> None:
     for part in ("s3-keys", "gcs-public", "https"):
         enter(part, around)
@@ -295,5 +321,7 @@ BUILDERS: dict[str, Builder] = {
     "https-token": partial(_https, token=https.TOKEN),
     "https-wrong-token": partial(_https, token="wrong"),
     "clouds": _clouds,
+    "earthdata": _earthdata,
+    "planetary-computer": _planetary_computer,
 }
 """The builder of each world that ``worlds.WORLDS`` describes, and of none."""

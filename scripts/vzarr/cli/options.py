@@ -86,6 +86,12 @@ def remote_options() -> Parser:
         "--profile", help="profile of ~/.aws, its role if it assumes one (default: AWS_PROFILE)"
     )
     remote.add_argument(
+        "--auth",
+        metavar="SERVICE",
+        help="gives credentials for the sources: earthdata:URL of the archive's s3credentials, or "
+        "planetary-computer",
+    )
+    remote.add_argument(
         "--repo-endpoint", metavar="URL", help="server of the repository, if it has another one"
     )
     for name in ("region", "account", "profile"):
@@ -97,9 +103,7 @@ def remote_options() -> Parser:
     remote.add_argument(
         "--repo-anonymous", action="store_true", help="the repository is public, and only read"
     )
-    remote.add_argument(
-        "--retries", type=number, help="of a request for files that failed (default: 10)"
-    )
+    remote.add_argument("--retries", type=number, help="of a request that failed (default: 10)")
     remote.add_argument(
         "--timeout", type=positive, metavar="SECONDS", help="of such a request (default: 30)"
     )
@@ -328,6 +332,7 @@ def access_of(options: argparse.Namespace) -> Access:
         repo_account=options.repo_account,
         repo_profile=options.repo_profile,
         repo_anonymous=options.repo_anonymous,
+        auth=options.auth,
         retries=options.retries,
         timeout=options.timeout,
         trust=tuple(options.trust),
