@@ -41,7 +41,7 @@ WORLDS = {
     "azure-sas": "a SAS token in AZURE_STORAGE_SAS_TOKEN",
     "azure-client": "a service principal: AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_TENANT_ID",
     "azure-managed-identity": "a managed identity behind the metadata service",
-    "https": "a public data server",
+    "https": "a public data server, which shows the folder public/, too",
     "https-token": "a data server that asks for the bearer token in ARCHIVE_TOKEN",
     "https-wrong-token": "the same with a wrong token in ARCHIVE_TOKEN",
     "earthdata": "a bucket of NASA, a user's token for it, the user's own keys of S3",

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 import zarr
-from vzarr.sources import token_services
-
 from worlds import NO_WORLD, https, tokens
 from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
 from worlds.gcs import GCS
@@ -253,6 +251,7 @@ def _check_token_was_asked(around: Surroundings, cloud: GCS | Azure) -> None:
 def _https(around: Surroundings, token: str = "") -> None:
     server: DataServer = around.fixture("data_server")
     server.reset()
+    server.folder = around.work / "public"
     around.proxy.routes.append(server.route)
     if token:
         around.set_environment({"ARCHIVE_TOKEN": token})
@@ -278,6 +277,8 @@ def _stand_before(
     around: Surroundings, service: tokens.Earthdata | tokens.PlanetaryComputer
 ) -> None:
     """Let a service see the requests to its cloud, and forget what this process was given."""
+    from vzarr.sources import token_services  # the tool, which most worlds do not need
+
     around.proxy.routes.insert(0, service.route)
     around.monkeypatch.setattr(token_services, "_given", {})
     around.check_at_the_end(lambda: not service.misused, "credentials were sent elsewhere")
