@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import zarr
+
 from worlds import NO_WORLD, https, tokens
 from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
 from worlds.gcs import GCS
