@@ -36,15 +36,22 @@ def settings_for(
         settings.timeouts = icechunk.StorageTimeoutSettings(
             connect_timeout_ms=most, read_timeout_ms=most, operation_attempt_timeout_ms=most
         )
-    # A server that has no conditional writes is saved with neither of the two.
-    is_of_a_disk = (
-        settings.unsafe_use_conditional_update is False
-        and settings.unsafe_use_conditional_create is not False
-    )
-    if is_of_a_disk and not as_url(location).startswith("file://"):
+    if is_of_a_disk(settings) and not as_url(location).startswith("file://"):
         settings.unsafe_use_conditional_update = True
         settings.unsafe_use_metadata = True
     return settings
+
+
+def is_of_a_disk(settings: icechunk.StorageSettings | None) -> bool:
+    """Whether settings were saved on a local disk, where updates have no condition.
+
+    A server that has no conditional writes is saved without any for new objects, either.
+    """
+    return (
+        settings is not None
+        and settings.unsafe_use_conditional_update is False
+        and settings.unsafe_use_conditional_create is not False
+    )
 
 
 def config_for(

@@ -14,6 +14,7 @@ import obstore
 import pytest
 import virtual_zarr
 import vzarr
+import zarr
 from mitmproxy import http
 from obstore.store import S3Store
 from vzarr.repository.handle import settings_for
@@ -150,7 +151,8 @@ def test_copy_in_a_bucket_is_written_with_conditions(enter_world: Enter, proxy: 
     enter_world("s3-keys")
     vzarr.build(FILES, "store", concat_dim="time", access=WEST)
     repo = f"s3://{STORES_BUCKET}/in-a-bucket"
-    vzarr.copy("store", repo, new_access=WEST)
+    (note,) = vzarr.copy("store", repo, new_access=WEST).notes
+    assert "unsafe_use_conditional_update and unsafe_use_metadata to True" in note
     written: list[http.Request] = []
 
     def look(flow: http.HTTPFlow) -> Address | None:
@@ -162,6 +164,39 @@ def test_copy_in_a_bucket_is_written_with_conditions(enter_world: Enter, proxy: 
     assert vzarr.append(MORE, repo, access=WEST).appended
     assert written
     assert all("if-match" in request.headers for request in written)
+
+
+def test_copy_on_a_disk_can_be_written(enter_world: Enter) -> None:
+    """Of a repository whose settings were saved in a bucket."""
+    enter_world("s3-keys")
+    repo = f"s3://{STORES_BUCKET}/in-a-bucket"
+    vzarr.build(FILES, repo, concat_dim="time", access=WEST)
+    vzarr.copy(repo, "store", access=WEST)
+    assert vzarr.append(MORE, "store", access=WEST).appended
+    assert vzarr.verify("store", sample=None, access=WEST).passed
+
+
+def test_second_writer_of_a_copy_in_a_bucket(enter_world: Enter) -> None:
+    """By Icechunk itself, as of 2.3, the first commit is lost, and nothing is said."""
+    enter_world("s3-keys")
+    vzarr.build(FILES, "store", concat_dim="time", access=WEST)
+    repo = f"s3://{STORES_BUCKET}/in-a-bucket"
+    vzarr.copy("store", repo, new_access=WEST)
+    storage = icechunk.s3_storage(
+        bucket=STORES_BUCKET, prefix="in-a-bucket", region="us-west-2", from_env=True
+    )
+
+    def commit_twice(repository: icechunk.Repository) -> list[str]:
+        sessions = [repository.writable_session("main") for _ in range(2)]
+        for session in sessions:
+            zarr.open_group(session.store, mode="a").attrs["writer"] = str(session.snapshot_id)
+        return [session.commit("by one of two") for session in sessions]
+
+    with pytest.raises(icechunk.ConflictError):
+        commit_twice(vzarr.open_repository(repo, access=WEST))
+    config = icechunk.Repository.fetch_config(storage)
+    assert config.storage.unsafe_use_conditional_update is False
+    assert config.storage.unsafe_use_conditional_create is not False
 
 
 def test_server_without_conditional_writes_stays_one() -> None:
