@@ -31,6 +31,7 @@ from vzarr.combine.file_steps import is_gap, is_partial
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
+from vzarr.repository.handle import save_config
 from vzarr.repository.history import Held, check_unchanged, commit_metadata, what_changed
 from vzarr.repository.layouts import stored_layouts
 from vzarr.repository.ledger import write_ledger
@@ -117,7 +118,7 @@ def insert_files(
         request.access,
     )
     if containers:
-        repository.save_config()
+        save_config(repository, request.location, request.access)
     moved = moved.copy()
     moved.pop("references", None)
     moved.pop("bytes", None)

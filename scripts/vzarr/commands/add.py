@@ -19,6 +19,7 @@ from vzarr.changes.replacements import replace_files
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
+from vzarr.repository.handle import save_config
 from vzarr.repository.history import check_unchanged, commit_metadata
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.open import open_any_repository
@@ -135,7 +136,7 @@ def _add_once(
     notes = compare_with_sources(request, store, metadata, sample, total, account)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
-        repository.save_config()
+        save_config(repository, location, request.access)
     variables = begun(before, metadata)
     write_ledger(store, {**metadata})
     what = f"{', '.join(variables)} of {len(files)} files" if variables else f"{len(files)} files"

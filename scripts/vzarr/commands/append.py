@@ -33,6 +33,7 @@ from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
+from vzarr.repository.handle import save_config
 from vzarr.repository.history import (
     check_unchanged,
     commit_metadata,
@@ -216,7 +217,7 @@ def _append_once(
     missing = compare_with_sources(request, session.store, metadata, touched, old, account)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:
-        repository.save_config()
+        save_config(repository, location, request.access)
     steps = {*written.lengths.values()} or {0}
     result = replace(
         result,
