@@ -55,7 +55,7 @@ def append(
     access: Access,
     *,
     replace_known: bool = False,
-    insert: bool = False,
+    insert: bool = True,
     skip_bad: bool = False,
     made_of: tuple[str, ...] = (),
     message: str | None = None,
@@ -74,7 +74,8 @@ def append(
     that was written again with the same content gets a new checksum. ``replace_known`` writes a
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. A file that belongs in front of others is
-    late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    late: it is put there, in a commit of its own, or without ``insert`` left out; it keeps no other
+    file out.
     ``drop`` leaves out variables that files have and the repository has not; others begin with
     them.
     ``made_of`` names the files of a repository that this tool did not build: it is taken over if it

@@ -20,7 +20,7 @@ from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
 from vzarr.repository.foreign_arrays import with_foreign
 from vzarr.repository.ledger import SCHEMA, read_ledger, told_by_option
-from vzarr.sources.discover import Source, SourceRecord, find_sources
+from vzarr.sources.discover import Source, SourceRecord, find_sources, is_same_time
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import check_sources
@@ -125,7 +125,7 @@ def what_changed(record: SourceRecord, now: Source) -> str:
     if now.size != record["size"]:
         return f"has {now.size} bytes, had {record['size']}"
     then = datetime.fromisoformat(record["last_modified"])
-    if now.last_modified != then:
+    if not is_same_time(now.url, now.last_modified, then):
         return f"was written at {now.last_modified}, before at {then}"
     if now.etag != record["etag"]:
         return f"has the ETag {now.etag}, had {record['etag']}"

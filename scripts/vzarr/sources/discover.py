@@ -146,6 +146,17 @@ def _described(source: Source, access: Access) -> Source:
     raise InputError(f"{source.url}: an ENVI header without its raw file: name that file.")
 
 
+def is_same_time(url: str, one: datetime, other: datetime) -> bool:
+    """Whether two times of change of a source are one.
+
+    Google Cloud Storage lists objects with milliseconds, and is asked of one in whole seconds.
+    """
+    if one == other or url.startswith("file://"):
+        return one == other
+    is_rough = not (one.microsecond and other.microsecond)
+    return is_rough and one.replace(microsecond=0) == other.replace(microsecond=0)
+
+
 def look_up(url: str, access: Access) -> Source:
     """The present state of one source.
 

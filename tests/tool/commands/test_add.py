@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import vzarr
 import xarray as xr
-from killing import Kill, Killed, run_killed
+from killing import Kill, Killed, another_writer, run_killed
+from vzarr.commands import add as command
 from vzarr.errors import InputError, Refused
 
 
@@ -210,3 +211,23 @@ def test_a_kill_leaves_main_as_it_was_or_all_of_it(
         step += 1 if not in_process else 3
     assert step
     check(repo, rain, wind)
+
+
+@pytest.mark.parametrize("theirs", ["append", "add"])
+def test_another_writer_in_between(tmp_path: Path, data: Path, theirs: str) -> None:
+    """Both are in, whoever commits first; of two that add the same, one has nothing left to do."""
+    rain, wind = (product(data, name, range(0, 12, 4)) for name in ("rain", "wind"))
+    repo = tmp_path / "repo"
+    vzarr.build(rain[:2], repo)
+
+    def write_first() -> None:
+        if theirs == "append":
+            vzarr.append(rain, repo)
+        else:
+            vzarr.add(wind[:2], repo)
+
+    with another_writer(write_first, command):
+        done = vzarr.add(wind[:2], repo)
+    assert (done.snapshot is None) == (theirs == "add")
+    check(repo, rain if theirs == "append" else rain[:2], wind[:2])
+    assert vzarr.add(wind[:2], repo).snapshot is None
