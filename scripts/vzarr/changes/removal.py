@@ -11,9 +11,8 @@ import icechunk
 import numpy as np
 import zarr
 
-from vzarr.changes.insertion_place import blocks_of
 from vzarr.changes.stored_files import NOTHING_DONE, stored_file
-from vzarr.combine.file_steps import is_missing, runs_of, steps_in_store
+from vzarr.combine.file_steps import blocks_of, is_missing, runs_of, steps_in_store
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import missing_values, names_in_gaps
 from vzarr.combine.plan import Layout

@@ -14,6 +14,7 @@ from vzarr.changes.removal_choice import Choice, choose_files, choose_index, cho
 from vzarr.changes.replacements import OVERTAKEN
 from vzarr.changes.stand_in import find_stand_in, leads_to_lost, write_stand_in
 from vzarr.changes.stored_files import NOTHING_DONE
+from vzarr.changes.taking_over import check_taken_out
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
@@ -86,6 +87,7 @@ def remove(
         repository, seen, account = open_repository(location, access)
         access = reaching(access, repository.config, location)
         metadata = account.metadata
+        check_taken_out(account, seen.store, access, progress)
         if metadata["concat_dim"] is None:
             raise InputError(
                 f"{location}: has no record dimension, so nothing can be taken out of it."
