@@ -174,8 +174,8 @@ def write_wind(path: Path, layout: Layout, content: Edition) -> None:
         if layout.bounds:
             time.bounds = "time_bnds"
         time[:] = np.array(content.days, "f8")
-        chunks = (layout.chunk, 2, 3)
-        wind = file.createVariable("wind", "f4", ("time", "y", "x"), chunksizes=chunks)
+        options = {"chunksizes": (layout.chunk, 2, 3), "fill_value": -99}
+        wind = file.createVariable("wind", "f4", ("time", "y", "x"), **options)
         wind[:] = wind_of(content)
 
 

@@ -26,7 +26,7 @@ from vzarr.repository.layouts import layout_of
 from vzarr.repository.mixed_arrays import extend
 from vzarr.repository.rearranging import growing_arrays, rearrange
 from vzarr.repository.references import read_references
-from vzarr.sources.discover import SourceRecord
+from vzarr.sources.discover import SourceRecord, changes_of
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 NAMED = 5
@@ -68,6 +68,8 @@ def widened(
     sources = [_moved(record, position, inner) for record in metadata["sources"]]
     places = xr.Variable((inner,), np.array(new, known.dtype))
     is_full = _is_full(files, dimension, inner, records, new)
+    spans = [slice(old, old + 1) for old in order]
+    written = changes_of(metadata["sources"])
     for group, stored_group in stored_groups(metadata).items():
         paths = growing_arrays(store, group, inner)
         for path in paths:
@@ -79,7 +81,7 @@ def widened(
             extend(store, path, layout_of(array, inner).axis, len(new))
         write_region(store, group, values, {inner: slice(len(there), len(there) + len(new))})
         for path in paths:
-            rearrange(store, path, inner, [slice(old, old + 1) for old in order])
+            rearrange(store, path, inner, spans, written)
     named = ", ".join(map(show, new[:NAMED])) + (" …" if len(new) > NAMED else "")
     note = (
         f"{inner} has {len(order)} places now, {len(new)} more than before ({named}): missing "

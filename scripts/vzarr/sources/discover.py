@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -206,6 +206,11 @@ def look_up_all(
 def changed_after(recorded: str) -> datetime:
     """The time after which a source counts as changed, of the time of change in its record."""
     return datetime.fromisoformat(recorded).replace(microsecond=0) + timedelta(seconds=1)
+
+
+def changes_of(records: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
+    """``changed_after`` of each source, by its URL."""
+    return {record["url"]: changed_after(record["last_modified"]) for record in records}
 
 
 def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:
