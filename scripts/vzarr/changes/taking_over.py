@@ -9,6 +9,7 @@ import icechunk
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.neighbours import as_they_were
 from vzarr.combine.record_dimension import find_record_dimension
+from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress
 from vzarr.repository.history import Held
@@ -113,6 +114,7 @@ def _taken_over(
     urls = {record["url"] for record in metadata["sources"]}
     out = [record for record in before if record["url"] not in urls]
     removed = [*(known.get("removed", []) if known else []), *out]
-    replaced = known["replaced"] if known else []
-    more = {"removed": removed} if removed else {}
-    return Held({**metadata, "replaced": replaced, **more}, None)
+    whole: StoreMetadata = {**metadata, "replaced": known["replaced"] if known else []}
+    if removed:
+        whole["removed"] = removed
+    return Held(whole, None)
