@@ -167,7 +167,13 @@ def start_of(
     group: str,
     stored_group: GroupInStore,
 ) -> int:
-    """Where a file's records begin among those of a store."""
+    """Where a file's records begin among those of a store.
+
+    Raises
+    ------
+    Refused
+        If the store has not got them, or others between them.
+    """
     dimension = str(stored_group["concat_dim"])
     url = part.source.url
     stored = open_store(store, group).indexes.get(dimension)

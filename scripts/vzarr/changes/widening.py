@@ -82,9 +82,9 @@ def widened(
         write_region(store, group, values, {inner: slice(len(there), len(there) + len(new))})
         for path in paths:
             rearrange(store, path, inner, spans, written)
-    named = ", ".join(map(show, new[:NAMED])) + (" …" if len(new) > NAMED else "")
+    shown = ", ".join(map(show, new[:NAMED])) + (" …" if len(new) > NAMED else "")
     note = (
-        f"{inner} has {len(order)} places now, {len(new)} more than before ({named}): missing "
+        f"{inner} has {len(order)} places now, {len(new)} more than before ({shown}): missing "
         "where there is no file"
     )
     return {**metadata, "sources": sources}, [note]

@@ -227,11 +227,11 @@ def _write_moved(
     numbers: dict[str, int] = {}
     files = np.array([numbers.setdefault(references.urls[n], len(numbers)) for n in moving])
     order = np.argsort(files, kind="stable")
-    ends = np.searchsorted(files[order], np.arange(len(numbers)), "right")
+    stops = np.searchsorted(files[order], np.arange(len(numbers)), "right")
     begin = 0
-    for url, end in zip(numbers, ends.tolist(), strict=True):
-        rows = moving[order[begin:end]]
-        begin = end
+    for url, stop in zip(numbers, stops.tolist(), strict=True):
+        rows = moving[order[begin:stop]]
+        begin = stop
         part = References(
             index[rows], [url] * len(rows), references.offsets[rows], references.lengths[rows]
         )

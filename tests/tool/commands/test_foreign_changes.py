@@ -159,6 +159,9 @@ def test_a_repository_of_others_is_taken_over(tmp_path: Path, spec_version: int)
     report = vzarr.verify(repo, sample=None)
     assert (report.passed, report.sources) == (True, 3)
     assert vzarr.append(files, repo).snapshot is None
+    vzarr.remove(repo, files[0])
+    assert vzarr.append(files[0], repo).inserted == [f"file://{files[0]}"]
+    assert vzarr.verify(repo, sample=None).passed
     other = tmp_path / "other"
     made_by_hand(other, files[:2], spec_version, shift=1)
     with pytest.raises(vzarr.Refused, match=r"does not read as the files do.*--source OLD_FILES"):
