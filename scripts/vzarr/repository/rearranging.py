@@ -32,6 +32,10 @@ SCRATCH = "_virtual_zarr_rows"
 """An array at the root in which many rows lie while they change places."""
 
 
+MARKED = 100_000_000
+"""Places of a grid up to which each has a byte: sorting a million of them takes a second more."""
+
+
 class CutChunkError(Exception):
     """A row at which rows are to be parted lies inside a chunk that is a reference.
 
@@ -268,8 +272,15 @@ def _left_behind(there: np.ndarray, axis: int, target: dict[int, int]) -> np.nda
     moved = there.copy()
     moved[:, axis] = new_row[there[:, axis]]
     moved = moved[moved[:, axis] >= 0]
-    places = [np.ravel_multi_index(tuple(index.T), grid) for index in (there, moved)]
-    return np.stack(np.unravel_index(np.setdiff1d(*places), grid), axis=1)
+    before, after = (np.ravel_multi_index(tuple(index.T), grid) for index in (there, moved))
+    if math.prod(grid) <= MARKED:
+        marks = np.zeros(math.prod(grid), bool)
+        marks[before] = True
+        marks[after] = False
+        left = np.flatnonzero(marks)
+    else:
+        left = np.setdiff1d(before, after)
+    return np.stack(np.unravel_index(left, grid), axis=1)
 
 
 def _move_rows(
