@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 TOPICS = (
-    *("parsing", "parallel", "combining", "writing", "appending", "correcting", "reading"),
+    *("parsing", "parallel", "combining", "writing", "appending", "operations", "reading"),
     *("distributed", "irregular", "share"),
 )
 PACKAGES = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils", "kerchunk")

@@ -255,7 +255,8 @@ def _side_by_side(
     mine, truth = pair.dataset.variables[name], native.variables[name]
     dimension, within = pair.metadata["concat_dim"], record.get("within")
     if within and within[0] not in truth.dims and within[0] in mine.dims:
-        truth = truth.set_dims((within[0], *truth.dims))
+        at = truth.dims.index(dimension) + 1 if dimension in truth.dims else 0
+        truth = truth.set_dims((*truth.dims[:at], within[0], *truth.dims[at:]))
     if "steps" in record and dimension in truth.dims:
         truth = truth.isel({dimension: slice(*record["steps"])})
     is_new = dimension not in native.dims and (truth.ndim or name == dimension)
