@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from vzarr.cli.options import Commands, Parser, access_of, moment, positive
@@ -17,29 +18,32 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "log",
         parents=[shared, remote],
         help="list the commits of a repository",
-        description="List the commits of any Icechunk repository, the newest first: when, by which "
-        "command, how many files it added, replaced or removed, and its message.",
+        description="Draw the commits of all branches and tags of any Icechunk repository, the "
+        "newest first: when, by which command, how many files it added, replaced or removed, and "
+        "its message. As JSON those of main, and apart those of the others.",
     )
     log.add_argument("repo", metavar="REPO", help="path or URL of the repository")
-    log.add_argument("--branch", default="main", help="branch or tag to begin at (default: main)")
+    log.add_argument("--branch", help="branch or tag to begin at, alone (default: all)")
     log.add_argument("-n", dest="count", type=positive, metavar="COMMITS", help="so many at most")
     log.add_argument("--since", type=moment, metavar="TIME", help="none before, as 2024-05-31")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
+    from vzarr.cli.commit_graph import ASCII, LINES, draw
     from vzarr.cli.output import print_result
-    from vzarr.commands.log import read_log
+    from vzarr.commands.log import Graph, read_graph, read_log
+    from vzarr.text import can_show
 
-    commits = read_log(
-        options.repo,
-        access_of(options),
-        branch=options.branch,
-        count=options.count,
-        since=options.since,
-    )
-    lines = [line(commit) for commit in commits] or ["no commits"]
-    print_result({"commits": [commit.as_json() for commit in commits]}, lines, options.json)
+    access = access_of(options)
+    limits = {"count": options.count, "since": options.since}
+    if options.branch is None:
+        graph = read_graph(options.repo, access, **limits)
+    else:
+        commits = read_log(options.repo, access, branch=options.branch, **limits)
+        graph = Graph(commits, commits, [])
+    signs = LINES if can_show(sys.stdout, "".join(vars(LINES).values())) else ASCII
+    print_result(graph.as_json(), draw(graph.every, line, signs) or ["no commits"], options.json)
     return 0
 
 

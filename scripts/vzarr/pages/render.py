@@ -8,7 +8,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vzarr.pages.page import Page
-from vzarr.pages.template import FRAGMENT, STYLE, TEMPLATE
+from vzarr.pages.style import STYLE
+from vzarr.pages.template import FRAGMENT, TEMPLATE
 from vzarr.text import printable
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import icechunk
 import numpy as np
 
-from vzarr.combine.timeline import as_numbers, find_timeline, spans_to_bins
+from vzarr.combine.file_steps import is_gap
+from vzarr.combine.timeline import Timeline, as_numbers, find_timeline, spans_to_bins
 from vzarr.errors import is_failure
 from vzarr.pages.page import Lane, TimelineView
 from vzarr.verification.open import open_store
@@ -25,8 +27,11 @@ WORDS = {
     "late": "written after files of later records",
     "lacking": "without variables of the others",
     "incomplete": "with places for which there is no file",
+    "overlap": "whose first or last records are in another file too, and left to that",
+    "removed": "taken out, whose place is left empty",
+    "differs": "that verification found to differ",
 }
-"""What a lane says of its files; the last one of records."""
+"""What a lane says of its files; of records where something is incomplete."""
 LATE = 0.2
 """The share of the files up to which being late says something: else they were copied anew."""
 
@@ -40,9 +45,15 @@ def record_dimensions(shown: Shown, ledger: StoreMetadata | None) -> dict[str, s
 
 
 def timelines(
-    store: icechunk.IcechunkStore, shown: Shown, ledger: StoreMetadata | None
+    store: icechunk.IcechunkStore,
+    shown: Shown,
+    ledger: StoreMetadata | None,
+    failed: Set[str] = frozenset(),
 ) -> Iterator[TimelineView]:
-    """One for each record coordinate; groups with the same values share one."""
+    """One for each record coordinate; groups with the same values share one.
+
+    ``failed``: files that verification found to differ.
+    """
     along = record_dimensions(shown, ledger)
     views: dict[bytes, tuple[list[str], np.ndarray, str]] = {}
     for path in shown.coverage:
@@ -60,19 +71,16 @@ def timelines(
             continue
         views.setdefault(numbers.tobytes(), ([], values, path))[0].append(path)
     for paths, values, path in views.values():
-        view = _timeline(values, ", ".join(paths), _source_marks(values, path, ledger))
+        view = _timeline(values, ", ".join(paths), _source_marks(values, path, ledger, failed))
         if view is not None:
             covered = shown.coverage[path]
             gaps = [f"nothing between {left} and {right}" for left, right in covered.gaps]
             if not covered.is_ordered:
                 gaps.insert(0, f"{path} neither increases nor decreases strictly")
-            yield TimelineView(
-                view.name,
-                view.begin,
-                view.end,
-                view.lanes,
-                [*gaps[:SENTENCES], *view.sentences],
-                max(0, len(gaps) - SENTENCES),
+            yield replace(
+                view,
+                sentences=[*gaps[:SENTENCES], *view.sentences],
+                more=max(0, len(gaps) - SENTENCES),
             )
 
 
@@ -88,7 +96,7 @@ def _timeline(
     lanes = [Lane("records", "there", line.shares, f"{share:.1%} of the time {span} has records")]
     if absent.any():
         count = int(np.count_nonzero(np.diff(np.concatenate([[0], absent > 0])) == 1))
-        text = f"{count} places without records {span}"
+        text = f"{count} {'place' if count == 1 else 'places'} without records {span}"
         lanes.append(Lane("missing", "odd", absent, text))
     sentences = []
     for label, each in spans.items():
@@ -97,11 +105,16 @@ def _timeline(
             text = f"{len(each):,} {noun}{'s' * (len(each) > 1)} {WORDS[label]}"
             lanes.append(Lane(label, label, spans_to_bins(values, each), text))
             sentences.append(text)
-    return TimelineView(name, line.begin, line.end, lanes, sentences)
+    return TimelineView(name, line.begin, line.end, lanes, sentences, ticks=in_percent(line))
+
+
+def in_percent(line: Timeline) -> list[tuple[float, str]]:
+    """The marks of a timeline's axis."""
+    return [(100 * place, label) for place, label in line.ticks]
 
 
 def _source_marks(
-    values: np.ndarray, path: str, ledger: StoreMetadata | None
+    values: np.ndarray, path: str, ledger: StoreMetadata | None, failed: Set[str]
 ) -> dict[str, list[tuple[float, float]]]:
     """Spans, in numbers, of files that are odd."""
     group = path.rpartition("/")[0]
@@ -123,12 +136,16 @@ def _source_marks(
             continue
         stop = int(stops[number])
         span = (float(numbers[stop - length]), float(numbers[stop - 1]))
-        if record["url"] in moved:
-            spans["replaced"].append(span)
-        if number in late:
-            spans["late"].append(span)
-        if record.get("lacks"):
-            spans["lacking"].append(span)
+        odd = {
+            "replaced": record["url"] in moved,
+            "late": number in late,
+            "lacking": bool(record.get("lacks")),
+            "overlap": "steps" in record,
+            "removed": is_gap(record),
+            "differs": record["url"] in failed,
+        }
+        for label in (label for label, is_so in odd.items() if is_so):
+            spans[label].append(span)
     return spans
 
 
