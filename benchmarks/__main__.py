@@ -12,6 +12,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.measuring import Table
+from benchmarks.results import as_json
+
 TOPICS = (
     *("parsing", "parallel", "combining", "writing", "appending", "correcting", "reading"),
     *("distributed", "irregular", "share"),
@@ -24,6 +27,7 @@ def main() -> int:
     parser.add_argument("topics", nargs="*", choices=[*TOPICS, []], help="default: all")
     parser.add_argument("--small", action="store_true", help="small data, one round: a smoke test")
     parser.add_argument("--output", type=Path, help="write the tables to this file, too")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, as data")
     options = parser.parse_args()
     os.environ.setdefault("ICECHUNK_LOG", "error")
 
@@ -31,22 +35,28 @@ def main() -> int:
     python = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [f"# Benchmarks\n\n{packages}. {python}.\n"]
+    topics: dict[str, tuple[float, list[Table]]] = {}
     print(parts[0], flush=True)
     broken = []
     for topic in options.topics or TOPICS:
         module = importlib.import_module(f"benchmarks.{topic}")
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=f"benchmark-{topic}-") as folder:
+            topics[topic] = (0.0, [])
             for table in module.tables(Path(folder), small=options.small):
+                topics[topic][1].append(table)
                 parts.append(table.as_markdown())
                 print(parts[-1], flush=True)
                 broken += [floor for floor in table.floors if not (floor.holds or floor.why)]
-        parts.append(f"{topic}: {time.monotonic() - begun:.0f} s.\n")
+        topics[topic] = (time.monotonic() - begun, topics[topic][1])
+        parts.append(f"{topic}: {topics[topic][0]:.0f} s.\n")
         print(parts[-1], flush=True)
     parts.append(f"{time.monotonic() - start:.0f} s in all.\n")
     print(parts[-1])
     if options.output:
         options.output.write_text("\n".join(parts))
+    if options.json:
+        options.json.write_text(as_json(f"{packages}. {python}.", topics))
     return 1 if broken and not options.small else 0
 
 

@@ -80,10 +80,15 @@ def from_npm() -> tuple[str, dict[str, str]]:
                 capture_output=True,
                 timeout=SECONDS,
             )
+            # That of the package looks for fonts where Lambda would have them.
+            (folder / "fonts.conf").write_text(
+                f"<fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/cache</cachedir>"
+                "</fontconfig>"
+            )
             (folder / "complete").touch()
     libraries = {
         "LD_LIBRARY_PATH": str(folder / "al2023" / "lib"),
-        "FONTCONFIG_PATH": str(folder / "fonts"),
+        "FONTCONFIG_FILE": str(folder / "fonts.conf"),
     }
     return str(folder / "chromium"), libraries
 

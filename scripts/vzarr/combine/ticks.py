@@ -58,7 +58,7 @@ def _multiples(
     begin: np.datetime64, end: np.datetime64, unit: str, step: int
 ) -> list[np.datetime64]:
     first, last = begin.astype(f"M8[{unit}]"), end.astype(f"M8[{unit}]")
-    marks = np.arange(first, last + 1)
+    marks = np.arange(first, last + np.timedelta64(1, unit))
     number = marks.astype("i8")
     if unit == "D":  # days of a month: the first, and then not too near to its end
         number = (marks - marks.astype("M8[M]")).astype("i8")

@@ -25,7 +25,8 @@ class Lane:
     def picture(self) -> Markup:
         """The line as SVG; what is odd is drawn so that a single record is seen."""
         if self.kind in AMOUNTS:
-            return cells({self.kind: self.shares}, self.text)
+            rest = "none" if self.kind == "added" else "amounts"
+            return cells({self.kind: self.shares}, self.text, rest)
         return marks(self.kind, self.shares, self.text)
 
 

@@ -63,7 +63,7 @@ STYLE = (
   --hatch: repeating-linear-gradient(135deg, var(--empty) 0 3px, var(--lacks) 3px 4px); }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--back);
-  color: var(--text); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  color: var(--text); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .8rem; padding-bottom: .2rem;
   border-bottom: 1px solid var(--line); }
@@ -127,7 +127,7 @@ footer { margin-top: 3rem; }
     padding: .4rem 0; } .folding th, .folding td { border: 0; padding: .05rem 0; }
   .folding td:empty { display: none; } .wrap { min-width: 0; }
   .folding td::before { content: attr(data-label) ": "; color: var(--faint); } }
-@media print { body { max-width: none; padding: 0; font-size: 11px; }
+@media print { :root { font-size: 11px; } body { max-width: none; padding: 0; }
   svg, .key { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   h2, h3 { break-after: avoid; } figure { break-inside: avoid; } }
 """

@@ -19,9 +19,9 @@ NARROWEST = 2
 """The least width of a mark, in bins of the line."""
 
 
-def cells(shares: Mapping[str, np.ndarray], text: str) -> Markup:
+def cells(shares: Mapping[str, np.ndarray], text: str, rest: str = "amounts") -> Markup:
     """A map of cells. ``shares`` by class of CSS, of shape (rows, bins): how much of each cell is
-    of that kind; the rest is left empty.
+    of that kind; the ``rest`` is as its class says.
     """
     kinds = {name: np.atleast_2d(each) for name, each in shares.items()}
     rows, bins = next(iter(kinds.values())).shape
@@ -33,7 +33,7 @@ def cells(shares: Mapping[str, np.ndarray], text: str) -> Markup:
         if path:
             body.append(Markup('<path class="{}" d="{}"/>').format(name, path))
         base = base + height
-    kind = "strip amounts" if rows == 1 else "strip amounts map"
+    kind = f"strip {rest}" if rows == 1 else f"strip {rest} map"
     return _picture(kind, bins, rows * ROW, text, body)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from vzarr.combine.ticks import ticks
 from vzarr.pages.page import CommitRow, Lane, TimelineView
+from vzarr.reports.costs import counted
 
 if TYPE_CHECKING:
     from vzarr.repository.commits import Commit
@@ -50,11 +51,12 @@ def history(commits: Sequence[Commit]) -> TimelineView | None:
         if counts.any():
             amounts = np.bincount(at, counts, BINS)
             times = int(np.count_nonzero(counts))
-            text = f"{counts.sum():,} files {name} by {times:,} commits, {counts.max():,} at most"
+            text = f"{counted(int(counts.sum()), 'file')} {name} by {counted(times, 'commit')}"
+            text += f", {counts.max():,} at most" if times > 1 else ""
             lanes.append(Lane(name, kind, amounts / amounts.max(), text))
     foreign = np.array([commit.command is None for commit in commits])
     if foreign.any():
-        text = f"{np.count_nonzero(foreign):,} commits of others"
+        text = f"{counted(int(foreign.sum()), 'commit')} {OTHERS}"
         lanes.append(Lane(OTHERS, "late", np.bincount(at, foreign, BINS), text))
     if not lanes:
         return None

@@ -37,10 +37,13 @@ def costs(
 
 
 def _cost(requests: int, mean_bytes: float) -> str:
-    what = "request" if requests == 1 else "requests"
-    return f"{requests:,} {what}" + (
-        f", {show_bytes(int(requests * mean_bytes))}" * (mean_bytes > 0)
-    )
+    size = f", {show_bytes(int(requests * mean_bytes))}" if mean_bytes > 0 else ""
+    return f"{counted(requests, 'request')}{size}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things in words."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def length(chunk: Any) -> str:

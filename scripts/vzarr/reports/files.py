@@ -8,7 +8,7 @@ import numpy as np
 
 from vzarr.combine.copied import show_bytes
 from vzarr.pages.page import Lane, Page, Section, TimelineView, VariableRow, made_by
-from vzarr.reports.costs import costs
+from vzarr.reports.costs import costs, counted
 from vzarr.reports.timelines import SENTENCES, in_percent
 from vzarr.repository.strips import BINS
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vzarr.combine.file_sets import FileSet
     from vzarr.commands.inspect import Inspected
 
+LISTED = "inspected.json"
+"""The name of the file from which a command takes more files than it can name."""
 SETS, DRAWN = 10, 40
 """Sets that a page shows, and variables of each that it draws; it lists the others."""
 
@@ -53,13 +55,16 @@ def _set_section(file_set: FileSet, number: int, total: int) -> Section:
         for label, shares in line.marks.items():
             text = f"{len(file_set.overlaps)} files overlap: {'; '.join(file_set.overlaps[:3])}"
             lanes.append(Lane(label, "odd", shares, text))
-        odd = [*file_set.gaps, *file_set.overlaps]
+        odd = [f"missing: {gap}" for gap in file_set.gaps]
+        odd += [f"overlap: {each}" for each in file_set.overlaps]
         more = max(0, len(odd) - SENTENCES)
         timelines = [
             TimelineView(name, line.begin, line.end, lanes, odd[:SENTENCES], more, in_percent(line))
         ]
     notes = [f"differs from set 1: {each}" for each in file_set.differences[:SENTENCES]]
     notes += file_set.notes[:SENTENCES]
+    if LISTED in file_set.build:
+        notes.append(f"{LISTED} of the command is what inspect --json prints of these files")
     rows = [_planned_row(path, file_set) for path in file_set.variables]
     drawn = [row for row in rows if row.shares][:DRAWN]
     others = [row for row in rows if row not in drawn]
@@ -82,7 +87,7 @@ def _planned_row(path: str, file_set: FileSet) -> VariableRow:
         chunks=" x ".join(map(str, variable.chunks or ())),
         dtype=variable.dtype,
         codecs=", ".join(variable.codecs),
-        state=variable.storage,
+        state=_state(variable.storage, len(file_set.lacks.get(path, ()))),
         series=series if is_virtual else "",
         map=picture if is_virtual else "",
         reason=variable.reason or "; ".join(str(way) for way in file_set.ways.get(path, ())),
@@ -90,6 +95,10 @@ def _planned_row(path: str, file_set: FileSet) -> VariableRow:
         begin=str(file_set.begin),
         end=str(file_set.end),
     )
+
+
+def _state(storage: str, lacking: int) -> str:
+    return f"{storage}; missing in {counted(lacking, 'file')}" if lacking else storage
 
 
 def _shares(path: str, file_set: FileSet) -> dict[str, np.ndarray]:

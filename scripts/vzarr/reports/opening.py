@@ -20,13 +20,14 @@ KEYS = {
 
 
 def opening_code(shown: Shown, access: Access) -> str:
-    """Lines for a reader: of Icechunk and xarray alone, unless codecs are needed that Zarr lacks."""
+    """Lines for a reader: of Icechunk and xarray alone, unless it needs codecs that Zarr lacks."""
     branch, groups = shown.branch, sorted({path.rpartition("/")[0] for path in shown.coverage})
     group = groups[0] if groups and "" not in groups else ""
     if needed_codecs(shown.arrays):
         more = f", {group!r}" if group else ""
         location = shown.repository.removeprefix("file://")
-        return f"import vzarr  # of the skill, in scripts/\n\nds = vzarr.open_dataset({location!r}{more})"
+        opened = f"ds = vzarr.open_dataset({location!r}{more})"
+        return f"import vzarr  # of the skill, in scripts/\n\n{opened}"
     modules = ["icechunk", "xarray as xr"]
     lines = []
     if any("rectilinear" in need for need in shown.readers):

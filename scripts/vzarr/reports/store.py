@@ -12,7 +12,7 @@ from vzarr.combine.copied import show_bytes
 from vzarr.errors import is_failure
 from vzarr.pages.page import Check, Difference, Page, Section, VariableRow, View, made_by
 from vzarr.reports.commits import commit_rows, history
-from vzarr.reports.costs import costs, length
+from vzarr.reports.costs import costs, counted, length
 from vzarr.reports.opening import opening_code
 from vzarr.reports.timelines import record_dimensions, timelines
 from vzarr.repository.ledger import read_ledger
@@ -24,7 +24,6 @@ from vzarr.verification.open import open_store
 
 if TYPE_CHECKING:
     from vzarr.combine.coverage import Coverage
-    from vzarr.combine.store_metadata import StoreMetadata
     from vzarr.commands.show import Shown
     from vzarr.repository.commits import Commit
     from vzarr.repository.contents import ArrayContents
@@ -48,13 +47,15 @@ def report_store(
     repository = open_untrusted(location, naming(access, location=location))
     session = repository.readonly_session(snapshot_id=shown.snapshot)
     ledger = read_ledger(session.store)
-    rows = _rows(shown, ledger)
-    drawn = [row for row in rows if row.series][:DRAWN]
-    others = [row for row in rows if row not in drawn]
+    arrays = _data(shown.arrays)[:ARRAYS]
+    drawn = [each for each in arrays if _is_drawn(each)][:DRAWN]
+    others = [each for each in arrays if each not in drawn]
+    along = record_dimensions(shown, ledger)
+    rows = [[_stored_row(each, along, shown.coverage) for each in part] for part in (drawn, others)]
     failed = {failure.url for failure in verified.failures} if verified is not None else set()
     lines = list(timelines(session.store, shown, ledger, failed))
     notes = [f"{len(shown.arrays) - ARRAYS} more arrays: show lists them"]
-    sections = [Section("", lines, drawn, others, notes * (len(shown.arrays) > ARRAYS))]
+    sections = [Section("", lines, *rows, notes * (len(shown.arrays) > ARRAYS))]
     return Page(
         title=shown.repository,
         facts=_facts(shown),
@@ -73,7 +74,7 @@ def report_store(
 
 def _facts(shown: Shown) -> list[tuple[str, str]]:
     total = shown.virtual_bytes + shown.native_bytes
-    share = f"{100 * shown.virtual_bytes / total:.3g} % virtual" if total else "empty"
+    share = f"{_percent(shown.virtual_bytes, total)} virtual" if total else "empty"
     references = sum(array.virtual for array in shown.arrays)
     what = "" if shown.sources.is_listed else " that references lead to"
     files = f"{shown.sources.count:,} files{what}"
@@ -87,7 +88,7 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
             f"manifests of {show_bytes(shown.manifest_bytes)}",
         ),
         ("sources", f"{files}{extent}"),
-        ("history", f"{shown.commits} commits, {shown.commits_of_tool} of this tool"),
+        ("history", f"{counted(shown.commits, 'commit')}, {shown.commits_of_tool} of this tool"),
         ("branches", ", ".join(sorted(shown.branches)) or "none"),
         ("tags", ", ".join(sorted(shown.tags)) or "none"),
     ]
@@ -98,10 +99,8 @@ def _data(arrays: Sequence[ArrayContents]) -> list[ArrayContents]:
     return sorted(arrays, key=lambda array: (len(array.dims) < 2, -array.virtual, array.path))
 
 
-def _rows(shown: Shown, ledger: StoreMetadata | None) -> list[VariableRow]:
-    """Arrays as a page shows them, those of data first."""
-    along = record_dimensions(shown, ledger)
-    return [_stored_row(each, along, shown.coverage) for each in _data(shown.arrays)[:ARRAYS]]
+def _is_drawn(array: ArrayContents) -> bool:
+    return len(array.dims) > 1 and bool(array.virtual or array.native + array.missing > 1)
 
 
 def _stored_row(
@@ -129,7 +128,7 @@ def _stored_row(
         chunks=" x ".join(map(length, array.chunks)),
         dtype=array.dtype,
         codecs=", ".join(array.codecs),
-        state=state or "empty",
+        state=state if array.virtual or array.native else "no chunk: reads as the fill value",
         series=series,
         map=picture,
         shares={"virtual": strip.virtual, "native": strip.native} if strip else {},
@@ -140,8 +139,10 @@ def _stored_row(
 
 
 def _percent(count: int, total: int) -> str:
-    """A share that is not all, and never shown as if it were, or as if it were nothing."""
+    """A share, shown as all or nothing only where it is."""
     share = 100 * count / total
+    if count in (0, total):
+        return f"{share:g} %"
     if share > 99.9:
         return "more than 99.9 %"
     return f"{share:.3g} %" if share >= 0.1 else "less than 0.1 %"

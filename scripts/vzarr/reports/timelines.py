@@ -13,6 +13,7 @@ from vzarr.combine.file_steps import is_gap
 from vzarr.combine.timeline import Timeline, as_numbers, find_timeline, spans_to_bins
 from vzarr.errors import is_failure
 from vzarr.pages.page import Lane, TimelineView
+from vzarr.reports.costs import counted
 from vzarr.verification.open import open_store
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ def timelines(
         view = _timeline(values, ", ".join(paths), _source_marks(values, path, ledger, failed))
         if view is not None:
             covered = shown.coverage[path]
-            gaps = [f"nothing between {left} and {right}" for left, right in covered.gaps]
+            gaps = [f"missing: nothing between {left} and {right}" for left, right in covered.gaps]
             if not covered.is_ordered:
                 gaps.insert(0, f"{path} neither increases nor decreases strictly")
             yield replace(
                 view,
+                name=f"{view.name}, step {covered.step}" if covered.step else view.name,
                 sentences=[*gaps[:SENTENCES], *view.sentences],
                 more=max(0, len(gaps) - SENTENCES),
             )
@@ -96,15 +98,15 @@ def _timeline(
     lanes = [Lane("records", "there", line.shares, f"{share:.1%} of the time {span} has records")]
     if absent.any():
         count = int(np.count_nonzero(np.diff(np.concatenate([[0], absent > 0])) == 1))
-        text = f"{count} {'place' if count == 1 else 'places'} without records {span}"
+        text = f"{counted(count, 'place')} without records {span}"
         lanes.append(Lane("missing", "odd", absent, text))
     sentences = []
     for label, each in spans.items():
         if each:
             noun = "record" if label == "incomplete" else "file"
-            text = f"{len(each):,} {noun}{'s' * (len(each) > 1)} {WORDS[label]}"
+            text = f"{counted(len(each), noun)} {WORDS[label]}"
             lanes.append(Lane(label, label, spans_to_bins(values, each), text))
-            sentences.append(text)
+            sentences.append(f"{label}: {text}")
     return TimelineView(name, line.begin, line.end, lanes, sentences, ticks=in_percent(line))
 
 
