@@ -1,4 +1,4 @@
-"""The append of ``skill.md``: coordinates stay, and a second writer in between is noticed."""
+"""The daily job of ``examples.md``: coordinates stay, and a second writer in between is noticed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import xarray as xr
 from harness.blocks import read_chains
 from worlds import samples
 
-SKILL = Path(__file__).parents[2] / "skill.md"
+EXAMPLES = Path(__file__).parents[2] / "examples.md"
+JOB = "def ingest(repo, files):"
 
 
-def blocks_until(marker: str) -> list[str]:
-    """Sources of the recipe's blocks, up to and with the first that holds ``marker``."""
-    for chain in read_chains(SKILL):
-        sources = [block.example.source for block in chain.blocks]
-        for number, source in enumerate(sources):
-            if marker in source:
-                return sources[: number + 1]
-    raise LookupError(marker)
+def job() -> str:
+    """The program's functions, without the lines below them that run it."""
+    for chain in read_chains(EXAMPLES):
+        source = chain.blocks[0].example.source
+        if JOB in source:
+            return source[: source.index("\ndays = ")]
+    raise LookupError(JOB)
 
 
 @pytest.fixture
-def write_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def write_days(tmp_path: Path) -> Callable[..., None]:
     """The recipe's files, in the working directory, with what a test changes in each."""
 
     def write(change: Callable[[netCDF4.Dataset, int], None] = lambda file, day: None) -> None:
@@ -37,21 +37,36 @@ def write_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             with netCDF4.Dataset(path, "a") as file:
                 change(file, day)
             os.utime(path, (1.7e9, 1.7e9))
-        monkeypatch.chdir(tmp_path)
 
     return write
 
 
-def run(sources: list[str], names: dict[str, Any]) -> None:
-    for source in sources:
-        exec(compile(source, str(SKILL), "exec"), names)
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the program defines, and in ``repo`` an empty repository in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(job(), str(EXAMPLES), "exec"), names)
+    names["repo"] = names["open_repository"]("era5.icechunk")
+    return names
+
+
+def days() -> list[Path]:
+    return sorted(Path("data/era5").absolute().glob("*.nc"))
+
+
+def ingest(names: dict[str, Any], files: list[Path]) -> list[str]:
+    result: list[str] = names["ingest"](names["repo"], files)
+    return result
 
 
 def stored(names: dict[str, Any]) -> xr.Dataset:
     return xr.open_zarr(names["repo"].readonly_session("main").store, consolidated=False)
 
 
-def test_coordinates_of_the_group_stay(write_days: Callable[..., None]) -> None:
+def test_coordinates_of_the_group_stay(
+    write_days: Callable[..., None], names: dict[str, Any]
+) -> None:
     """Those that the file's own ``coordinates`` names, as xarray writes where no variable does."""
 
     def name_coordinates(file: netCDF4.Dataset, day: int) -> None:
@@ -59,49 +74,43 @@ def test_coordinates_of_the_group_stay(write_days: Callable[..., None]) -> None:
         file.history = f"day {day}"
 
     write_days(name_coordinates)
-    names: dict[str, Any] = {}
-    *before, append = blocks_until("def open_for_append")
-    run(before, names)
-    kept = stored(names)
-    assert {"lsm", "crs"} < set(kept.coords)
-    run([append], names)
+    ingest(names, days()[:4])
+    earlier = stored(names)
+    assert {"lsm", "crs"} < set(earlier.coords)
+    ingest(names, days())
     ds = stored(names)
     assert ds.sizes["time"] == 20
-    assert set(ds.coords) == set(kept.coords)
-    assert ds.attrs == kept.attrs
+    assert set(ds.coords) == set(earlier.coords)
+    assert ds.attrs == earlier.attrs
 
 
 def test_second_writer_between_check_and_commit_is_noticed(
-    write_days: Callable[..., None],
+    write_days: Callable[..., None], names: dict[str, Any]
 ) -> None:
     """The same day by another job: neither twice in the archive, nor half of either."""
     write_days()
-    names: dict[str, Any] = {}
-    *before, append = blocks_until("def open_for_append")
-    run(before, names)
+    ingest(names, days()[:4])
     opened = names["open_virtual_dataset"]
 
     def open_after_another(*args: Any, **options: Any) -> xr.Dataset:
         names["open_virtual_dataset"] = opened
-        other = opened(*args, **options).drop_vars(["latitude", "longitude", "lsm", "crs"])
-        with names["repo"].transaction("main", message="by another job") as store:
-            other.vz.to_icechunk(store, append_dim="time")
+        ingest(names, days())
         return opened(*args, **options)
 
     names["open_virtual_dataset"] = open_after_another
     with pytest.raises(icechunk.ConflictError):
-        run([append], names)
+        ingest(names, days())
     assert stored(names).sizes["time"] == 20
     assert [entry.message for entry in names["repo"].ancestry(branch="main")] == [
-        "by another job",
-        "2024-01-01 to 04",
+        "1 files",
+        "4 files",
         "Repository initialized",
     ]
 
 
 def overlap(file: netCDF4.Dataset, day: int) -> None:
     if day == samples.ERA5_DAYS:
-        file["time"][:] = [0, 12, 6, 18]
+        file["time"][:] = [-12, -6, 0, 6]
 
 
 def move_mask(file: netCDF4.Dataset, day: int) -> None:
@@ -120,20 +129,19 @@ def other_epoch_of_a_second_time(file: netCDF4.Dataset, day: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (overlap, "times overlap or go back"),
-        (move_mask, r"\['lsm'\] differ from the archive"),
+        (overlap, "late, or other times than before"),
+        (move_mask, "lsm differs, append would replace it for all"),
         (other_epoch_of_a_second_time, "calendar differs between files"),
     ],
 )
 def test_what_append_would_corrupt_is_refused(
     write_days: Callable[..., None],
+    names: dict[str, Any],
     change: Callable[[netCDF4.Dataset, int], None],
     message: str,
 ) -> None:
     write_days(change)
-    names: dict[str, Any] = {}
-    *before, append = blocks_until("def open_for_append")
-    run(before, names)
+    ingest(names, days()[:4])
     with pytest.raises(ValueError, match=message):
-        run([append], names)
+        ingest(names, days())
     assert stored(names).sizes["time"] == 16

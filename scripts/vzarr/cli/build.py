@@ -12,6 +12,7 @@ from vzarr.cli.options import (
     add_allow_copy,
     add_coordinates,
     add_irregular,
+    add_message,
     add_overlap,
     add_packing,
     add_prefix,
@@ -28,10 +29,17 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "build",
         parents=[shared, remote],
         help="make a repository of references to files",
-        description="Make a new Icechunk repository of references to NetCDF, HDF5, GRIB, FITS, "
+    )
+    build.add_command_help(
+        "Make a new Icechunk repository of references to NetCDF, HDF5, GRIB, FITS, "
         "TIFF, HDF4, Zarr, Kerchunk or ENVI files. Refuses "
         "files that would read wrong side by side; compares a sample before it commits. After a "
         "stop the same command goes on where it stood.",
+        "build data/*.nc --repo era5.icechunk --concat-dim time",
+        "build 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous --region us-east-1 \\\n"
+        "      --concat-dim t --repo goes.icechunk",
+        "build months/*.nc --repo sst.icechunk --concat-dim time --irregular rectilinear",
+        "build hrrr/*.grib2 --repo hrrr.icechunk --concat-dim step --select 'param=tmp;level=2'",
     )
     build.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     build.add_argument("--repo", required=True, help="where to create it: a path or URL")
@@ -39,20 +47,20 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "--concat-dim",
         action="append",
         default=[],
-        help="dimension (or scalar variable) to combine along; a second one for files that lie "
+        help="dimension (or scalar variable) to combine along; give a second one where files lie "
         "along two, as reference_time and step of forecasts",
     )
     build.add_argument("--drop", action="append", default=[], help="leave out a variable or group")
     build.add_argument(
-        "--group", action="append", default=[], help="take this group only (default: all)"
+        "--group", action="append", default=[], help="take only this group (default: all)"
     )
     build.add_argument(
         "--select",
         action="append",
         default=[],
         metavar="WHAT",
-        help="of GRIB, these messages only: 'param=tmp,ugrd;level=2', or a pattern of lines of the "
-        ".idx or .index beside each file, of which then nothing else is read",
+        help="of GRIB files take only these messages: 'param=tmp,ugrd;level=2', or a pattern for "
+        "lines of the .idx or .index file beside each; nothing else is then read",
     )
     build.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     add_allow_copy(build)
@@ -62,16 +70,17 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         type=share_of_step,
         default=0.0,
         metavar="SHARE",
-        help="take the first file's coordinates where others differ by less than so much of a step",
+        help="take the first file's coordinates where others differ by less than this share of a "
+        "step, as 0.001",
     )
     add_packing(build)
     add_overlap(build)
     add_coordinates(build)
-    build.add_argument("--message", help="of the commit")
+    add_message(build)
     add_prefix(build)
     add_workers(build)
     build.add_argument(
-        "--batch", type=positive, metavar="FILES", help="files in a commit at most (default: 500)"
+        "--batch", type=positive, metavar="FILES", help="most files in one commit (default: 500)"
     )
 
 

@@ -14,8 +14,12 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "demo",
         parents=[shared],
         help="make a month of sample files, build, verify",
-        description="Make a month of sample files, build a repository over them, compare every "
+    )
+    demo.add_command_help(
+        "Make a month of sample files, build a repository over them, compare every "
         "value, and print how to open it.",
+        "demo",
+        "demo --dir sample",
     )
     demo.add_argument("--dir", default="virtual-zarr-demo", help="folder to make")
 

@@ -6,7 +6,7 @@ import argparse
 import re
 from datetime import UTC, datetime, timedelta
 
-from vzarr.cli.options import Commands, Parser, access_of, moment
+from vzarr.cli.options import Commands, Parser, access_of, add_repository, moment
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -15,19 +15,23 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "expire",
         parents=[shared, remote],
         help="forget old commits, delete what nothing needs",
-        description="Let history begin at a time, and delete what nothing refers to any more. "
+    )
+    expire.add_command_help(
+        "Let history begin at a time, and delete what nothing refers to any more. "
         "Branches and tags keep what they show, and all sources stay known. Without --delete it "
         "only says what would go.",
+        "expire era5.icechunk --older-than 30d",
+        "expire era5.icechunk --older-than 30d --delete",
     )
-    expire.add_argument("repo", metavar="REPO", help="path or URL of the repository")
+    add_repository(expire)
     expire.add_argument(
         "--older-than",
         type=age,
         required=True,
         metavar="TIME",
-        help="commits before it go: days as 30d, or a time as 2024-05-31",
+        help="forget commits older than this: days as 30d, or a time as 2024-05-31",
     )
-    expire.add_argument("--delete", action="store_true", help="do it: this cannot be undone")
+    expire.add_argument("--delete", action="store_true", help="do it; this cannot be undone")
 
 
 def age(text: str) -> datetime:

@@ -19,9 +19,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "inspect",
         parents=[shared, remote],
         help="say what files hold and which belong together",
-        description="Read metadata and coordinates of files, and say which can stand side by side, "
+    )
+    inspect.add_command_help(
+        "Read metadata and coordinates of files, and say which can stand side by side, "
         "what can be virtual, what build would refuse, and with which command to build. Goes on "
         "past files that cannot be read; ends with status 1 if there are any.",
+        "inspect data/*.nc",
+        "inspect 's3://noaa-goes16/ABI-L2-CMIPF/2024/001/00/*.nc' --anonymous",
     )
     inspect.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     inspect.add_argument("--concat-dim", help="dimension (or scalar variable) to combine along")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from vzarr.cli.options import Commands, Parser, access_of, moment, positive
+from vzarr.cli.options import Commands, Parser, access_of, add_repository, moment, positive
 
 if TYPE_CHECKING:
     from vzarr.repository.commits import Commit
@@ -18,14 +18,22 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "log",
         parents=[shared, remote],
         help="list the commits of a repository",
-        description="Draw the commits of all branches and tags of any Icechunk repository, the "
-        "newest first: when, by which command, how many files it added, replaced or removed, and "
-        "its message. As JSON those of main, and apart those of the others.",
     )
-    log.add_argument("repo", metavar="REPO", help="path or URL of the repository")
-    log.add_argument("--branch", help="branch or tag to begin at, alone (default: all)")
-    log.add_argument("-n", dest="count", type=positive, metavar="COMMITS", help="so many at most")
-    log.add_argument("--since", type=moment, metavar="TIME", help="none before, as 2024-05-31")
+    log.add_command_help(
+        "Draw the commits of all branches and tags of any Icechunk repository, the newest first: "
+        "when, by which command, how many files it added, replaced or removed, and its message. "
+        "With --json: those of main, and the others in a list of their own.",
+        "log era5.icechunk -n 10",
+        "log era5.icechunk --branch main --since 2024-05-31",
+    )
+    add_repository(log)
+    log.add_argument("--branch", help="only this branch or tag (default: all)")
+    log.add_argument(
+        "-n", dest="count", type=positive, metavar="COMMITS", help="no more than this many"
+    )
+    log.add_argument(
+        "--since", type=moment, metavar="TIME", help="none older than this, as 2024-05-31"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

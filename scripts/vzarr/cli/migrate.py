@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, add_allow_copy, add_prefix
+from vzarr.cli.options import Commands, Parser, access_of, add_allow_copy, add_message, add_prefix
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -12,19 +12,25 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     migrate = commands.add_parser(
         "migrate",
         parents=[shared, remote],
-        help="Kerchunk references to a repository",
-        description="Make a new repository of Kerchunk references in JSON or Parquet. Every "
+        help="make a repository of Kerchunk references",
+    )
+    migrate.add_command_help(
+        "Make a new repository of Kerchunk references in JSON or Parquet. Every "
         "reference is checked, and values compared with the files that they lead to.",
+        "migrate refs/*.json --repo era5.icechunk --concat-dim time",
+        "migrate era5.parquet --repo era5.icechunk --from s3://old/ --to s3://new/",
     )
     migrate.add_argument("references", nargs="+", metavar="REFERENCES", help="JSON or Parquet")
     migrate.add_argument("--repo", required=True, help="where to create it: a path or URL")
     migrate.add_argument("--concat-dim", help="dimension along which several references lie")
-    migrate.add_argument("--from", dest="old", metavar="PREFIX", help="how references begin")
-    migrate.add_argument("--to", dest="new", metavar="PREFIX", help="where the files are now")
+    migrate.add_argument(
+        "--from", dest="old", metavar="PREFIX", help="with what the URLs of references begin"
+    )
+    migrate.add_argument("--to", dest="new", metavar="PREFIX", help="with what they begin now")
     migrate.add_argument("--drop", action="append", default=[], help="leave out a variable")
     migrate.add_argument("--all", action="store_true", help="compare every file (default: 5)")
     add_allow_copy(migrate)
-    migrate.add_argument("--message", help="of the commit")
+    add_message(migrate)
     add_prefix(migrate)
 
 

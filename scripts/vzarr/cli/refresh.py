@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, check_applies
+from vzarr.cli.options import (
+    Commands,
+    Parser,
+    access_of,
+    add_message,
+    add_repository,
+    check_applies,
+)
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -13,11 +20,15 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "refresh",
         parents=[shared, remote],
         help="follow sources that changed or moved",
-        description="Find sources that changed since they were committed, and commit their new "
+    )
+    refresh.add_command_help(
+        "Find sources that changed since they were committed, and commit their new "
         "state. With --from and --to: let references lead to where the archive is now. Checked and "
         "compared before the commit, as build does.",
+        "refresh era5.icechunk --dry-run",
+        "refresh era5.icechunk --from s3://old/era5/ --to s3://new/era5/",
     )
-    refresh.add_argument("--repo", required=True, help="path or URL of the repository")
+    add_repository(refresh)
     refresh.add_argument("--dry-run", action="store_true", help="only say what changed")
     refresh.add_argument(
         "--content", action="store_true", help="compare values of files that look unchanged, too"
@@ -25,7 +36,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     refresh.add_argument("--from", dest="old", metavar="PREFIX", help="where the sources were")
     refresh.add_argument("--to", dest="new", metavar="PREFIX", help="where they are now")
     refresh.add_argument("--all", action="store_true", help="with --to: compare every file")
-    refresh.add_argument("--message", help="of the commit")
+    add_message(refresh)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,9 +13,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "report",
         parents=[shared, remote],
         help="show a repository, or files before a build, as one page of HTML",
-        description="Write one page, without scripts and without the network: coverage with gaps "
+    )
+    report.add_command_help(
+        "Write one page, without scripts and without the network: coverage with gaps "
         "and overlaps, what is virtual, requests of a series and of a map, history, what readers "
         "need, xarray's view. Of a repository, or of files as inspect reads them.",
+        "report era5.icechunk --verify",
+        "report data/*.nc --out plan.html",
     )
     report.add_argument("what", nargs="+", metavar="REPO|FILE", help="a repository, or files")
     report.add_argument("--out", default="report.html", metavar="FILE", help="default: report.html")

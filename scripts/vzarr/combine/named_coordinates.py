@@ -174,13 +174,7 @@ def _pattern(form: str) -> re.Pattern[str]:
 
 
 def _time_in_name(url: str, name: str, form: str) -> datetime:
-    text = url if "/" in form else _last(url)
-    times = set()
-    for match in _pattern(form).finditer(text):
-        try:
-            times.add(datetime.strptime(match[0], form))
-        except ValueError:  # a 13th month
-            continue
+    times = _times(url, form)
     if len(times) == 1:
         return times.pop()
     what = "several of them" if times else "none"
@@ -189,6 +183,24 @@ def _time_in_name(url: str, name: str, form: str) -> datetime:
         f"{url}: --coord {name}={form} wants one time of this form in the name, which has "
         f"{what}{more}."
     )
+
+
+def _times(url: str, form: str) -> set[datetime]:
+    """All times of this form in a name."""
+    text = url if "/" in form else _last(url)
+    times = set()
+    for match in _pattern(form).finditer(text):
+        try:
+            times.add(datetime.strptime(match[0], form))
+        except ValueError:  # a 13th month
+            continue
+    return times
+
+
+def times_in_names(urls: Iterable[str], form: str) -> list[datetime]:
+    """The time in each name; none at all if one has no single time of this form."""
+    times = [_times(url, form) for url in urls]
+    return [each.pop() for each in times] if all(len(each) == 1 for each in times) else []
 
 
 def read_table(path: str, kinds: Mapping[str, str] | None = None) -> NamedCoordinates:

@@ -11,10 +11,11 @@ from vzarr.text import option
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 
-def find_record_dimension(parsed: ParsedFile) -> str:
+def find_record_dimension(parsed: ParsedFile, advice: str = "Name one with --concat-dim.") -> str:
     """The dimension that files of this kind continue along.
 
     The unlimited dimension if there is one, else the dimension of a decoded time coordinate.
+    ``advice`` is what to do where there is none.
 
     Raises
     ------
@@ -36,9 +37,15 @@ def find_record_dimension(parsed: ParsedFile) -> str:
         f"Perhaps {option('--concat-dim', scalars[0])}."
         if scalars
         else "Name one with --concat-dim."
+        if candidates
+        else advice
     )
-    told = f"more than one record dimension ({', '.join(candidates)})" if candidates else "none"
-    raise InputError(f"{parsed.source.url}: no single record dimension, found {told}. {hint}")
+    told = (
+        f"more than one record dimension: {', '.join(candidates)}"
+        if candidates
+        else "no unlimited dimension and no time coordinate tells along what the files lie"
+    )
+    raise InputError(f"{parsed.source.url}: {told}. {hint}")
 
 
 def has_no_records(parsed: ParsedFile, dimension: str | None) -> bool:

@@ -15,7 +15,8 @@ import numpy as np
 from vzarr.combine.copied import Share, show_bytes
 from vzarr.combine.file_sets import FileSet, brief, describe_set, differences, split_by_layout
 from vzarr.combine.merge import are_disjoint
-from vzarr.combine.named_coordinates import NamedCoordinates, named_coordinates
+from vzarr.combine.named_coordinates import TIME, NamedCoordinates, named_coordinates
+from vzarr.combine.undecided import NO_GUESS, guess_along
 from vzarr.errors import AccessDenied, InputError, Refused, is_failure, raise_fault, unreadable
 from vzarr.sources.discover import Source, find_sources
 from vzarr.sources.schemes import Access
@@ -105,6 +106,16 @@ def inspect_files(
         else:
             unreadable[source.url] = result
         progress(len(described) + len(unreadable), len(sources))
+    guess = guess_along(described) if along is None else NO_GUESS
+    if guess.form:
+        rule, coordinates = named_coordinates([guess.form], None), [option("--coord", guess.form)]
+        described = [
+            item
+            for each in described
+            if isinstance(item := _with_given(each, rule, TIME), Description)
+        ]
+    if guess.dimension:
+        along = concat_dim = guess.dimension
     sets = [describe_set(group, dim) for dim, group in split_by_layout(described, along)]
     sets.sort(key=lambda file_set: (-len(file_set.files), file_set.files[0]))
     by_url = {file_set.source.url: file_set for file_set in described}
@@ -120,6 +131,7 @@ def inspect_files(
         else:
             file_set.build = _build_command(file_set, number, chosen, concat_dim, coordinates)
         file_set.combine = _combine_call(file_set)
+        file_set.notes += guess.notes
     if _lie_side_by_side(sets):
         _note_columns(sets, patterns if not unreadable else None, concat_dim)
     return Inspected(len(sources), sum(source.size for source in sources), sets, unreadable)

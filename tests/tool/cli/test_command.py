@@ -17,6 +17,7 @@ from making import Recipe
 from obstore.store import S3Store
 from worlds.s3 import ARCHIVE_BUCKET, STORES_BUCKET
 
+README = Path(__file__).parents[3] / "README.md"
 TOOL = Path(__file__).parents[3] / "scripts" / "virtual_zarr.py"
 
 
@@ -40,10 +41,12 @@ def files(clean_environment: Path) -> list[Path]:
 
 
 def test_demo_prints_code_that_opens_the_result(run, clean_environment: Path) -> None:
-    """The whole command in its own process, as README starts it."""
+    """The whole command in its own process, as README starts it; README shows what it says."""
     command = [sys.executable, str(TOOL), "demo", "--dir", "demo"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    said = done.stdout.partition("\n\nOpen it:")[0].replace(f"{Path('demo').absolute()}/", "demo/")
+    assert said.replace("demo/", "virtual-zarr-demo/") in README.read_text()
     code = done.stdout.partition("Open it:\n")[2]
     opened = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "t2m" in opened.stdout, opened.stderr

@@ -24,6 +24,7 @@ from vzarr.combine.named_coordinates import named_coordinates
 from vzarr.combine.plan import Policy
 from vzarr.combine.record_dimension import find_record_dimension
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord
+from vzarr.combine.undecided import advice
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.claim import BUILDING, Claim
@@ -324,9 +325,11 @@ def _guess_dimension(
         if len(sources) == 1:
             return _dimension_to_grow(parts)
         first: InputError | None = None
+        taken = any("time" in part.dataset.variables for part in parts)
+        told = advice([each.url for each in sources], taken)
         for part in parts:
             try:
-                return find_record_dimension(part)
+                return find_record_dimension(part, told)
             except InputError as error:
                 first = first or error
         assert first is not None, "read_coordinates returns a group, or raises"

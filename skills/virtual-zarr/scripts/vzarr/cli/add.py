@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, add_prefix, add_workers
+from vzarr.cli.options import Commands, Parser, access_of, add_message, add_prefix, add_workers
 
 EPILOG = """\
-example, of a store of prcp_*.nc:
+examples:
   virtual_zarr.py add tmax_*.nc --repo daymet.icechunk
   virtual_zarr.py append prcp_2025.nc tmax_2025.nc --repo daymet.icechunk
 """
@@ -35,7 +35,7 @@ missing there. append takes files of all products afterwards.""",
         metavar="NAME",
         help="leave out this variable of the files; remembered",
     )
-    add.add_argument("--message", help="of the commit")
+    add_message(add)
     add_prefix(add)
     add_workers(add)
 

@@ -10,6 +10,7 @@ from vzarr.cli.options import (
     access_of,
     add_coordinates,
     add_irregular,
+    add_message,
     add_overlap,
     add_prefix,
     add_workers,
@@ -22,31 +23,36 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "append",
         parents=[shared, remote],
         help="append new files to a repository",
-        description="Append files that the repository does not hold yet, behind the last one, in "
+    )
+    append.add_command_help(
+        "Append files that the repository does not hold yet, behind the last one, in "
         "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
         "there; compares before it commits. Files that were written again with the same content "
         "get a new checksum. Safe to run from cron, also twice at once.",
+        "append data/*.nc --repo era5.icechunk",
+        "append data/*.nc --repo era5.icechunk --replace --insert",
     )
     append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     append.add_argument("--repo", required=True, help="path or URL of the repository")
     append.add_argument(
         "--replace",
         action="store_true",
-        help="write files that were issued again over the old; a last file may have grown",
+        help="write files that were issued again in the place of the old ones; the last file may "
+        "have grown",
     )
     append.add_argument(
         "--insert",
         action="store_true",
-        help="put files that arrive late where they belong, before the first, too; without it they "
-        "are left out, and the others taken",
+        help="put files that arrive late where they belong, also before the first (default: leave "
+        "them out, and take the others)",
     )
     append.add_argument(
         "--drop",
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out this variable, which files have and the repository has not; remembered "
-        "(default: it begins with them, missing before)",
+        help="leave out this variable, which the files have and the repository lacks; the "
+        "repository remembers it (default: the variable begins with them, missing before)",
     )
     append.add_argument("--skip-bad", action="store_true", help="leave out files that do not fit")
     append.add_argument(
@@ -55,12 +61,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="what a repository of others was made of: take it over if it reads as these do",
+        help="files that a repository was made of that build did not make: take it over if it "
+        "reads as they do",
     )
     add_irregular(append)
     add_overlap(append)
     add_coordinates(append, formats=False)
-    append.add_argument("--message", help="of the commit")
+    add_message(append)
     add_prefix(append)
     add_workers(append)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from vzarr.cli.options import Commands, Parser, access_of, moment, positive
+from vzarr.cli.options import Commands, Parser, access_of, add_repository, moment, positive
 
 if TYPE_CHECKING:
     from vzarr.repository.commits import Commit
@@ -17,13 +17,21 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "log",
         parents=[shared, remote],
         help="list the commits of a repository",
-        description="List the commits of any Icechunk repository, the newest first: when, by which "
-        "command, how many files it added, replaced or removed, and its message.",
     )
-    log.add_argument("repo", metavar="REPO", help="path or URL of the repository")
+    log.add_command_help(
+        "List the commits of any Icechunk repository, the newest first: when, by which "
+        "command, how many files it added, replaced or removed, and its message.",
+        "log era5.icechunk -n 10",
+        "log era5.icechunk --since 2024-05-31",
+    )
+    add_repository(log)
     log.add_argument("--branch", default="main", help="branch or tag to begin at (default: main)")
-    log.add_argument("-n", dest="count", type=positive, metavar="COMMITS", help="so many at most")
-    log.add_argument("--since", type=moment, metavar="TIME", help="none before, as 2024-05-31")
+    log.add_argument(
+        "-n", dest="count", type=positive, metavar="COMMITS", help="no more than this many"
+    )
+    log.add_argument(
+        "--since", type=moment, metavar="TIME", help="none older than this, as 2024-05-31"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +34,13 @@ class Parser(argparse.ArgumentParser):
         """The help, with the limits where it names them."""
         return super().format_help().replace("{limits}", "\n".join(describe_limits()))
 
+    def add_command_help(self, description: str, *examples: str) -> None:
+        """Say what a command does, and below its options how it is called."""
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        self.description = textwrap.fill(description, 78)
+        lines = (f"  virtual_zarr.py {example}" for example in examples)
+        self.epilog = "\n".join(["examples:", *lines, ""])
+
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one sentence."""
         self.exit(2, f"virtual_zarr.py: {printable(message)}. See {self.prog} --help.\n")
@@ -57,7 +65,8 @@ class Once(argparse.Action):
 
 def shared_options() -> Parser:
     """The options of every command."""
-    shared = Parser(add_help=False)
+    parser = Parser(add_help=False)
+    shared = parser.add_argument_group("output and limits")
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
     shared.add_argument(
@@ -66,51 +75,58 @@ def shared_options() -> Parser:
         type=limit,
         default=[],
         metavar="NAME=VALUE",
-        help="let files declare more; virtual_zarr.py --help has the names",
+        help="raise a limit on what a file may declare; virtual_zarr.py --help lists them",
     )
-    return shared
+    return parser
 
 
 def remote_options() -> Parser:
     """The options of commands that read sources."""
-    remote = Parser(add_help=False)
-    remote.add_argument("--anonymous", action="store_true", help="sources are public: send no keys")
+    parser = Parser(add_help=False)
+    remote = parser.add_argument_group("places and credentials")
+    remote.add_argument(
+        "--anonymous", action="store_true", help="the sources are public: send no credentials"
+    )
     remote.add_argument("--account", help="Azure account (default: AZURE_STORAGE_ACCOUNT_NAME)")
     remote.add_argument(
         "--region", help="AWS region of the buckets (default: AWS_REGION, else us-east-1)"
     )
     remote.add_argument(
-        "--endpoint", metavar="URL", help="S3-compatible server (default: AWS_ENDPOINT_URL)"
+        "--endpoint",
+        metavar="URL",
+        help="URL of an S3-compatible server (default: AWS_ENDPOINT_URL)",
     )
     remote.add_argument(
-        "--profile", help="profile of ~/.aws, its role if it assumes one (default: AWS_PROFILE)"
+        "--profile", help="profile of ~/.aws, also one that assumes a role (default: AWS_PROFILE)"
     )
     remote.add_argument(
-        "--repo-endpoint", metavar="URL", help="server of the repository, if it has another one"
+        "--repo-endpoint", metavar="URL", help="server of the repository, if it is another one"
     )
     for name in ("region", "account", "profile"):
         remote.add_argument(
             f"--repo-{name}",
             metavar=name.upper(),
-            help=f"{name} of the repository, if it has another one",
+            help=f"{name} of the repository, if it is another one",
         )
     remote.add_argument(
-        "--repo-anonymous", action="store_true", help="the repository is public, and only read"
+        "--repo-anonymous",
+        action="store_true",
+        help="the repository is public and only read: send no credentials",
     )
     remote.add_argument(
-        "--retries", type=number, help="of a request for files that failed (default: 10)"
+        "--retries", type=number, help="how often a failed request is repeated (default: 10)"
     )
     remote.add_argument(
-        "--timeout", type=positive, metavar="SECONDS", help="of such a request (default: 30)"
+        "--timeout", type=positive, metavar="SECONDS", help="of one request (default: 30)"
     )
     remote.add_argument(
         "--trust",
         action="append",
         default=[],
         metavar="PREFIX",
-        help="a place beside those of the files that may be read, with credentials; remembered",
+        help="another place that may be read, with credentials; the repository remembers it",
     )
-    return remote
+    return parser
 
 
 def not_empty(text: str) -> str:
@@ -218,13 +234,32 @@ def limit(text: str) -> tuple[str, int]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def add_repository(command: argparse.ArgumentParser) -> None:
+    """Take the repository as the command's only word, or as ``--repo``, as other commands do."""
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "repo",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        metavar="REPO",
+        help="path or URL of the repository",
+    )
+    where.add_argument("--repo", dest="repo", help="the same")
+
+
+def add_message(command: argparse.ArgumentParser) -> None:
+    """Add the option of this name."""
+    command.add_argument("--message", help="message of the commit")
+
+
 def add_allow_copy(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     command.add_argument(
         "--allow-copy",
         type=number_of_bytes,
         metavar="BYTES",
-        help="copy so much of what cannot be virtual, as 500MB (default: 10MB, or half of all)",
+        help="how much of what cannot be virtual may be copied, as 500MB "
+        "(default: 10MB, or half of all)",
     )
 
 
@@ -233,10 +268,10 @@ def add_irregular(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--irregular",
         choices=("rectilinear", "copy", "decode", "groups", "refuse"),
-        help="where files store a variable in several forms, or chunks fill no regular grid: "
-        "chunks of unequal length, which readers of zarr 3.2 or later open with a flag; copies, "
-        "which all open; copies of the values, where each file packs them otherwise; a group for "
-        "each kind of files; or no store "
+        help="what to do where files store a variable in several forms, or chunks fit no regular "
+        "grid: rectilinear (chunks of unequal length; readers need zarr 3.2 and a flag), copy "
+        "(native chunks; every reader opens them), decode (unpacked values, where each file packs "
+        "them differently), groups (a group for each kind of files), or refuse "
         "(default: ask, where more than 5 %% would be copied)",
     )
 
@@ -246,8 +281,8 @@ def add_packing(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--packing",
         choices=("raw",),
-        help="keep integers of NAME virtual that each file scales in its way, with "
-        "NAME_scale_factor and NAME_add_offset along the records, by which readers unpack them",
+        help="keep packed integers virtual where each file packs them differently; readers unpack "
+        "them by NAME_scale_factor and NAME_add_offset, which lie along the records",
     )
 
 
@@ -256,8 +291,8 @@ def add_overlap(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--overlap",
         choices=("first", "last"),
-        help="where the first steps of a file repeat the last of the one before it, keep those of "
-        "the first file that has them, or of the last (default: refuse)",
+        help="where the first steps of a file repeat the last steps of the file before: take them "
+        "from the first file that has them, or from the last (default: refuse)",
     )
 
 
@@ -269,12 +304,12 @@ def add_coordinates(command: argparse.ArgumentParser, formats: bool = True) -> N
             action="append",
             default=[],
             metavar="NAME=FORMAT",
-            help="a coordinate of times that are in the names of the files, as time=%%Y%%m",
+            help="make a coordinate of the times in the files' names, as time=%%Y%%m",
         )
     command.add_argument(
         "--coord-table",
         metavar="FILE",
-        help="coordinates from a CSV file: a column file, and one for each coordinate",
+        help="take coordinates from a CSV file: a column named file, and one for each coordinate",
     )
 
 
@@ -282,10 +317,12 @@ def add_workers(command: argparse.ArgumentParser) -> None:
     """Add the options of this name."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=positive, help="processes that parse (default: as many as pay)"
+        "--workers", type=positive, help="processes that parse files (default: as many as pay off)"
     )
     where.add_argument(
-        "--dask", metavar="ADDRESS", help="parse on this scheduler's workers, as tcp://host:8786"
+        "--dask",
+        metavar="ADDRESS",
+        help="parse on the workers of this Dask scheduler, as tcp://host:8786",
     )
 
 
@@ -296,7 +333,7 @@ def add_prefix(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="what readers authorize: a prefix of the sources "
+        help="prefix of the sources that readers authorize "
         "(default: their common folder, above folders of dates)",
     )
 

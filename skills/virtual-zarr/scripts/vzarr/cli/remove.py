@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of
+from vzarr.cli.options import Commands, Parser, access_of, add_message
 
 EXAMPLES = """\
 examples:
@@ -39,7 +39,7 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "--gap", action="store_true", help="leave their place in the axis, with all data missing"
     )
     remove.add_argument("--dry-run", action="store_true", help="only say what would go")
-    remove.add_argument("--message", help="of the commit")
+    add_message(remove)
 
 
 def run(options: argparse.Namespace) -> int:

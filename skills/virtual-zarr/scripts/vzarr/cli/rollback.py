@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of
+from vzarr.cli.options import Commands, Parser, access_of, add_repository
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -13,10 +13,14 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "rollback",
         parents=[shared, remote],
         help="show an earlier commit again",
-        description="Let a branch show an earlier commit of its own, or a tag. Nothing is deleted: "
-        "the commits that are left can be shown again until expire removes them.",
     )
-    rollback.add_argument("repo", metavar="REPO", help="path or URL of the repository")
+    rollback.add_command_help(
+        "Let a branch show an earlier commit of its own, or a tag. Nothing is deleted: "
+        "the commits that are left can be shown again until expire removes them.",
+        "rollback era5.icechunk --to v1 --dry-run",
+        "rollback era5.icechunk --to VRS4N1Q0K8Z2M6XJ5T3G",
+    )
+    add_repository(rollback)
     rollback.add_argument(
         "--to", required=True, metavar="SNAPSHOT", help="snapshot, as log lists them, or tag"
     )

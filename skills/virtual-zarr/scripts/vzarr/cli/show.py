@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from vzarr.cli.options import Commands, Parser, access_of
+from vzarr.cli.options import Commands, Parser, access_of, add_repository
 from vzarr.text import aligned
 
 if TYPE_CHECKING:
@@ -22,11 +22,15 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "show",
         parents=[shared, remote],
         help="say what a repository holds and what its readers need",
-        description="Describe any Icechunk repository: arrays, how much is virtual, coverage and "
+    )
+    show.add_command_help(
+        "Describe any Icechunk repository: arrays, how much is virtual, coverage and "
         "gaps, sources, branches and tags, history, what readers authorize and install. Reads the "
         "repository only.",
+        "show era5.icechunk",
+        "show era5.icechunk --tag v1 --sources",
     )
-    show.add_argument("repo", metavar="REPO", help="path or URL of the repository")
+    add_repository(show)
     where = show.add_mutually_exclusive_group()
     where.add_argument("--branch", help="branch to show (default: main)")
     where.add_argument("--tag", help="tag to show")

@@ -13,8 +13,12 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "tag",
         parents=[shared, remote],
         help="name a commit for good",
-        description="Name a commit for good: readers open it by its tag, and expire keeps it. A "
+    )
+    tag.add_command_help(
+        "Name a commit for good: readers open it by its tag, and expire keeps it. A "
         "tag never moves, and the name of a deleted one cannot be used again.",
+        "tag era5.icechunk v2024.1",
+        "tag era5.icechunk v2024.1 --delete",
     )
     tag.add_argument("repo", metavar="REPO", help="path or URL of the repository")
     tag.add_argument("name", metavar="NAME", help="name of the tag, as v2024.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vzarr.cli.options import Commands, Parser, access_of, check_applies, positive
+from vzarr.cli.options import Commands, Parser, access_of, add_repository, check_applies, positive
 
 
 def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
@@ -13,23 +13,33 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         "verify",
         parents=[shared, remote],
         help="compare a repository with its sources",
-        description="Reopen a repository, compare decoded values with the source files, and check "
+    )
+    verify.add_command_help(
+        "Reopen a repository, compare decoded values with the source files, and check "
         "that data are virtual and sources unchanged. For one that build did not make, name the "
         "files with --source.",
+        "verify era5.icechunk --all",
+        "verify other.icechunk --source data/*.nc --concat-dim time",
     )
-    verify.add_argument("--repo", required=True, help="path or URL of the repository")
+    add_repository(verify)
     amount = verify.add_mutually_exclusive_group()
     amount.add_argument("--all", action="store_true", help="compare every file")
     amount.add_argument(
-        "--sample", type=positive, default=5, metavar="FILES", help="compare so many (default: 5)"
+        "--sample",
+        type=positive,
+        default=5,
+        metavar="FILES",
+        help="compare this many files (default: 5)",
     )
     verify.add_argument(
-        "--source", nargs="+", action="extend", metavar="FILE", help="what it was made of"
+        "--source", nargs="+", action="extend", metavar="FILE", help="files that it was made of"
     )
     verify.add_argument("--concat-dim", help="with --source: dimension along which files lie")
-    verify.add_argument("--group", help="with --source: the files' group that is the store's root")
     verify.add_argument(
-        "--skip", action="append", default=[], help="with --source: a variable not to compare"
+        "--group", help="with --source: the group of the files that is the root of the store"
+    )
+    verify.add_argument(
+        "--skip", action="append", default=[], help="with --source: do not compare this variable"
     )
 
 
