@@ -125,7 +125,7 @@ def parsing(run: Run) -> Picture:
     for number, (kind, name) in enumerate([*READERS.values(), ("others", "other readers")]):
         x = MARGIN + 8 + (0, 136, 374, 474, 604)[number]
         picture.dot(x, picture.top + 17, kind, 6)
-        picture.text(x + 12, picture.top + 22, name, kind)
+        picture.text(x + 12, picture.top + 22, name, "faint" if kind == "others" else kind)
     for number, row in enumerate(rows):
         y = top + 10 + number * (bottom - top - 20) / (len(rows) - 1)
         picture.line(left, y, WIDTH - MARGIN - 10, y)

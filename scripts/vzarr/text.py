@@ -74,6 +74,11 @@ def can_show(stream: TextIO, text: str) -> bool:
     return True
 
 
+def drawing(stream: TextIO, text: str) -> str:
+    """A line of block characters, of others where the encoding of a stream lacks these."""
+    return text if can_show(stream, text) else text.translate(DRAWN)
+
+
 def write(stream: TextIO, text: str) -> None:
     """Also where the terminal's encoding lacks a letter."""
     encoding = stream.encoding or "utf-8"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 MOST = 6
 """Marks of an axis at most: more would run into each other on a phone."""
 
-UNITS: dict[str, tuple[tuple[int, ...], str]] = {
+Unit = Literal["h", "D", "M", "Y"]
+
+UNITS: dict[Unit, tuple[tuple[int, ...], str]] = {
     "h": ((12, 6, 3, 1), "%d %b %H:%M"),
     "D": ((1, 2, 5, 10), "%d %b %Y"),
     "M": ((1, 2, 3, 6), "%b %Y"),
@@ -55,7 +57,7 @@ def _moments(begin: np.datetime64, end: np.datetime64) -> list[Tick]:
 
 
 def _multiples(
-    begin: np.datetime64, end: np.datetime64, unit: str, step: int
+    begin: np.datetime64, end: np.datetime64, unit: Unit, step: int
 ) -> list[np.datetime64]:
     first, last = begin.astype(f"M8[{unit}]"), end.astype(f"M8[{unit}]")
     marks = np.arange(first, last + np.timedelta64(1, unit))

@@ -50,17 +50,44 @@ _FILLS = "\n".join(
     for name, kinds in FILLS.items()
 )
 
+DRAWN = (
+    _FILLS
+    + """
+figure { margin: .4rem 0; }
+.lane { display: grid; grid-template-columns: 7rem 1fr; gap: .6rem; align-items: center;
+  margin: .25rem 0; }
+.lane span, .axis, .ends { color: var(--faint); font-size: .875rem; }
+svg.strip { display: block; width: 100%; height: 1.4rem; background: var(--empty);
+  border-radius: 2px; }
+svg.amounts { background: repeating-linear-gradient(135deg, var(--empty) 0 3px,
+  var(--lacks) 3px 4px); }
+svg.map { height: 4.5rem; }
+.axis { position: relative; height: 2rem; margin-left: 7.6rem; }
+.axis span { position: absolute; top: 0; padding-top: .45rem; white-space: nowrap;
+  transform: translateX(-50%); }
+.axis span::before { content: ""; position: absolute; top: 0; left: 50%; height: .4rem;
+  border-left: 1px solid var(--faint); }
+.axis .first { transform: none; } .axis .first::before { left: 0; }
+.axis .last { transform: translateX(-100%); } .axis .last::before { left: 100%; }
+.ends { display: flex; justify-content: space-between; gap: 1rem; }
+.timeline .ends { margin-left: 7.6rem; }
+@media (max-width: 40rem) { .lane { grid-template-columns: 1fr; gap: .1rem; }
+  .axis, .timeline .ends { margin-left: 0; } .axis span:nth-child(even) { display: none; } }
+@media print { svg, .key { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+"""
+)
+"""Rules of what is drawn, on a page and in a notebook."""
+
 STYLE = (
     f":root {{ color-scheme: light dark;{_colours(LIGHT)} }}\n"
     f"@media (prefers-color-scheme: dark) {{ :root {{{_colours(DARK)} }} }}\n"
     f"@media print {{ :root {{ color-scheme: light;{_colours(LIGHT)} }} }}\n"
-    + _FILLS
+    + DRAWN
     + """
 :root { --jp-content-font-color0: var(--text); --jp-content-font-color2: var(--faint);
   --jp-content-font-color3: var(--faint); --jp-border-color2: var(--line);
   --jp-layout-color0: var(--back); --jp-layout-color1: var(--panel);
-  --jp-layout-color2: var(--empty); --jp-layout-color3: var(--faint);
-  --hatch: repeating-linear-gradient(135deg, var(--empty) 0 3px, var(--lacks) 3px 4px); }
+  --jp-layout-color2: var(--empty); --jp-layout-color3: var(--faint); }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--back);
   color: var(--text); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -77,23 +104,6 @@ dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1r
 dl.costs { display: flex; flex-wrap: wrap; gap: .2rem 2.5rem; margin-top: .3rem;
   font-size: .875rem; }
 dl.costs div { display: flex; gap: .6rem; }
-figure { margin: .4rem 0; }
-.lane { display: grid; grid-template-columns: 7rem 1fr; gap: .6rem; align-items: center;
-  margin: .25rem 0; }
-.lane span, .axis, .ends { color: var(--faint); font-size: .875rem; }
-svg.strip { display: block; width: 100%; height: 1.4rem; background: var(--empty);
-  border-radius: 2px; }
-svg.amounts { background: var(--hatch); }
-svg.map { height: 4.5rem; }
-.axis { position: relative; height: 2rem; margin-left: 7.6rem; }
-.axis span { position: absolute; top: 0; padding-top: .45rem; white-space: nowrap;
-  transform: translateX(-50%); }
-.axis span::before { content: ""; position: absolute; top: 0; left: 50%; height: .4rem;
-  border-left: 1px solid var(--faint); }
-.axis .first { transform: none; } .axis .first::before { left: 0; }
-.axis .last { transform: translateX(-100%); } .axis .last::before { left: 100%; }
-.ends { display: flex; justify-content: space-between; gap: 1rem; }
-.timeline .ends { margin-left: 7.6rem; }
 .variable { margin: 1.2rem 0 1.6rem; break-inside: avoid; }
 .variable h3 { margin-bottom: 0; }
 .variable svg { margin-top: .5rem; }
@@ -101,7 +111,8 @@ svg.map { height: 4.5rem; }
   margin: 0 .35rem 0 .9rem; vertical-align: -1px; }
 .key:first-child { margin-left: 0; }
 .key.virtual { background: var(--virtual); } .key.native { background: var(--native); }
-.key.lacks { background: var(--hatch); }
+.key.lacks { background: repeating-linear-gradient(135deg, var(--empty) 0 3px,
+  var(--lacks) 3px 4px); }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 caption { text-align: left; padding: .6rem 0 .2rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0;
@@ -118,8 +129,7 @@ code { font-family: ui-monospace, monospace; }
 ul { padding-left: 1.2rem; margin: .4rem 0; }
 footer { margin-top: 3rem; }
 .view { overflow-x: auto; }
-@media (max-width: 40rem) { .lane { grid-template-columns: 1fr; gap: .1rem; }
-  .axis, .timeline .ends { margin-left: 0; } .axis span:nth-child(even) { display: none; }
+@media (max-width: 40rem) {
   dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: .4rem; }
   .folding, .folding tbody, .folding tr, .folding th, .folding td, .folding caption {
     display: block; }
@@ -128,7 +138,26 @@ footer { margin-top: 3rem; }
   .folding td:empty { display: none; } .wrap { min-width: 0; }
   .folding td::before { content: attr(data-label) ": "; color: var(--faint); } }
 @media print { :root { font-size: 11px; } body { max-width: none; padding: 0; }
-  svg, .key { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   h2, h3 { break-after: avoid; } figure { break-inside: avoid; } }
 """
 )
+
+_IN_DARK = '[data-jp-theme-light="false"], .vscode-dark, html[data-theme="dark"]'
+_IN_LIGHT = '[data-jp-theme-light="true"], .vscode-light, html[data-theme="light"]'
+
+NOTEBOOK = (
+    f".virtual-zarr {{{_colours(LIGHT)} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ .virtual-zarr {{{_colours(DARK)} }} }}\n"
+    f":is({_IN_DARK}) .virtual-zarr {{{_colours(DARK)} }}\n"
+    f":is({_IN_LIGHT}) .virtual-zarr {{{_colours(LIGHT)} }}\n"
+    f".virtual-zarr {{\n{DRAWN}"
+    + """\
+& { max-width: 60rem; overflow-wrap: anywhere; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0; }
+th { font-weight: 400; white-space: nowrap; opacity: .75; }
+svg.strip { height: 1rem; }
+.passed { color: var(--good); } .failed { color: var(--odd); } }
+"""
+)
+"""Of what a notebook shows: nothing of the page around it is changed."""

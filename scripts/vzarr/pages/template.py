@@ -216,12 +216,22 @@ REST = """\
 
 TEMPLATE = MACROS + HEAD + CHECK + SECTIONS + REST
 
-FRAGMENT = """\
-<div class="virtual-zarr"><p><strong>{{ title }}</strong></p>
+FRAGMENT = (
+    MACROS
+    + """\
+<div class="virtual-zarr"><style>{{ style }}</style>
+<p><strong>{{ title }}</strong></p>
+{%- for line in lines %}
+{%- if line.name %}
+<p>{{ line.name }}: {{ line.begin }} to {{ line.end }}</p>
+{%- endif %}
+{{- timeline(line) }}
+{%- endfor %}
 <table>
 {%- for label, value in rows %}
-<tr><th scope="row" style="text-align: left">{{ label }}</th><td style="text-align: left">\
-{{ value }}</td></tr>
+<tr><th scope="row">{{ label }}</th><td{% if value in ("passed", "FAILED") %} \
+class="{{ value | lower }}"{% endif %}>{{ value }}</td></tr>
 {%- endfor %}
 </table></div>
 """
+)

@@ -43,7 +43,10 @@ def _cost(requests: int, mean_bytes: float) -> str:
 
 def counted(count: int, what: str) -> str:
     """A number of things in words."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    if count == 1:
+        return f"1 {what}"
+    many = {"stretch of records": "stretches of records"}.get(what, f"{what}s")
+    return f"{count:,} {many}"
 
 
 def length(chunk: Any) -> str:

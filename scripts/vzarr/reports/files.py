@@ -9,7 +9,7 @@ import numpy as np
 from vzarr.combine.copied import show_bytes
 from vzarr.pages.page import Lane, Page, Section, TimelineView, VariableRow, made_by
 from vzarr.reports.costs import costs, counted
-from vzarr.reports.timelines import SENTENCES, in_percent
+from vzarr.reports.timelines import SENTENCES, in_percent, record_lanes
 from vzarr.repository.strips import BINS
 
 if TYPE_CHECKING:
@@ -43,24 +43,7 @@ def report_files(inspected: Inspected) -> Page:
 
 def _set_section(file_set: FileSet, number: int, total: int) -> Section:
     title = f"set {number + 1} of {total}, {len(file_set.files):,} files" if total > 1 else ""
-    timelines = []
-    if file_set.timeline is not None:
-        name = f"{file_set.along}, step {file_set.step}" if file_set.step else str(file_set.along)
-        line = file_set.timeline
-        absent = 1 - line.shares
-        lanes = [Lane("records", "there", line.shares, f"{line.shares.mean():.1%} has records")]
-        if absent.any():
-            text = "; ".join(file_set.gaps[:SENTENCES])
-            lanes.append(Lane("missing", "odd", absent, text))
-        for label, shares in line.marks.items():
-            text = f"{len(file_set.overlaps)} files overlap: {'; '.join(file_set.overlaps[:3])}"
-            lanes.append(Lane(label, "odd", shares, text))
-        odd = [f"missing: {gap}" for gap in file_set.gaps]
-        odd += [f"overlap: {each}" for each in file_set.overlaps]
-        more = max(0, len(odd) - SENTENCES)
-        timelines = [
-            TimelineView(name, line.begin, line.end, lanes, odd[:SENTENCES], more, in_percent(line))
-        ]
+    timelines = set_timelines(file_set)
     notes = [f"differs from set 1: {each}" for each in file_set.differences[:SENTENCES]]
     notes += file_set.notes[:SENTENCES]
     if LISTED in file_set.build:
@@ -69,6 +52,27 @@ def _set_section(file_set: FileSet, number: int, total: int) -> Section:
     drawn = [row for row in rows if row.shares][:DRAWN]
     others = [row for row in rows if row not in drawn]
     return Section(title, timelines, drawn, others, notes, file_set.build)
+
+
+def set_timelines(file_set: FileSet, before: str = "") -> list[TimelineView]:
+    """The records of a set of files as a timeline; none where they have no coordinate.
+
+    ``before``: words in front of its name.
+    """
+    line = file_set.timeline
+    if line is None:
+        return []
+    name = f"{file_set.along}, step {file_set.step}" if file_set.step else str(file_set.along)
+    gaps = [f"missing: {gap}" for gap in file_set.gaps]
+    overlaps = [f"overlap: {each}" for each in file_set.overlaps]
+    lanes = record_lanes(line, "; ".join(file_set.gaps[:SENTENCES]))
+    for label, shares in line.marks.items():
+        text = f"{len(overlaps)} files overlap: {'; '.join(file_set.overlaps[:3])}"
+        lanes.append(Lane(label, "odd", shares, text))
+    odd = [*gaps, *overlaps]
+    more = max(0, len(odd) - SENTENCES)
+    ends = (line.begin, line.end)
+    return [TimelineView(before + name, *ends, lanes, odd[:SENTENCES], more, in_percent(line))]
 
 
 def _planned_row(path: str, file_set: FileSet) -> VariableRow:
@@ -83,7 +87,7 @@ def _planned_row(path: str, file_set: FileSet) -> VariableRow:
     return VariableRow(
         path=path,
         dims=", ".join(variable.dims),
-        shape=" x ".join(map(str, shape)),
+        shape=" x ".join(f"{size:,}" for size in shape),
         chunks=" x ".join(map(str, variable.chunks or ())),
         dtype=variable.dtype,
         codecs=", ".join(variable.codecs),

@@ -51,11 +51,14 @@ def report_store(
     drawn = [each for each in arrays if _is_drawn(each)][:DRAWN]
     others = [each for each in arrays if each not in drawn]
     along = record_dimensions(shown, ledger)
-    rows = [[_stored_row(each, along, shown.coverage) for each in part] for part in (drawn, others)]
+    drawn_rows, other_rows = (
+        [_stored_row(each, along, shown.coverage) for each in part] for part in (drawn, others)
+    )
     failed = {failure.url for failure in verified.failures} if verified is not None else set()
     lines = list(timelines(session.store, shown, ledger, failed))
     notes = [f"{len(shown.arrays) - ARRAYS} more arrays: show lists them"]
-    sections = [Section("", lines, *rows, notes * (len(shown.arrays) > ARRAYS))]
+    notes *= len(shown.arrays) > ARRAYS
+    sections = [Section("", lines, drawn_rows, other_rows, notes)]
     return Page(
         title=shown.repository,
         facts=_facts(shown),
@@ -124,7 +127,7 @@ def _stored_row(
     return VariableRow(
         path=array.path,
         dims=", ".join(array.dims),
-        shape=" x ".join(map(str, array.shape)),
+        shape=" x ".join(f"{size:,}" for size in array.shape),
         chunks=" x ".join(map(length, array.chunks)),
         dtype=array.dtype,
         codecs=", ".join(array.codecs),

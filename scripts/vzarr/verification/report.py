@@ -75,7 +75,7 @@ class Report:
     def _repr_html_(self) -> str:
         from vzarr.pages.render import fragment
 
-        rows: list[tuple[str, object]] = [("result", "passed" if self.passed else "failed")]
+        rows: list[tuple[str, object]] = [("result", "passed" if self.passed else "FAILED")]
         rows.append(
             ("compared", f"{self.values:,} values of {self.compared} of {self.sources} files")
         )

@@ -274,9 +274,9 @@ def test_what_overlapped_and_what_was_taken_out(tmp_path: Path) -> None:
     vzarr.remove(repo, files[:1], gap=True)
     html, reader = page_of(repo, tmp_path)
     found = lanes(html)
-    assert found["overlap"] == [pytest.approx((6 / 11, 7 / 11), abs=0.01)]
+    assert found["overlap"] == [pytest.approx((5 / 11, 6 / 11), abs=0.01)]
     assert found["removed"] == [pytest.approx((0, 2 / 11), abs=0.01)]
-    assert "overlap: 1 file whose first or last records are in another file too" in reader.told
+    assert "overlap: 1 stretch of records that two files have" in reader.told
 
 
 def test_chunks_as_a_map(tmp_path: Path) -> None:
