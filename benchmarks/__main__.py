@@ -9,6 +9,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,13 +23,13 @@ TOPICS = (
 PACKAGES = ("virtualizarr", "icechunk", "xarray", "zarr", "obstore", "obspec-utils", "kerchunk")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("topics", nargs="*", choices=[*TOPICS, []], help="default: all")
     parser.add_argument("--small", action="store_true", help="small data, one round: a smoke test")
     parser.add_argument("--output", type=Path, help="write the tables to this file, too")
     parser.add_argument("--json", type=Path, help="write the figures to this file, as data")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     os.environ.setdefault("ICECHUNK_LOG", "error")
 
     start = time.monotonic()

@@ -91,10 +91,8 @@ def test_every_line_leads_to_the_parent(seed: int) -> None:
         column = lines[at].index("*")
         while (sign := lines[at := at + 1][column : column + 1]) != "*":
             assert sign in set("|-+^'"), lines
-            if sign in "^'":  # here it turns to the left
-                column = (
-                    lines[at].rindex("|", 0, column) if sign == "^" else _turn(lines[at], column)
-                )
+            if sign in "^'":  # here it turns to the left, where the others meet
+                column = lines[at].rindex("|", 0, column)
         assert lines[at].endswith(f" {parent}"), "\n".join(lines)
 
 
