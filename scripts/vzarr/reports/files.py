@@ -71,8 +71,8 @@ def set_timelines(file_set: FileSet, before: str = "") -> list[TimelineView]:
         lanes.append(Lane(label, "odd", shares, text))
     odd = [*gaps, *overlaps]
     more = max(0, len(odd) - SENTENCES)
-    ends = (line.begin, line.end)
-    return [TimelineView(before + name, *ends, lanes, odd[:SENTENCES], more, in_percent(line))]
+    limits = (line.begin, line.end)
+    return [TimelineView(before + name, *limits, lanes, odd[:SENTENCES], more, in_percent(line))]
 
 
 def _planned_row(path: str, file_set: FileSet) -> VariableRow:

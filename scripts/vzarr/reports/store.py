@@ -123,7 +123,7 @@ def _stored_row(
     mean = (array.virtual_bytes + array.native_bytes) / chunks if chunks else 0
     series, picture = costs(array.dims, array.shape, array.chunks, dimension, mean)
     others = [name for name in array.dims if name != dimension]
-    ends = coverage.get(f"{group}/{dimension}".lstrip("/"))
+    covered = coverage.get(f"{group}/{dimension}".lstrip("/"))
     return VariableRow(
         path=array.path,
         dims=", ".join(array.dims),
@@ -136,8 +136,8 @@ def _stored_row(
         map=picture,
         shares={"virtual": strip.virtual, "native": strip.native} if strip else {},
         across=f"chunks of {', '.join(others)}" if strip and len(strip.virtual) > 1 else "",
-        begin=str(ends.begin) if ends else f"first of {dimension}",
-        end=str(ends.end) if ends else f"last of {dimension}",
+        begin=str(covered.begin) if covered else f"first of {dimension}",
+        end=str(covered.end) if covered else f"last of {dimension}",
     )
 
 

@@ -126,9 +126,9 @@ def coverage_view(name: str, covered: Coverage) -> TimelineView | None:
         return None
     gaps = [f"missing: nothing between {left} and {right}" for left, right in covered.gaps]
     step = f", step {covered.step}" if covered.step else ""
-    ends, more = (line.begin, line.end), max(0, len(gaps) - FEW)
+    limits, more = (line.begin, line.end), max(0, len(gaps) - FEW)
     lanes = record_lanes(line)
-    return TimelineView(f"{name}{step}", *ends, lanes, gaps[:FEW], more, in_percent(line))
+    return TimelineView(f"{name}{step}", *limits, lanes, gaps[:FEW], more, in_percent(line))
 
 
 def in_percent(line: Timeline) -> list[tuple[float, str]]:

@@ -260,7 +260,7 @@ def test_values_that_differ(tmp_path: Path) -> None:
     session.commit("by hand")
     html, reader = page_of(repo, tmp_path, verify=True)
     with xr.open_dataset(files[9]) as truth:
-        value = truth.rain.values[0, 2, 0]
+        value = str(truth.rain.values[0, 2, 0])
     row = f"{files[9]} rain 0, 2, 0 99.0 {value} 12 of 24"
     assert row in reader.told
     assert lanes(html)["differs"] == [pytest.approx((0.9, 1.0), abs=0.01)]
