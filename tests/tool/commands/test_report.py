@@ -5,8 +5,10 @@ The page is read by an HTML parser here; ``tool/pages/test_browser.py`` opens it
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import sys
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -459,3 +461,33 @@ def test_show_and_inspect_draw_a_gap(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert line.strip() in capsys.readouterr().out
     assert main(["inspect", *files[:3], "--quiet"]) == 0
     assert "█" not in capsys.readouterr().out  # nothing is missing, so nothing is drawn
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_shows_each_gap_where_it_is(seed: int) -> None:
+    """Ten records for each character: full only where all are there, empty only where none is."""
+    chance = np.random.default_rng(seed)
+    there = np.ones(600, bool)
+    for start, length in zip(chance.integers(1, 590, 5), chance.integers(1, 40, 5), strict=True):
+        there[start : start + length] = False
+    there[[0, -1]] = True
+    line = find_timeline(np.flatnonzero(there))
+    assert line is not None
+    text = line.as_text()
+    parts = there.reshape(60, 10).sum(axis=1)
+    assert [sign == "█" for sign in text] == (parts == 10).tolist()
+    assert [sign == " " for sign in text] == (parts == 0).tolist()
+
+
+def test_a_line_where_there_are_no_block_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [day(tmp_path / "data", number) for number in (0, 1, 2, 3, 8, 9)]
+    repo = str(tmp_path / "repo")
+    vzarr.build(files, repo)
+    for arguments in (["show", repo], ["inspect", *files, "--quiet"]):
+        out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main(arguments) == 0
+        told = out.buffer.getvalue().decode("ascii")
+        assert f"  |{'#' * 24}{' ' * 24}{'#' * 12}|" in told.splitlines()
