@@ -71,8 +71,8 @@ def check_service(auth: str) -> None:
         )
     parts = urlsplit(url)
     host = parts.hostname or ""
-    plain = re.fullmatch(r"https://[a-z0-9.-]+/[\w/.-]+", url)
-    if not plain or not host.endswith(EARTHDATA_DOMAINS):
+    is_bare = re.fullmatch(r"https://[a-z0-9.-]+/[\w/.-]+", url)
+    if not is_bare or not host.endswith(EARTHDATA_DOMAINS):
         raise InputError(
             f"--auth {EARTHDATA}:{without_secrets(url)}: name the URL from which the archive gives "
             f"keys of S3, as {EARTHDATA}:https://archive.podaac.earthdata.nasa.gov/s3credentials; "
