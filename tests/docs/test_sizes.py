@@ -27,6 +27,7 @@ NEEDED = {"blocks": 450, "errors": 84}
 """What the bundle proved before references were divided by subject: 84 different errors, and 454
 blocks, some of which proved what others do."""
 OF_THE_TOOL = {
+    "planetary-computer",
     "azure-wrong-key",
     "gcs-no-credentials",
     "gcs-wrong-key",
