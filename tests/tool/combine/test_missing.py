@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import h5py
 import icechunk
 import netCDF4
 import numpy as np
@@ -22,7 +23,11 @@ EVERY = ("rain", "snow", "wind")
 
 
 def write(
-    folder: Path, number: int, names: tuple[str, ...] = EVERY, seed: int = 0, fill: float = -99
+    folder: Path,
+    number: int,
+    names: tuple[str, ...] = EVERY,
+    seed: int = 0,
+    fill: float | None = -99,
 ) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"f{number}.nc"
@@ -124,4 +129,58 @@ def test_what_has_no_missing_value_is_refused(tmp_path: Path) -> None:
         v = file.createVariable("flag", "i1", ("time",), chunksizes=(2,), fill_value=False)
         v[:] = 1
     with pytest.raises(Refused, match="flag: the variable is absent"):
+        build(files, str(tmp_path / "repo"), Access())
+
+
+@pytest.mark.parametrize("history", ["build", "batches", "append"])
+@pytest.mark.parametrize("odd", [0, 1])
+def test_missing_without_a_fill_value(tmp_path: Path, odd: int, history: str) -> None:
+    """A float without ``_FillValue``, which netCDF fills with 9.97e36: NaN where it is lacking."""
+    files = [
+        write(tmp_path / "data", n, EVERY if n != odd else ("rain", "snow"), fill=None)
+        for n in range(3)
+    ]
+    repo, access = str(tmp_path / "repo"), Access()
+    if history == "append" and not odd:
+        build(files[:1], repo, access)
+        append(files, repo, access)
+    else:
+        built = build(files, repo, access, batch=2 if history == "batches" else None)
+        assert "wind" in built.virtual
+    wind = check(tmp_path / "repo", files).wind
+    assert np.isnan(wind[4 * odd : 4 * odd + 4]).all()
+    assert "_FillValue" not in wind.encoding
+    if history == "append":
+        files.append(write(tmp_path / "data", 3, ("rain", "snow"), fill=None))
+        append(files, repo, access)
+        write(tmp_path / "data", 1, EVERY if odd else ("rain", "snow", "wind"), seed=5, fill=None)
+        os.utime(files[1], (2.1e9, 2.1e9))
+        refresh(repo, access)
+        assert np.isnan(check(tmp_path / "repo", files).wind[-4:]).all()
+
+
+def test_integers_are_missing_by_their_own_fill_value(tmp_path: Path) -> None:
+    """Also where chunks that were never written would read as another value: all are written."""
+    files = [write(tmp_path / "data", 0), write(tmp_path / "data", 1, ("rain", "wind"))]
+    with h5py.File(files[0], "a") as file:
+        values, attributes = file["snow"][:], dict(file["snow"].attrs)
+        scales = [file["time"], file["y"]]
+        del file["snow"]
+        plan = {"chunks": (2, 3), "fillvalue": 0, "compression": "gzip"}
+        snow = file.create_dataset("snow", data=values, **plan)
+        snow.attrs["_FillValue"] = attributes["_FillValue"]
+        for axis, scale in zip(snow.dims, scales, strict=True):
+            axis.attach_scale(scale)
+    build(files, str(tmp_path / "repo"), Access())
+    assert np.isnan(check(tmp_path / "repo", files).snow[4:]).all()
+
+
+def test_unwritten_chunks_keep_their_fill_value(tmp_path: Path) -> None:
+    """Where chunks were never written the fill value is a number of the file, and stays one."""
+    files = [write(tmp_path / "data", n, EVERY, fill=None) for n in (0, 2)]
+    files.insert(1, write(tmp_path / "data", 1, ("rain", "snow"), fill=None))
+    with netCDF4.Dataset(files[0], "a") as file:
+        v = file.createVariable("sparse", "f4", ("time", "y"), zlib=True, chunksizes=(2, 3))
+        v[2:] = 1
+    with pytest.raises(Refused, match="sparse: the variable is"):
         build(files, str(tmp_path / "repo"), Access())
