@@ -20,6 +20,7 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = True
 
 LOCK = "requirements.lock"
+READERS_LOCK = "requirements-readers.lock"
 # The interpreter that runs nox may be older than the bundle's packages need.
 PYTHON = subprocess.run(
     ["uv", "python", "find", ">=3.12"], check=True, capture_output=True, text=True
@@ -199,10 +200,11 @@ def update(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def lock(session: nox.Session) -> None:
-    """Resolve ``pyproject.toml`` anew into ``requirements.lock`` (``-P NAME`` for one package)."""
-    session.run(
-        *["uv", "pip", "compile", "pyproject.toml", "--group", "test", "--universal"],
-        *["--python-version", "3.12", "--generate-hashes", "--no-header", "--no-annotate"],
-        *["--no-emit-index-url", "--quiet", "--output-file", LOCK, *session.posargs],
-        external=True,
-    )
+    """Resolve ``pyproject.toml`` anew into its two locks (``-P NAME`` for one package)."""
+    for group, file in (("test", LOCK), ("readers", READERS_LOCK)):
+        session.run(
+            *["uv", "pip", "compile", "pyproject.toml", "--group", group, "--universal"],
+            *["--python-version", "3.12", "--generate-hashes", "--no-header", "--no-annotate"],
+            *["--no-emit-index-url", "--quiet", "--output-file", file, *session.posargs],
+            external=True,
+        )

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from worlds.https import DataServer
     from worlds.proxy import Proxy
     from worlds.s3 import S3
+    from worlds.tokens import Earthdata, PlanetaryComputer
 
 ROOT = Path(__file__).parents[1]
-CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "GCS_", "ICECHUNK_")
+CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "GCS_", "ICECHUNK_", "EARTHDATA_", "PC_SDK_")
 
 network_guard.install()
 
@@ -115,6 +116,20 @@ def azure_server(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     server = Azure(sample_folder, tmp_path_factory.mktemp("azure"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def earthdata(s3_server: S3, sample_folder: Path) -> Earthdata:
+    from worlds.tokens import Earthdata
+
+    return Earthdata(s3_server, sample_folder)
+
+
+@pytest.fixture(scope="session")
+def planetary_computer(azure_server: Azure) -> PlanetaryComputer:
+    from worlds.tokens import PlanetaryComputer
+
+    return PlanetaryComputer(azure_server)
 
 
 @pytest.fixture(scope="session")

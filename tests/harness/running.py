@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from pytest_examples import EvalExample
 
-from harness import deprecations, traps, warm_start
+from harness import deprecations, reader_environment, traps, warm_start
 from harness.blocks import Block, Chain, output_lines
 from harness.reruns import VARIABLE, Killed
 
@@ -107,12 +107,13 @@ def _run_script(block: Block, prints: bool) -> None:
     script = Path(block.file)
     script.write_text(block.example.source)
     environment = {**os.environ, "PYTHONPATH": str(SITE_FOLDER)}
+    python = str(reader_environment.python()) if block.readers else sys.executable
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # A session of its own, so that worker processes a hanging block leaves behind end with it.
-    if VARIABLE in os.environ:
+    if VARIABLE in os.environ and not block.readers:
         process = warm_start.Process(program=script, before=os.setsid, env=environment, **pipes)
     else:
-        command = [sys.executable, "-W", "ignore", script.name]
+        command = [python, "-W", "ignore", script.name]
         process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
     try:
         stdout, stderr = process.communicate(timeout=SCRIPT_TIMEOUT)

@@ -41,9 +41,11 @@ WORLDS = {
     "azure-sas": "a SAS token in AZURE_STORAGE_SAS_TOKEN",
     "azure-client": "a service principal: AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_TENANT_ID",
     "azure-managed-identity": "a managed identity behind the metadata service",
-    "https": "a public data server",
+    "https": "a public data server, which shows the folder public/, too",
     "https-token": "a data server that asks for the bearer token in ARCHIVE_TOKEN",
     "https-wrong-token": "the same with a wrong token in ARCHIVE_TOKEN",
+    "earthdata": "a bucket of NASA, a user's token for it, the user's own keys of S3",
+    "planetary-computer": "a container of the Planetary Computer, the key of an own account",
     "s3-no-credentials": "no credentials and no metadata endpoint",
 }
 """Name of each world and what surrounds a block in it."""

@@ -95,10 +95,11 @@ class Azure:
         for entry in obstore.list(stores).collect():
             obstore.delete(stores, entry["path"])
 
-    def shared_access_signature(self, permissions: str = "rwdlac") -> str:
-        """A SAS token for the account's blobs, good for an hour."""
-        now = datetime.now(UTC)
-        expiry = (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def shared_access_signature(
+        self, permissions: str = "rwdlac", life: timedelta = timedelta(hours=1)
+    ) -> str:
+        """A SAS token for the account's blobs, good for so long."""
+        expiry = (datetime.now(UTC) + life).strftime("%Y-%m-%dT%H:%M:%SZ")
         version = "2022-11-02"
         signed = [ACCOUNT, permissions, "b", "sco", "", expiry, "", "https", version, "", ""]
         digest = hmac.new(base64.b64decode(KEY), "\n".join(signed).encode(), hashlib.sha256)

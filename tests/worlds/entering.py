@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zarr
 
-from worlds import NO_WORLD, https
+from worlds import NO_WORLD, https, tokens
 from worlds.azure import CLIENT_ID, CLIENT_SECRET, KEY, TENANT, Azure
 from worlds.gcs import GCS
 from worlds.https import DataServer
@@ -252,9 +252,37 @@ def _check_token_was_asked(around: Surroundings, cloud: GCS | Azure) -> None:
 def _https(around: Surroundings, token: str = "") -> None:
     server: DataServer = around.fixture("data_server")
     server.reset()
+    server.folder = around.work / "public"
     around.proxy.routes.append(server.route)
     if token:
         around.set_environment({"ARCHIVE_TOKEN": token})
+
+
+def _earthdata(around: Surroundings) -> None:
+    _s3(around, _keys)
+    service: tokens.Earthdata = around.fixture("earthdata")
+    service.reset()
+    service.fill()
+    _stand_before(around, service)
+    around.set_environment({"EARTHDATA_TOKEN": tokens.TOKEN})
+
+
+def _planetary_computer(around: Surroundings) -> None:
+    _azure(around, _account_key)
+    service: tokens.PlanetaryComputer = around.fixture("planetary_computer")
+    service.reset()
+    _stand_before(around, service)
+
+
+def _stand_before(
+    around: Surroundings, service: tokens.Earthdata | tokens.PlanetaryComputer
+) -> None:
+    """Let a service see the requests to its cloud, and forget what this process was given."""
+    from vzarr.sources import token_services  # the tool, which most worlds do not need
+
+    around.proxy.routes.insert(0, service.route)
+    around.monkeypatch.setattr(token_services, "_given", {})
+    around.check_at_the_end(lambda: not service.misused, "credentials were sent elsewhere")
 
 
 def _clouds(around: Surroundings) -> None:
@@ -295,5 +323,7 @@ BUILDERS: dict[str, Builder] = {
     "https-token": partial(_https, token=https.TOKEN),
     "https-wrong-token": partial(_https, token="wrong"),
     "clouds": _clouds,
+    "earthdata": _earthdata,
+    "planetary-computer": _planetary_computer,
 }
 """The builder of each world that ``worlds.WORLDS`` describes, and of none."""

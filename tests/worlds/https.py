@@ -1,8 +1,12 @@
-"""A fake of a well-kept data server on HTTPS: ranges, validators, a bearer token where asked."""
+"""A fake of a well-kept data server on HTTPS: ranges, validators, a bearer token where asked.
+
+The public host shows a folder of the user's, too: as if the block ran on that server.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 from mitmproxy import http
 
@@ -15,7 +19,7 @@ TOKEN = "token-of-the-archive"
 
 
 class DataServer:
-    """Serves the ERA5-like sample files under ``/era5/`` on both hosts."""
+    """Serves the ERA5-like sample files under ``/era5/`` on both hosts, and ``folder``."""
 
     def __init__(self, sample_folder: Path) -> None:
         self._samples = sample_folder
@@ -23,6 +27,7 @@ class DataServer:
 
     def reset(self) -> None:
         """Give the files their first state."""
+        self.folder: Path | None = None
         self.files = {
             f"/era5/{path.name}": StoredObject(path.read_bytes(), path.stat().st_mtime)
             for path in sorted((self._samples / "era5").glob("*.nc"))
@@ -35,7 +40,7 @@ class DataServer:
         if host not in (PUBLIC_HOST, PROTECTED_HOST):
             raise NoRoute(host)
         authorized = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        stored = self.files.get(request.path.partition("?")[0])
+        stored = self._find(request.path.partition("?")[0], host)
         if host == PROTECTED_HOST and not authorized:
             headers = {"WWW-Authenticate": "Bearer"}
             flow.response = make_response(request, 401, b"token required", headers)
@@ -45,3 +50,9 @@ class DataServer:
             flow.response = make_response(request, 405)
         else:
             flow.response = read_object(stored, request)
+
+    def _find(self, path: str, host: str) -> StoredObject | None:
+        local = self.folder and self.folder / unquote(path).lstrip("/")
+        if host == PUBLIC_HOST and local and local.is_file() and ".." not in path:
+            return StoredObject(local.read_bytes(), local.stat().st_mtime)
+        return self.files.get(path)

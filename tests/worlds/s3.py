@@ -47,7 +47,7 @@ class S3:
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()
         self.address = self._server.get_host_and_port()
-        self.role = metadata.RoleEndpoint(self._assume_role)
+        self.role = metadata.RoleEndpoint(self.assume_role)
         self.metadata_reachable = False
 
     def stop(self) -> None:
@@ -63,6 +63,12 @@ class S3:
             aws_access_key_id="root",
             aws_secret_access_key="root",
         )
+
+    def fill(self, sample_folder: Path) -> None:
+        """``reset`` with the objects of other samples, this once."""
+        usual, self._samples = self._samples, sample_folder
+        self.reset()
+        self._samples = usual
 
     def reset(self) -> None:
         """Give buckets, objects, user and role their first state."""
@@ -109,7 +115,8 @@ class S3:
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         }
 
-    def _assume_role(self) -> dict[str, str]:
+    def assume_role(self) -> dict[str, str]:
+        """Keys of the role, as the metadata service gives them."""
         sts = boto3.client(
             "sts",
             endpoint_url="http://{}:{}".format(*self.address),
@@ -128,7 +135,7 @@ class S3:
 
     def session_keys(self) -> dict[str, str]:
         """The variables with which Lambda gives a function its role."""
-        keys = self._assume_role()
+        keys = self.assume_role()
         return {
             "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],

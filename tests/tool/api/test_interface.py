@@ -185,7 +185,7 @@ def test_functions_take_what_their_commands_take(name: str) -> None:
         **{"old": "moved" if name == "migrate" else "old", "new": "new"},
     }
     shared = {"help", "json", "quiet", "limit", "anonymous", "account", "region", "endpoint"}
-    shared |= {"profile", "retries", "timeout", "trust"}
+    shared |= {"auth", "profile", "retries", "timeout", "trust"}
     shared |= {f"repo_{word}" for word in ("account", "anonymous", "endpoint", "profile", "region")}
     if name == "refresh":
         shared |= {"old", "new", "all"}
