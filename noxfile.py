@@ -175,6 +175,12 @@ def tokens(session: nox.Session) -> None:
     session.run("python", "tools/tokens.py", *session.posargs)
 
 
+@nox.session(python=False)
+def index(session: nox.Session) -> None:
+    """Write ``references/index.md`` from all Markdown files (``--check``: compare)."""
+    session.run(PYTHON, "tools/index.py", *session.posargs, external=True)
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Lint and format Python files; check the Markdown blocks."""

@@ -136,7 +136,7 @@ def environment_fault(place: str, error: BaseException) -> EnvironmentFault | No
                 return EnvironmentFault(
                     f"{place}: this server has no conditional writes, which keep two writers from "
                     "undoing each other's commits. Keep the repository elsewhere, or write it by "
-                    "hand, with one writer: references/storage.md, S3-compatible servers."
+                    "hand, with one writer: references/storage-s3.md, S3-compatible servers."
                 )
             if isinstance(cause, ConnectionError | TimeoutError) or _NETWORK.search(text):
                 first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]

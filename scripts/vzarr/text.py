@@ -61,6 +61,24 @@ def drop_options(paths: Iterable[str]) -> str:
     return " ".join(option("--drop", path) for path in paths)
 
 
+DRAWN = str.maketrans("█▓▒░", "#+:.")
+"""What stands for block characters where an encoding lacks them."""
+
+
+def can_show(stream: TextIO, text: str) -> bool:
+    """Whether the encoding of a stream has all of these signs."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def drawing(stream: TextIO, text: str) -> str:
+    """A line of block characters, of others where the encoding of a stream lacks these."""
+    return text if can_show(stream, text) else text.translate(DRAWN)
+
+
 def write(stream: TextIO, text: str) -> None:
     """Also where the terminal's encoding lacks a letter."""
     encoding = stream.encoding or "utf-8"

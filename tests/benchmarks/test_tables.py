@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 TOPICS = importlib.import_module("benchmarks.__main__").TOPICS
-WITH_FLOORS = {"parsing", "parallel", "combining", "writing", "appending", "correcting", "reading"}
+WITH_FLOORS = {"parsing", "parallel", "combining", "writing", "appending", "operations", "reading"}
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -10,20 +10,23 @@ import ast
 import os
 import pickle
 import re
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import eccodes
 import h5py
 import icechunk
+import numpy as np
 import pytest
+import vzarr
 import xarray as xr
 from astropy.io import fits
 from harness import reruns
@@ -32,17 +35,38 @@ from harness.reruns import Killed, Watch
 from harness.running import run_chain
 from pytest_examples import EvalExample
 
-CHAINS = read_chains(Path(__file__).parents[2] / "examples.md")
+DOCUMENT = Path(__file__).parents[2] / "examples.md"
+CHAINS = [chain for chain in read_chains(DOCUMENT) if not chain.blocks[0].is_module]
 RUNS = 40
 """More than an example has changes; one that never gets to its end fails."""
 
-each_example = pytest.mark.parametrize("chain", CHAINS, ids=[chain.name for chain in CHAINS])
+
+def title_of(chain: Chain) -> str:
+    return chain.blocks[0].fence.heading.partition(" ")[2]
+
+
+BY_HAND = [chain for chain in CHAINS if "import vzarr" not in chain.blocks[0].example.source]
+WITH_THE_TOOL = [chain for chain in CHAINS if chain not in BY_HAND]
+"""Their commits are the tool's, which ``tests/reliability`` stops and overtakes at every step."""
+
+PROGRAMS = [
+    chain
+    for chain in BY_HAND
+    if "publish.py" not in chain.modules or title_of(chain) == "Local files"
+]
+"""Without those that call the same program with another store."""
+
+each_program = pytest.mark.parametrize("chain", PROGRAMS, ids=[chain.name for chain in PROGRAMS])
+each_example = pytest.mark.parametrize("chain", BY_HAND, ids=[chain.name for chain in BY_HAND])
+each_with_the_tool = pytest.mark.parametrize(
+    "chain", WITH_THE_TOOL, ids=[chain.name for chain in WITH_THE_TOOL]
+)
 
 
 GROWING = [
     chain
-    for chain in CHAINS
-    if re.search(r"^def (ingest|migrate)\(", chain.blocks[0].example.source, re.MULTILINE)
+    for chain in BY_HAND
+    if re.search(r"^def update\(", chain.blocks[0].example.source, re.MULTILINE)
 ]
 """Examples that take whatever files are there; the others publish once."""
 
@@ -176,7 +200,7 @@ def test_second_run_does_nothing(example: Example) -> None:
     assert example.content() == first
 
 
-@each_example
+@each_program
 def test_killed_runs_get_to_the_end(example: Example) -> None:
     """Each run is killed before its second change: after the first, before and after a commit."""
     undisturbed = example.undisturbed()
@@ -196,7 +220,7 @@ NOT_FIRST = ("ConflictError", "clean prefixes")
 """What the one that is second meets, at its commit or where it makes the repository."""
 
 
-@each_example
+@each_program
 def test_overtaken_runs_leave_what_one_leaves(example: Example) -> None:
     """Another run does all its work before one of this one's steps, each in turn.
 
@@ -266,53 +290,37 @@ def change_netcdf(path: Path, *groups: str) -> None:
             file[name][...] = file[name][...][::-1]
 
 
-def change_grib(path: Path) -> None:
-    with path.open("rb") as old, path.with_suffix(".new").open("wb") as new:
-        while (handle := eccodes.codes_grib_new_from_file(old)) is not None:
-            eccodes.codes_set_values(handle, eccodes.codes_get_values(handle)[::-1].copy())
-            eccodes.codes_write(handle, new)
-            eccodes.codes_release(handle)
-    path.with_suffix(".new").replace(path)
-
-
 def change_fits(path: Path) -> None:
     with fits.open(path, mode="update") as hdus:
         hdus["MASK"].data = 1 - hdus["MASK"].data
 
 
 REISSUED = {
-    "5.": ("data/era5/era5_t2m_2024-01-02.nc", lambda path: change_netcdf(path, "t2m")),
-    "12.": ("data/formats/grib/ens_20240101T06.grib2", change_grib),
-    "13.": ("data/formats/fits/ccd_1.fits", change_fits),
-    "14.": (
-        "data/formats/hdf5/granule_1.nc",
-        lambda path: change_netcdf(path, "product/no2", "geolocation/time"),
+    "A growing time series": (
+        "data/era5/era5_t2m_2024-01-02.nc",
+        lambda path: change_netcdf(path, "t2m"),
     ),
-    "15.": (
+    "FITS image series": ("data/formats/fits/ccd_1.fits", change_fits),
+    "COG time series": (
         "data/formats/tiff/B04_2024-02-05.tif",
         lambda path: shutil.copy(path.with_name("B04_2024-01-05.tif"), path),
     ),
 }
-"""By the section's number: a file in the middle, and how it is issued again with other values."""
-
-
-def number_of(chain: Chain) -> str:
-    return chain.blocks[0].fence.heading.split()[1]
+"""By the section's title: a file in the middle, and how it is issued again with other values."""
 
 
 def test_every_growing_example_has_a_file_that_is_issued_again() -> None:
-    """But the one on Kerchunk: its references are one thing, taken over as a whole."""
-    assert {number_of(chain) for chain in GROWING} - {"16."} == set(REISSUED)
+    assert {title_of(chain) for chain in GROWING} == set(REISSUED)
 
 
 @pytest.mark.parametrize(
     "chain",
-    [chain for chain in GROWING if number_of(chain) in REISSUED],
+    [chain for chain in GROWING if title_of(chain) in REISSUED],
     ids=lambda chain: chain.name,
 )
 def test_file_issued_again_replaces_its_own_steps(example: Example) -> None:
     """What is there then is what a new store would hold."""
-    name, change = REISSUED[number_of(example.chain)]
+    name, change = REISSUED[title_of(example.chain)]
     example.run()
     before = example.content()
     time.sleep(1.1)
@@ -342,7 +350,7 @@ sys.addaudithook(_note_opened)
 def test_files_that_are_in_are_not_read(chain: Chain, example: Example) -> None:
     """Neither parsed nor opened to be compared."""
     global OPENED
-    example.chain = Chain(chain.blocks[:1])  # others may be about what is refused
+    example.chain = replace(chain, blocks=chain.blocks[:1])  # others may be about what is refused
     example.run()
     OPENED = []
     try:
@@ -354,7 +362,7 @@ def test_files_that_are_in_are_not_read(chain: Chain, example: Example) -> None:
     assert not opened & {str(path.absolute()) for path in source_files()}
 
 
-@each_example
+@each_program
 def test_repository_without_container_gets_one(example: Example) -> None:
     """As ``create`` and ``open_or_create`` leave it without a configuration."""
     undisturbed = example.undisturbed()
@@ -367,12 +375,12 @@ def test_repository_without_container_gets_one(example: Example) -> None:
     assert example.content() == undisturbed
 
 
-def section(number: int) -> Chain:
-    (chain,) = [chain for chain in CHAINS if number_of(chain) == f"{number}."]
+def section(title: str) -> Chain:
+    (chain,) = [chain for chain in BY_HAND if title_of(chain) == title]
     return chain
 
 
-@pytest.mark.parametrize("chain", [section(5)], ids=["5"])
+@pytest.mark.parametrize("chain", [section("A growing time series")])
 def test_static_coordinates_stay_coordinates(example: Example) -> None:
     for path in Path("data").glob("era5*/*.nc"):
         changed = path.stat().st_mtime
@@ -385,7 +393,7 @@ def test_static_coordinates_stay_coordinates(example: Example) -> None:
     assert {"lsm", "crs"} < set(ds.coords)
 
 
-@pytest.mark.parametrize("chain", [section(15)], ids=["15"])
+@pytest.mark.parametrize("chain", [section("COG time series")])
 def test_reference_system_of_images_stays_a_coordinate(example: Example) -> None:
     names = example.run()
     ds = names["read"](names["repo"].readonly_session("main").store)
@@ -394,7 +402,7 @@ def test_reference_system_of_images_stays_a_coordinate(example: Example) -> None
     assert set(ds.coords) == {"time", "x", "y", "spatial_ref"}
 
 
-@pytest.mark.parametrize("chain", [section(7)], ids=["7"])
+@pytest.mark.parametrize("chain", [section("Ensemble members")])
 def test_member_with_other_packing_is_refused(example: Example) -> None:
     with h5py.File("data/ensemble/member_02.nc", "r+") as file:
         file["tas"].attrs["scale_factor"] = 0.5
@@ -403,23 +411,106 @@ def test_member_with_other_packing_is_refused(example: Example) -> None:
     assert list(example.content().values()) == [{}]
 
 
-@pytest.mark.parametrize("chain", [section(n) for n in (5, 12, 13, 15)], ids=lambda c: c.name)
+@each_with_the_tool
+def test_second_run_with_the_tool_does_nothing(example: Example) -> None:
+    example.run(prints=True)
+    places = reruns.local_places(Path.cwd())
+    assert places
+
+    def tips() -> list[str]:
+        repos = [icechunk.Repository.open(storage) for storage, _ in places.values()]
+        return [repo.lookup_branch("main") for repo in repos]
+
+    first = tips()
+    example.run(prints=True)
+    assert tips() == first
+
+
+@pytest.mark.parametrize("chain", GROWING, ids=lambda c: c.name)
 def test_late_file_is_refused(example: Example) -> None:
     """It would stand behind later ones; the sentence says what to do."""
     names = example.run()
-    files = names.get("days") or names["files"]
-    if "open_repository" in names:
-        repo = names["open_repository"]("late.icechunk")
-    else:
-        storage = icechunk.local_filesystem_storage("late.icechunk")
-        icechunk.Repository.create(storage, names["config"])
-        access = names["access"]
-        repo = icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)
-    names["ingest"](repo, files[1:])
+    files = names["files"]
+    repo = names["open_local"]("late.icechunk", names["folder"])
+    names["update"](repo, files[1:])
     tip = repo.lookup_branch("main")
     with pytest.raises(ValueError, match=rf"{files[0].name}.* start a new repository"):
-        names["ingest"](repo, files)
+        names["update"](repo, files)
     assert repo.lookup_branch("main") == tip
+
+
+COMMANDS = {
+    heading.partition("\n")[0]: code
+    for heading in re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)[1:]
+    for code in re.findall(r"^Command: `([^`]+)`", heading, flags=re.MULTILINE)
+}
+BEFORE = {"A growing time series": COMMANDS["Local files"]}
+"""A command that changes a store, and the one that makes it."""
+
+
+def test_every_job_but_one_has_a_command() -> None:
+    """That one names commands on a store that is there, without its files."""
+    jobs = {title_of(chain) for chain in CHAINS} - {"What the programs share"}
+    assert jobs - set(COMMANDS) == {"Version control"}
+
+
+@pytest.mark.parametrize("title", COMMANDS)
+def test_command_does_the_job(
+    title: str,
+    enter_world: Callable[[str], None],
+    run: Callable[..., tuple[int, str]],
+    eval_example: EvalExample,
+) -> None:
+    """In the section's world; the store reads as its sources afterwards."""
+    first = next(chain for chain in CHAINS if title_of(chain) == title)
+    enter_world("s3-keys" if title == "Private archive" else first.worlds[0])
+    if "--coord-table" in COMMANDS[title]:
+        run_chain(first, eval_example)  # it writes the table
+        shutil.rmtree("ensemble.icechunk")
+    if title in BEFORE:
+        assert run(*shlex.split(BEFORE[title]))[0] == 0
+    words = shlex.split(COMMANDS[title])
+    status, output = run(*words)
+    assert status == 0, output
+    repo = words[words.index("--repo") + 1]
+    options = ["--anonymous"] if "--anonymous" in words else []
+    options += words[words.index("--region") :][:2] if "--region" in words else []
+    status, output = run("verify", "--repo", repo, "--all", *options)
+    assert status == 0, output
+
+
+def change_first_file(name: str, change: Callable[[h5py.Dataset], None]) -> None:
+    with h5py.File("data/era5/era5_t2m_2024-01-01.nc", "r+") as file:
+        change(file[name])
+
+
+def test_largest_set_of_mixed_files(
+    enter_world: Callable[[str], None],
+    run: Callable[..., tuple[int, str]],
+    eval_example: EvalExample,
+) -> None:
+    """The block leaves out the file that is odd; ``--skip-bad`` all others, as it is the first."""
+    enter_world("files")
+    change_first_file("t2m", lambda values: values.attrs.modify("units", "degC"))
+    names = run_chain(WITH_THE_TOOL[0], eval_example, prints=False)
+    command = COMMANDS["Local files"]
+    assert len(names["most"].files) == 4
+    status, output = run(*shlex.split(command.replace("era5.icechunk", "other")), "--skip-bad")
+    assert status == 0, output
+    assert vzarr.show("other").sources.count == 1
+
+
+def test_static_variable_that_differs_by_rounding(
+    enter_world: Callable[[str], None], run: Callable[..., tuple[int, str]]
+) -> None:
+    enter_world("files")
+    change_first_file("lsm", lambda values: values.write_direct(values[...] * np.float32(1.000001)))
+    command = shlex.split(COMMANDS["Local files"])
+    status, output = run(*command)
+    assert status == 2
+    assert "lsm" in output
+    status, output = run(*command, "--drop", "lsm")
+    assert status == 0, output
 
 
 def test_no_branch_is_moved_without_a_guard() -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 
 import pytest
 from harness import network_guard
@@ -125,6 +126,8 @@ def test_hanging_script_fails(run: Callable[[str], None], monkeypatch: pytest.Mo
         ("```python raises", "no ```text fence"),
         ("```python warns", "no ```text fence"),
         ("```python warns script", "neither raises nor script"),
+        ('```python file="part.py" raises', "a module only defines"),
+        ('```python file="part.py" world="files"', "a module only defines"),
     ],
 )
 def test_fences_outside_the_vocabulary_fail(tmp_path: Path, fence: str, message: str) -> None:
@@ -132,6 +135,56 @@ def test_fences_outside_the_vocabulary_fail(tmp_path: Path, fence: str, message:
     with pytest.raises(VocabularyError) as raised:
         collect(tmp_path, f"{fence}\npass\n{closing}\n")
     assert message in str(raised.value)
+
+
+MODULES = """
+    ## A section
+
+    ```python
+    from outer import twice
+
+    print(twice(2))
+    #> 4
+    ```
+
+    ```python script
+    import outer
+
+    print(outer.twice(3))
+    #> 6
+    ```
+
+    ## Another section
+
+    ```python file="outer.py"
+    from inner import FACTOR
+
+
+    def twice(value):
+        return FACTOR * value
+    ```
+
+    ```python file="inner.py"
+    FACTOR = 2
+    ```
+    """
+
+
+def test_blocks_import_the_modules_of_their_document(run: Callable[[str], None]) -> None:
+    """Of any section, in this process and in that of a script; none stays imported."""
+    run(MODULES)
+    assert not {"outer", "inner"} & set(sys.modules)
+    with pytest.raises(pytest.fail.Exception):
+        run(MODULES.replace("FACTOR = 2", "FACTOR = 3"))
+
+
+def test_module_of_a_test_is_not_the_document_s(
+    run: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ModuleType("outer")
+    monkeypatch.setitem(sys.modules, "outer", other)
+    run(MODULES)
+    assert sys.modules["outer"] is other
 
 
 DEPRECATING = """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,17 +20,26 @@ import zarr
 SCALING = Path(__file__).parents[2] / "references" / "scaling.md"
 
 
+def save_modules(folder: Path) -> None:
+    """The two modules of the page, as a user saves them."""
+    for name in ("combining.py", "batches.py"):
+        (code,) = re.findall(
+            rf'^```python [^\n]*file="{name}"\n(.*?)^```', SCALING.read_text(), re.DOTALL | re.M
+        )
+        (folder / name).write_text(code)
+
+
 @pytest.fixture
-def batches(tmp_path: Path) -> ModuleType:
-    (code,) = re.findall(
-        r'^```python [^\n]*file="batches.py"\n(.*?)^```', SCALING.read_text(), re.DOTALL | re.M
-    )
-    path = tmp_path / "batches.py"
-    path.write_text(code)
-    specification = importlib.util.spec_from_file_location("batches", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    module.LOADED = ["time", "crs"]
+def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    save_modules(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("combining", "batches"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    combining = importlib.import_module("combining")
+    module = importlib.import_module("batches")
+    for name in ("combining", "batches"):  # gone after the test
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])
+    monkeypatch.setattr(combining, "LOADED", ["time", "crs"])
     return module
 
 
@@ -68,6 +80,45 @@ def test_what_is_in_order_is_written(batches: ModuleType, tmp_path: Path) -> Non
     store = repo.readonly_session("main").store
     batches.compare(store, urls)
     assert set(xr.open_zarr(store, consolidated=False).coords) == {"time", "crs"}
+
+
+DYING = """
+import os, signal, sys
+import batches, combining
+
+combining.LOADED = ["time", "crs"]
+folder, *urls = sys.argv[1:]
+
+
+def dying(names):
+    if names[0] == urls[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return batches.one_by_one(names)
+
+
+batches.build(combining.create(f"{folder}/repo", folder), urls, dying, size=2)
+"""
+
+
+def test_build_that_was_killed_goes_on(batches: ModuleType, tmp_path: Path) -> None:
+    """Killed in its second batch: main is empty, the first batch stands, the rest follows."""
+    urls = write_days(tmp_path, [0, 2, 4, 6, 8])
+    killed = subprocess.run([sys.executable, "-c", DYING, str(tmp_path), *urls], cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    repo = batches.create(str(tmp_path / "repo"), tmp_path)
+    assert repo.list_branches() == {"build", "main"}
+    assert len(list(repo.ancestry(branch="main"))) == 1
+    assert len(list(repo.ancestry(branch="build"))) == 2
+    parsed = []
+
+    def parse_all(names: list[str]) -> list[xr.Dataset]:
+        parsed.extend(names)
+        return batches.one_by_one(names)
+
+    batches.build(repo, urls, parse_all, size=2)
+    assert parsed == urls[2:]
+    batches.compare(repo.readonly_session("main").store, urls)
+    assert repo.list_branches() == {"main"}
 
 
 def test_second_job_between_check_and_commit_is_noticed(
@@ -128,6 +179,6 @@ def test_amended_rewrite_keeps_metadata_only_if_given(again: bool) -> None:
 
 def test_name_that_no_file_has_is_named(batches: ModuleType, tmp_path: Path) -> None:
     (url,) = write_days(tmp_path, [0])
-    batches.LOADED = ["time", "altitude"]
+    sys.modules["combining"].LOADED = ["time", "altitude"]
     with pytest.raises(KeyError, match="altitude"):
         batches.parse(url)

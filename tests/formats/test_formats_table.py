@@ -27,10 +27,40 @@ def test_extras_are_those_of_the_locked_virtualizarr() -> None:
     assert named <= set(metadata("virtualizarr").get_all("Provides-Extra"))
 
 
+def table(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of ``formats.md``, header left out."""
+    text = (ROOT / "references" / "formats.md").read_text()
+    part = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    return lines[1:]
+
+
+PARSERS = table("Parsers and packages")
+
+
 def test_every_parser_of_virtualizarr_has_a_row() -> None:
-    rows = (ROOT / "references" / "formats.md").read_text()
     parsers = {name for name in dir(virtualizarr.parsers) if re.fullmatch(r"\w+Parser", name)}
-    assert {name for name in parsers if f"`{name}(" not in rows} == set()
+    assert {name for name in parsers if not any(f"`{name}(" in row[1] for row in PARSERS)} == set()
+
+
+@pytest.mark.parametrize("row", PARSERS, ids=lambda row: row[0])
+def test_parser_of_a_row_is_made_as_it_says(row: list[str]) -> None:
+    """From ``virtualizarr.parsers``, or by the import that the row gives."""
+    (code,) = re.findall(r"`(.*)`", row[1])
+    names = dict(vars(virtualizarr.parsers))
+    if " import " in code:
+        exec(code, names)
+        code = f"{code.split()[-1]}()"
+    assert callable(eval(code, names))
+    assert re.fullmatch(r"`virtualizarr(\[[\w-]+\])?`", row[2])
+
+
+def test_parsers_that_are_said_not_to_exist_do_not() -> None:
+    text = (ROOT / "references" / "formats.md").read_text()
+    (sentence,) = re.findall(r"There is no\s+([^.]*)\.", text)
+    absent = re.findall(r"`(\w+)`", sentence)
+    assert len(absent) == 4
+    assert not {name for name in absent if hasattr(virtualizarr.parsers, name)}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -39,13 +69,12 @@ def test_every_document_is_short_enough_to_read(path: Path) -> None:
 
 
 def rows() -> list[tuple[str, set[str]]]:
-    """Of each row of the first table that has a section: the section and the extras."""
-    table = (ROOT / "references" / "formats.md").read_text().split("| Who reads", 1)[0]
+    """Of each format that has a section: the section and the extras of its parsers."""
     found = []
-    for line in table.splitlines():
-        name, *cells = line.strip("| ").split(" | ")
-        if link := re.match(r"\[[^]]+\]\([\w.-]*#([\w-]+)\)", name):
-            found.append((link[1], set(re.findall(r"virtualizarr\[([\w-]+)\]", cells[1]))))
+    for name, *_ in table("What works"):
+        if link := re.match(r"\[([^]]+)\]\([\w.-]*#([\w-]+)\)", name):
+            parsers = [row[2] for row in PARSERS if row[0].startswith(link[1])]
+            found.append((link[2], set(re.findall(r"\[([\w-]+)\]", " ".join(parsers)))))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The second table of ``references/formats.md``: what a reader of the store must have.
+"""The parsers' last column in ``references/formats.md``: what a reader of the store must have.
 
 Stores are built here and read in a process of its own, where only named packages can be imported.
 """
@@ -63,6 +63,8 @@ def read(
         ("zarr/v3.zarr", "", set(), ()),
         ("fits/ccd_0.fits", "", set(), ()),
         ("envi/scene.img", "", set(), ()),
+        ("hdf4/granule.hdf", "", set(), ()),
+        ("dmrpp/granule.h5.dmrpp", "", set(), ()),
         ("grib/forecast_00.grib2", "isobar/instant", {"gribberish"}, ()),
         (
             "tiff/B04_2024-01-05.tif",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -68,12 +68,21 @@ class Block:
     fault: str | None = None
     quoted_error: str | None = None
 
+    @property
+    def is_module(self) -> bool:
+        """Only defines, for blocks of any section of its document that import it."""
+        return self.file != Block.file and not self.script
+
 
 @dataclass(frozen=True)
 class Chain:
-    """A block and all that continue it: one test, one working directory, one world at a time."""
+    """A block and all that continue it: one test, one working directory, one world at a time.
+
+    ``modules`` are the sources of the document's modules that its blocks import, by file name.
+    """
 
     blocks: tuple[Block, ...]
+    modules: dict[str, str] = field(default_factory=dict)
 
     @property
     def worlds(self) -> tuple[str, ...]:
@@ -126,7 +135,22 @@ def read_chains(path: Path) -> list[Chain]:
         )
     blocks = [_block(fence, examples[fence.line]) for fence in python]
     blocks = [_with_quoted_error(block, fences) for block in blocks]
-    return list(_chains(blocks))
+    modules = {block.file: block.example.source for block in blocks if block.is_module}
+    return [_with_modules(chain, modules) for chain in _chains(blocks)]
+
+
+def _with_modules(chain: Chain, modules: dict[str, str]) -> Chain:
+    """The chain with the modules that its blocks import, and those that these import."""
+    needed: dict[str, str] = {}
+    texts = [block.example.source for block in chain.blocks]
+    while texts:
+        source = texts.pop()
+        for name, text in modules.items():
+            imported = rf"^(?:from|import) {re.escape(name.removesuffix('.py'))}\b"
+            if name not in needed and re.search(imported, source, flags=re.MULTILINE):
+                needed[name] = text
+                texts.append(text)
+    return replace(chain, modules=needed)
 
 
 def _check_language(fence: Fence) -> None:
@@ -161,10 +185,10 @@ def _block(fence: Fence, example: CodeExample) -> Block:
             raise VocabularyError(f"{fence.where}: unknown attribute {word!r}; known: {known}")
     if block.continues and block.worlds:
         raise VocabularyError(f"{fence.where}: a continued block keeps the world it continues")
+    if block.is_module and (block.continues or block.worlds or block.raises or block.warns):
+        raise VocabularyError(f"{fence.where}: a module only defines, and stands by itself")
     if block.readers and not block.script:
         raise VocabularyError(f"{fence.where}: only a script runs with the packages of readers")
-    if block.file != Block.file and not block.script:
-        raise VocabularyError(f"{fence.where}: only a script has a file name")
     if block.warns and (block.script or block.raises):
         raise VocabularyError(f"{fence.where}: warns goes with neither raises nor script")
     if block.raises and not block.script and "#> " in example.source:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,34 @@ def run_chain(
     names: dict[str, Any] = {}
     main_module = sys.modules["__main__"]
     try:
-        for block in chain.blocks:
-            inject(block.fault)
-            with traps.watched(block):
-                names = _run_block(block, eval_example, names, prints)
+        with saved_modules(chain):
+            for block in chain.blocks:
+                inject(block.fault)
+                with traps.watched(block):
+                    names = _run_block(block, eval_example, names, prints)
     finally:
         sys.modules["__main__"] = main_module
     return names
+
+
+@contextmanager
+def saved_modules(chain: Chain) -> Iterator[None]:
+    """Save the modules that a chain imports beside its blocks, as a reader would."""
+    names = [file.removesuffix(".py") for file in chain.modules]
+    # A test may have imported another module of the same name.
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    for file, source in chain.modules.items():
+        Path(file).write_text(source)
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def _run_block(

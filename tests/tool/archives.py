@@ -160,6 +160,30 @@ def _write_room(room: netCDF4.Dataset, layout: Layout, content: Edition, number:
     v[:] = values if grows else values[0]
 
 
+def write_wind(path: Path, layout: Layout, content: Edition) -> None:
+    """A file of another product for the records of a file without groups: ``wind`` alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with netCDF4.Dataset(path, "w") as file:
+        file.title, file.first_day = "An archive", np.int32(content.start)
+        if layout.telling:
+            file.revision = np.int32(content.number)
+        for name, size in (("time", None), ("y", 2), ("x", 3)):
+            file.createDimension(name, size)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time.calendar = "days since 2000-01-01", "standard"
+        if layout.bounds:
+            time.bounds = "time_bnds"
+        time[:] = np.array(content.days, "f8")
+        options = {"chunksizes": (layout.chunk, 2, 3), "fill_value": -99}
+        wind = file.createVariable("wind", "f4", ("time", "y", "x"), **options)
+        wind[:] = wind_of(content)
+
+
+def wind_of(content: Edition) -> np.ndarray:
+    """What ``write_wind`` writes."""
+    return np.arange(6.0).reshape(2, 3) + np.array(content.days)[:, None, None] / 8
+
+
 @lru_cache(maxsize=512)
 def _opened(layout: Layout, content: Edition) -> dict[str, xr.Dataset]:
     """A file's groups, loaded."""

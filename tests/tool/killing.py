@@ -135,12 +135,13 @@ def answer() -> None:
 
 
 @contextmanager
-def another_writer(write: Callable[[], Any]) -> Iterator[None]:
+def another_writer(write: Callable[[], Any], beside: Any = vzarr.commands.append) -> Iterator[None]:
     """Within it, ``write`` runs once between the reading and the commit of an append.
 
-    Without the lock that keeps processes of one machine apart: as another machine.
+    Without the lock that keeps processes of one machine apart: as another machine. ``beside``: the
+    module of the command, ``append`` or ``add``.
     """
-    compare, done = vzarr.commands.append.compare_with_sources, False
+    compare, done = beside.compare_with_sources, False
 
     def interrupted(*arguments: Any, **options: Any) -> list[str]:
         nonlocal done
@@ -152,7 +153,7 @@ def another_writer(write: Callable[[], Any]) -> Iterator[None]:
 
     with (
         mock.patch.object(attempts, "exclusive_lock", return_value=nullcontext()),
-        mock.patch.object(vzarr.commands.append, "compare_with_sources", interrupted),
+        mock.patch.object(beside, "compare_with_sources", interrupted),
     ):
         yield
 

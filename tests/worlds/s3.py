@@ -64,6 +64,12 @@ class S3:
             aws_secret_access_key="root",
         )
 
+    def fill(self, sample_folder: Path) -> None:
+        """``reset`` with the objects of other samples, this once."""
+        usual, self._samples = self._samples, sample_folder
+        self.reset()
+        self._samples = usual
+
     def reset(self) -> None:
         """Give buckets, objects, user and role their first state."""
         settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")

@@ -119,7 +119,7 @@ def append(
     repo: str | os.PathLike[str],
     *,
     replace: bool = False,
-    insert: bool = False,
+    insert: bool = True,
     skip_bad: bool = False,
     sources: Files = (),
     irregular: str | None = None,
@@ -135,9 +135,9 @@ def append(
 ) -> Appended:
     """Append those files that a repository does not hold yet, in one commit. Safe to run twice.
 
-    ``replace`` writes files that were issued again over the old. ``insert`` puts files that arrive
-    late in front of those that they belong before; without it they are left out, and the others
-    taken (``late`` of the result says why). ``sources``: what a repository
+    ``replace`` writes files that were issued again over the old. Files that arrive late are put in
+    front of those that they belong before, unless not ``insert``: they are left out then, and the
+    others taken (``late`` of the result says why). ``sources``: what a repository
     that ``build`` did not make was made of; it is taken over if it reads as these do. ``irregular``
     and ``overlap`` as in ``build``, whose choice holds otherwise; ``coord_table`` lists the new
     files, where the store was built with a table. A variable that the repository has not begins

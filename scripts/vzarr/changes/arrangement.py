@@ -10,6 +10,7 @@ import numpy as np
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.repository.rearranging import growing_arrays, rearrange
+from vzarr.sources.discover import changes_of
 
 
 def arrange_sources(
@@ -24,6 +25,7 @@ def arrange_sources(
     vzarr.repository.rearranging.CutChunkError
         If a source begins or ends inside a chunk that cannot be parted.
     """
+    written = changes_of(metadata["sources"])
     for group, stored_group in stored_groups(metadata).items():
         dimension = stored_group["concat_dim"]
         if dimension is None:
@@ -31,7 +33,7 @@ def arrange_sources(
         starts = np.cumsum([0, *stored_group["lengths"]]).tolist()
         spans = [slice(starts[number], starts[number + 1]) for number in numbers]
         for path in growing_arrays(store, group, dimension):
-            rearrange(store, path, dimension, spans)
+            rearrange(store, path, dimension, spans, written)
     groups: dict[str, GroupRecord] = {
         path: {**group_record, "lengths": [group_record["lengths"][n] for n in numbers]}
         for path, group_record in metadata["groups"].items()

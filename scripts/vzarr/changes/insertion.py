@@ -25,6 +25,7 @@ from vzarr.changes.insertion_place import (
     stored_records,
     why_late,
 )
+from vzarr.changes.neighbours import as_they_were
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
 from vzarr.changes.stored_files import parsing_options
 from vzarr.combine.file_steps import is_gap, is_partial
@@ -36,7 +37,7 @@ from vzarr.repository.history import Held, check_unchanged, commit_metadata, wha
 from vzarr.repository.layouts import stored_layouts
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.rearranging import CutChunkError
-from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up, look_up_all
+from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up
 from vzarr.sources.schemes import as_url
 from vzarr.verification.open import spread
 from vzarr.verification.store import DEFAULT_SAMPLE, compare_store
@@ -290,12 +291,7 @@ def _compare(
     if account.others:
         neighbours |= set(spread(len(records), DEFAULT_SAMPLE))
     old = sorted(number for number in neighbours - {*new} if 0 <= number < len(records))[:AROUND]
-    now = look_up_all([records[number]["url"] for number in old], request.access)
-    for number in old:
-        state = now[records[number]["url"]]
-        is_there = isinstance(state, Source) and not what_changed(records[number], state)
-        if is_there or is_gap(records[number]):
-            picked.add(number)
+    picked |= {*as_they_were(old, records, request.access)}
     report = compare_store(
         store,
         metadata,

@@ -10,8 +10,8 @@ import icechunk
 import numpy as np
 import xarray as xr
 
-from vzarr.combine.holes import show
-from vzarr.combine.mixed_array import empty_array
+from vzarr.combine.file_steps import is_gap
+from vzarr.combine.mixed_array import MixedArray, empty_array
 from vzarr.combine.rows import values_of, with_both
 from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import Refused
@@ -44,23 +44,16 @@ def split_placed(
     Raises
     ------
     Refused
-        For a file with records of both kinds, or with places that the store has not got.
+        For a file with records of both kinds.
     """
     dimension, inner = metadata["concat_dim"], metadata.get("inner")
     if dimension is None or inner is None or not files:
         return [], list(files)
     records = {*stored_places(store, metadata, dimension).to_index()}
-    places = {*stored_places(store, metadata, inner).to_index()}
     placed, others = [], []
     for file in files:
         file = with_both(file, dimension, inner)
         mine = {*values_of(file, dimension)}
-        if more := sorted({*values_of(file, inner)} - places):
-            raise Refused(
-                f"{file.source.url}: has the {inner} {', '.join(map(show, more[:5]))}, which the "
-                f"store has not: {inner} does not grow. Nothing was committed: build such files "
-                "anew, all at once."
-            )
         if mine <= records:
             placed.append(file)
         elif mine & records:
@@ -79,6 +72,11 @@ def with_places(
     """The metadata with a source for each file, behind those of the same records.
 
     Also returns the files by their numbers there, and the new number of each old source.
+
+    Raises
+    ------
+    Refused
+        For a file with a place that another one has.
     """
     dimension, inner = str(metadata["concat_dim"]), metadata.get("inner", "")
     entries: list[tuple[SourceRecord, list[int], int | None, ParsedFile | None]] = [
@@ -97,6 +95,8 @@ def with_places(
         at = int(np.searchsorted(stops, start, "right"))
         while at + 1 < len(entries) and not any(entries[at + 1][1]):
             at += 1
+        begins = max(n for n in range(at + 1) if any(entries[n][1]))
+        _check_free(record, [other for other, _, _, _ in entries[begins : at + 1]], dimension)
         entries.insert(at + 1, (record, [0] * len(metadata["groups"]), None, file))
     groups: dict[str, GroupRecord] = {
         path: {**group, "lengths": [lengths[at] for _, lengths, _, _ in entries]}
@@ -106,6 +106,19 @@ def with_places(
     numbers = {old: new for new, (_, _, old, _) in enumerate(entries) if old is not None}
     added = {new: file for new, (_, _, _, file) in enumerate(entries) if file is not None}
     return {**metadata, "sources": sources, "groups": groups}, added, numbers
+
+
+def _check_free(record: SourceRecord, others: Sequence[SourceRecord], dimension: str) -> None:
+    """A place is of one file; ``others`` have the same records."""
+    inner, begin, stop = record["within"]
+    for other in others:
+        _, first, end = other.get("within", (inner, begin, stop))
+        if max(first, begin) < min(end, stop) and not is_gap(other):
+            raise Refused(
+                f"{record['url']}: has the same {dimension} and {inner} as {other['url']}. Let it "
+                "take that file's place with --replace, where it has the same places, or leave it "
+                "out. Nothing was committed."
+            )
 
 
 def cut_to_place(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
@@ -121,8 +134,17 @@ def cut_to_place(stored: ParsedFile, record: SourceRecord) -> ParsedFile:
         axis = variable.dims.index(inner)
         if is_virtual(variable):
             shape = [*variable.shape[:axis], stop - begin, *variable.shape[axis + 1 :]]
-            array = copy_and_replace_metadata(variable.data.metadata, new_shape=shape)
-            new[name] = xr.Variable(variable.dims, empty_array(array), variable.attrs)
+            whole = variable.data
+            array = empty_array(copy_and_replace_metadata(whole.metadata, new_shape=shape))
+            if isinstance(whole, MixedArray):
+                array = MixedArray(
+                    array.metadata,
+                    array.manifest,
+                    whole.axis,
+                    whole.edges,
+                    is_regular=whole.is_regular,
+                )
+            new[name] = xr.Variable(variable.dims, array, variable.attrs)
         else:
             new[name] = variable.isel({inner: slice(begin, stop)})
     dataset = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=stored.dataset.attrs)

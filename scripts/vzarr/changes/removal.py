@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import product
 from typing import Any, cast
 
@@ -11,9 +12,8 @@ import icechunk
 import numpy as np
 import zarr
 
-from vzarr.changes.insertion_place import blocks_of
 from vzarr.changes.stored_files import NOTHING_DONE, stored_file
-from vzarr.combine.file_steps import is_missing, runs_of, steps_in_store
+from vzarr.combine.file_steps import blocks_of, is_missing, runs_of, steps_in_store
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.missing import missing_values, names_in_gaps
 from vzarr.combine.plan import Layout
@@ -22,7 +22,7 @@ from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
 from vzarr.repository.rearranging import CutChunkError, borders_of, growing_arrays, rearrange
 from vzarr.repository.references import delete_chunks, read_references
-from vzarr.sources.discover import SourceRecord
+from vzarr.sources.discover import SourceRecord, changes_of
 from vzarr.upstream.xarray import FillValueCoder
 from vzarr.verification.open import open_store
 from vzarr.virtualize.model import is_virtual
@@ -60,15 +60,21 @@ def take_out(
         if leave_gap:
             _blank(store, location, group, stored_group, rows[group])
         else:
-            _close(store, group, dimension, rows[group])
+            _close(store, group, dimension, rows[group], changes_of(metadata["sources"]))
     return _without(metadata, rows, leave_gap)
 
 
-def _close(store: icechunk.IcechunkStore, group: str, dimension: str, gone: np.ndarray) -> None:
+def _close(
+    store: icechunk.IcechunkStore,
+    group: str,
+    dimension: str,
+    gone: np.ndarray,
+    written: Mapping[str, datetime],
+) -> None:
     spans = [slice(*run) for run in runs_of(np.flatnonzero(~gone))]
     for path in growing_arrays(store, group, dimension):
         try:
-            rearrange(store, path, dimension, spans)
+            rearrange(store, path, dimension, spans, written)
         except CutChunkError as error:
             raise Refused(_whole_chunks(store, group, dimension, gone, error.path)) from error
 

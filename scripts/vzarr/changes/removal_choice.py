@@ -10,8 +10,7 @@ import icechunk
 import numpy as np
 import pandas as pd
 
-from vzarr.changes.insertion_place import blocks_of
-from vzarr.combine.file_steps import is_gap
+from vzarr.combine.file_steps import blocks_of, is_gap
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused

@@ -176,13 +176,25 @@ def write_values(
     if not names:
         return
     values = xr.Dataset({name: part.dataset[name].variable for name in names})
+    region: dict[str, slice] = {}
+    if start is not None:
+        region[str(dimension)] = slice(start, start + values.sizes[str(dimension)])
+        if within and within[0] in values.dims:
+            region[within[0]] = slice(*within[1:])
+    write_region(store, part.group, values, region)
+
+
+def write_region(
+    store: icechunk.IcechunkStore, group: str, values: xr.Dataset, region: dict[str, slice]
+) -> None:
+    """Write numbers into a part of the arrays of a group, in the encoding that these have."""
+    if not values.variables:
+        return
     values = values.drop_attrs().drop_encoding()
     values = values.drop_indexes(list(values.xindexes))  # xarray leaves indexes out of a region
-    options: dict[str, Any] = {"group": part.group or None, "mode": "r+", "consolidated": False}
-    if start is not None:
-        options["region"] = {dimension: slice(start, start + values.sizes[dimension])}
-        if within and within[0] in values.dims:
-            options["region"][within[0]] = slice(*within[1:])
+    options: dict[str, Any] = {"group": group or None, "mode": "r+", "consolidated": False}
+    if region:
+        options["region"] = region
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         values.to_zarr(store, **options)

@@ -25,12 +25,13 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         help="append new files to a repository",
     )
     append.add_command_help(
-        "Append files that the repository does not hold yet, behind the last one, in "
-        "one commit; nothing is committed when nothing is new. Refuses files that would read wrong "
-        "there; compares before it commits. Files that were written again with the same content "
-        "get a new checksum. Safe to run from cron, also twice at once.",
+        "Append files that the repository does not hold yet, in one commit; those that arrive late "
+        "go where they belong, in a second one; nothing is committed when nothing is new. Refuses "
+        "files that would read wrong there; compares before it commits. Files that were written "
+        "again with the same content get a new checksum. Safe to run from cron, also twice at "
+        "once.",
         "append data/*.nc --repo era5.icechunk",
-        "append data/*.nc --repo era5.icechunk --replace --insert",
+        "append data/*.nc --repo era5.icechunk --replace",
     )
     append.add_argument("files", nargs="+", metavar="FILE", help="path, glob or URL")
     append.add_argument("--repo", required=True, help="path or URL of the repository")
@@ -42,9 +43,10 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
     )
     append.add_argument(
         "--insert",
-        action="store_true",
-        help="put files that arrive late where they belong, also before the first (default: leave "
-        "them out, and take the others)",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put files that arrive late where they belong, before the first, too (the default); "
+        "or leave them out, and take the others",
     )
     append.add_argument(
         "--drop",

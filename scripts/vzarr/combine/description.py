@@ -45,11 +45,13 @@ class _Attribute:
 class Descriptions:
     """What several files say, folded as they come, beside what the store says.
 
-    Along ``dimension`` they lie in the store; a variable of its name becomes its coordinate.
+    Along ``dimension`` they lie in the store, and along ``inner``, if that has two dimensions of
+    files; a variable of such a name becomes its coordinate.
     """
 
     stored: Description
     dimension: str | None
+    inner: str | None = None
     files: int = 0
     attributes: dict[tuple[str, str], _Attribute] = field(default_factory=dict)
     coordinates: dict[str, int] = field(default_factory=dict)
@@ -87,9 +89,8 @@ class Descriptions:
                 )
             elif key not in stored and of_all and seen.is_shared and self._is_in_all(name, seen):
                 yield seen.url, f"{owner} {key} {as_python(seen.first)!r}, the store has lost it"
-        for name in sorted(
-            self.stored.attributes.keys() & self.names.keys() - {OWNER, self.dimension}
-        ):
+        along = {OWNER, self.dimension, self.inner}
+        for name in sorted(self.stored.attributes.keys() & self.names.keys() - along):
             count = self.coordinates.get(name, 0)
             is_one = name in self.stored.coordinates
             if count == self.names[name] and not is_one:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vzarr.combine.compatibility import Difference
-from vzarr.combine.joined_sets import join_lacking, note_lacks, whole
+from vzarr.combine.joined_sets import find_lacks, join_lacking, note_lacks, whole
 from vzarr.combine.overlap import repeated_steps
 from vzarr.combine.plan import Way
 from vzarr.combine.planned_set import find_ways, is_number
@@ -22,7 +22,7 @@ from vzarr.formats.registry import FORMATS
 from vzarr.virtualize.describe import RUN, STEP, Description, Variable, digest, json_value
 from vzarr.virtualize.equality import same
 
-UNTOLD = ("build_along", "flags", "repeats", "timeline")
+UNTOLD = ("build_along", "flags", "repeats", "timeline", "lacks")
 """What the command says that builds a set."""
 
 
@@ -40,7 +40,7 @@ class FileSet:
 
     ``repeats``: neighbours overlap, and ``--overlap`` can leave the steps to one of them.
     ``build_along`` are the dimensions of the command that builds it, where they are not ``along``;
-    ``timeline`` shows where something is.
+    ``timeline`` shows where something is; ``lacks``: numbers of the files without a variable.
     """
 
     file_format: str
@@ -66,6 +66,7 @@ class FileSet:
     build: str = ""
     combine: str | None = None
     timeline: Timeline | None = None
+    lacks: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
@@ -235,6 +236,7 @@ def describe_set(group: list[Description], along: str | None) -> FileSet:
             f"no coordinate along {along}: the files lie in the order of their names, or as given"
         )
     file_set.notes += note_lacks(group, first)
+    file_set.lacks = find_lacks(group, first)
     if along and not _is_held(first, along):
         file_set.notes.append(
             f"no file has a dimension or variable {along}: it is a new dimension, along which each "

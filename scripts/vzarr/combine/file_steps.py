@@ -6,7 +6,7 @@ those that are in its axis and missing; ``gap`` of a file that is missing as a w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,17 @@ def runs_of(numbers: Iterable[int]) -> list[list[int]]:
         else:
             runs.append([number, number + 1])
     return runs
+
+
+def blocks_of(sources: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The numbers of sources that lie side by side, in the order of the store."""
+    blocks: list[list[int]] = []
+    for number, record in enumerate(sources):
+        if "covers" in record and blocks:
+            blocks[-1].append(number)
+        else:
+            blocks.append([number])
+    return blocks
 
 
 def _numbers(runs: Iterable[Iterable[int]]) -> np.ndarray:

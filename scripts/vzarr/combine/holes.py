@@ -41,7 +41,7 @@ def hole(
             variables[name] = filled
         dataset = xr.Dataset(coords=xr.Coordinates({}, indexes={}), attrs=owner.dataset.attrs)
         dataset = dataset.assign(variables)
-        _set_valid_times(dataset)
+        set_valid_times(dataset, dataset)
         dataset = dataset.set_coords([name for name in owner.dataset.coords if name in variables])
         (dimension,), (inner,) = records.dims, places.dims
         lacks = [n for n, v in variables.items() if n not in (dimension, inner) and v.ndim > 1]
@@ -70,15 +70,18 @@ def _filled(
     return missing_values(variable, owner.packing.get(name, {}), sizes, any_time=True)
 
 
-def _set_valid_times(dataset: xr.Dataset) -> None:
-    """Times that follow from the run and the step are known where there is no file, too."""
-    for name, variable in dataset.variables.items():
+def set_valid_times(dataset: xr.Dataset, into: xr.Dataset) -> None:
+    """Times that follow from the run and the step are known where there is no file, too.
+
+    Those of ``dataset``, which has both, are put ``into`` one that has these times.
+    """
+    for name, variable in into.variables.items():
         is_both = variable.dims in ((RUN, STEP), (STEP, RUN)) and variable.dtype.kind == "M"
         if is_both and variable.attrs.get("standard_name") == "time":
             hours = dataset[STEP].variable * 3600e9
             runs = dataset[RUN].variable
             values = (runs + hours.astype("m8[ns]")).transpose(*variable.dims)
-            dataset[name] = xr.Variable(
+            into[name] = xr.Variable(
                 variable.dims, values.values, variable.attrs, variable.encoding
             )
 

@@ -58,6 +58,15 @@ def note_lacks(group: list[Description], expected: Description) -> list[str]:
     return [_sentence(lacked, urls) for lacked, urls in kinds.items()]
 
 
+def find_lacks(group: list[Description], expected: Description) -> dict[str, list[int]]:
+    """Numbers of the files without a variable, by its path."""
+    lacks: dict[str, list[int]] = {}
+    for number, item in enumerate(group):
+        for path in expected.variables.keys() - item.variables.keys():
+            lacks.setdefault(path, []).append(number)
+    return lacks
+
+
 def _sentence(lacked: tuple[str, ...], urls: list[str]) -> str:
     more = f" and {len(lacked) - NAMED} more" if len(lacked) > NAMED else ""
     who = urls[0] if len(urls) == 1 else f"{len(urls)} files, as {urls[0]}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vzarr.combine.shown import show
+from vzarr.combine.ticks import Tick, ticks
 
 BINS = 420
 """Of a picture; a multiple of ``WIDTH``, so that text has its own in whole numbers."""
@@ -22,13 +23,15 @@ LEVELS = " ░▒▓█"
 class Timeline:
     """``shares``: how much of each bin has records, from ``begin`` to ``end``.
 
-    ``marks``: by name, the same of what is odd, as "overlap" or "replaced".
+    ``marks``: by name, the same of what is odd, as "overlap" or "replaced". ``ticks``: places of
+    the line between 0 and 1, and what stands at them.
     """
 
     begin: str
     end: str
     shares: np.ndarray
     marks: dict[str, np.ndarray] = field(default_factory=dict)
+    ticks: list[Tick] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -85,8 +88,10 @@ def find_timeline(values: np.ndarray, bins: int = BINS) -> Timeline | None:
     covered = before[np.maximum(at, 0)] + inside
     shares = np.clip(np.diff(covered) / (end - begin) * bins, 0, 1)
     shares[shares > 1 - 1e-6] = 1
-    flat = values.ravel()
-    return Timeline(show(flat[order[0]]), show(flat[order[-1]]), shares)
+    first, last = values.ravel()[order[[0, -1]]]
+    part = (numbers[-1] - begin) / (end - begin)
+    marks = [(place * part, label) for place, label in ticks(first, last)]
+    return Timeline(show(first), show(last), shares, ticks=marks)
 
 
 def spans_to_bins(

@@ -13,8 +13,9 @@ from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import find_wanted, parse_wanted
 from vzarr.changes.append_writing import compare_with_sources, with_new_containers
 from vzarr.changes.attempts import attempt, session_at
-from vzarr.changes.columns import own_variables, with_columns, with_variables
+from vzarr.changes.columns import own_variables, with_columns
 from vzarr.changes.dropping import begun, check_dropped
+from vzarr.changes.new_variables import with_variables
 from vzarr.changes.replacements import replace_files
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
@@ -168,7 +169,8 @@ def _check_new(files: list[ParsedFile], metadata: StoreMetadata, location: str) 
     if metadata.get("inner"):
         raise InputError(
             f"{location}: lies along two dimensions, to which no files of other variables can be "
-            "added: build the files of both together."
+            f"added. Build a store of their own, with --concat-dim {metadata['concat_dim']} "
+            f"--concat-dim {metadata['inner']}: xarray.merge shows both as one."
         )
     urls = {record["url"] for record in metadata["sources"]}
     for file in files:

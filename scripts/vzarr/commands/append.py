@@ -27,9 +27,11 @@ from vzarr.changes.beginning import begin_new
 from vzarr.changes.columns import with_columns
 from vzarr.changes.dropping import begun, check_dropped
 from vzarr.changes.insertion import Late, insert_files, part_late
+from vzarr.changes.neighbours import sample_of
 from vzarr.changes.places import split_placed
 from vzarr.changes.replacements import follow_files, replace_files
 from vzarr.changes.stand_in import find_stand_in, write_stand_in
+from vzarr.changes.widening import is_moved, widened
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
@@ -44,6 +46,7 @@ from vzarr.sources.discover import Source, find_sources, last_updated
 from vzarr.sources.prefixes import as_prefix
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
+from vzarr.verification.store import DEFAULT_SAMPLE
 from vzarr.virtualize.model import ParsedFile
 
 
@@ -53,7 +56,7 @@ def append(
     access: Access,
     *,
     replace_known: bool = False,
-    insert: bool = False,
+    insert: bool = True,
     skip_bad: bool = False,
     made_of: tuple[str, ...] = (),
     message: str | None = None,
@@ -72,7 +75,8 @@ def append(
     that was written again with the same content gets a new checksum. ``replace_known`` writes a
     file that changed since, or that has the records of one that is there, over the old one; a file
     whose place was taken never comes back by itself. A file that belongs in front of others is
-    late: it keeps no other file out, and ``insert`` puts it there, in a commit of its own.
+    late: it is put there, in a commit of its own, or without ``insert`` left out; it keeps no other
+    file out.
     ``drop`` leaves out variables that files have and the repository has not; others begin with
     them.
     ``made_of`` names the files of a repository that this tool did not build: it is taken over if it
@@ -169,6 +173,8 @@ def _append_once(
     placed, fresh = split_placed(session.store, todo.new, metadata)
     placed += todo.columns
     todo.new, late = part_late(fresh, session.store, metadata, location)
+    wider = [*placed, *todo.new]
+    metadata, more_places = widened(session.store, location, metadata, wider)
     grown = grown_last(todo, metadata) or taken_back(request, todo, session.store, metadata)
     over = {number: file for number, file in todo.replaced.items() if file is not grown}
     rewritten = {file.source.url for file in todo.replaced.values()}
@@ -188,7 +194,7 @@ def _append_once(
         superseded={**wanted.superseded, **todo.superseded},
         removed=wanted.removed,
         left_out=[*empty, *todo.left_out, *new.left_out],
-        notes=[*account.notes, *(stand_in.notes if stand_in else ())],
+        notes=[*account.notes, *more_places, *(stand_in.notes if stand_in else ())],
     )
     if not (over or placed or new.files or request.made_of):
         return result, late
@@ -200,8 +206,10 @@ def _append_once(
     session = session_at(repository, session.snapshot_id)
     if stand_in is not None:
         write_stand_in(session.store, account.metadata, stand_in, started)
+    widest, _ = widened(session.store, location, account.metadata, wider)
+    metadata = widest
     if grown is not None:
-        metadata = without_last(session.store, account.metadata, grown, checksum)
+        metadata = without_last(session.store, metadata, grown, checksum)
     metadata = begin_new(session.store, location, new.files, metadata, checksum)
     references, metadata, touched = _write_over(
         request, session, metadata, over, placed, checksum, account.metadata
@@ -214,6 +222,8 @@ def _append_once(
     if grown is not None:
         others = account.metadata["sources"][:-1]
         follow_files(session.store, metadata, new.files, others, request.access)
+    if is_moved(account.metadata, widest):
+        touched += sample_of(metadata["sources"], DEFAULT_SAMPLE, request.access)
     missing = compare_with_sources(request, session.store, metadata, touched, old, account)
     check_unchanged([file.source for file in files], request.patterns, request.access)
     if containers:

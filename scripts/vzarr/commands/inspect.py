@@ -53,19 +53,23 @@ class Inspected:
 
     def _repr_html_(self) -> str:
         from vzarr.pages.render import fragment
+        from vzarr.reports.costs import counted
+        from vzarr.reports.files import set_timelines
 
         rows: list[tuple[str, object]] = []
+        lines = []
         for number, each in enumerate(self.sets[:SHOWN], 1):
+            lines += set_timelines(each, f"set {number}: {len(each.files):,} files, ")
             span = f" from {each.begin} to {each.end}" if each.begin is not None else ""
             along = f" along {each.along}" if each.along else ""
             rows.append(
                 (f"set {number}", f"{len(each.files):,} {each.file_format} files{along}{span}")
             )
-            odd = [*each.gaps, *each.overlaps, *each.differences]
-            rows += [("", sentence) for sentence in odd[:SHOWN]]
+            rows += [("differs from set 1", sentence) for sentence in each.differences[:SHOWN]]
             rows.append(("build", each.build))
         rows += [("unreadable", why) for why in list(self.unreadable.values())[:SHOWN]]
-        return fragment(f"{self.files:,} files in {len(self.sets)} sets", rows)
+        title = f"{counted(self.files, 'file')} in {counted(len(self.sets), 'set')}"
+        return fragment(title, rows, lines)
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""

@@ -13,6 +13,7 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, with_sources
 from vzarr.changes.stored_files import NOTHING_DONE
+from vzarr.changes.taking_over import check_taken_out
 from vzarr.combine.file_steps import is_gap
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
@@ -57,6 +58,7 @@ def repoint(
     repository, seen, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
     metadata = account.metadata
+    check_taken_out(account, seen.store, access, progress)
     started = datetime.now(UTC)
     session = open_writable(repository, seen)
     needed = required_bytes(session.store)

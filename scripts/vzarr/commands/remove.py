@@ -8,20 +8,20 @@ from typing import Any
 
 import icechunk
 
+from vzarr.changes.neighbours import as_they_were
 from vzarr.changes.removal import Taken, take_out, touched_blocks
 from vzarr.changes.removal_choice import Choice, choose_files, choose_index, choose_values
 from vzarr.changes.replacements import OVERTAKEN
 from vzarr.changes.stand_in import find_stand_in, leads_to_lost, write_stand_in
 from vzarr.changes.stored_files import NOTHING_DONE
-from vzarr.combine.file_steps import is_gap
+from vzarr.changes.taking_over import check_taken_out
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
-from vzarr.repository.history import commit_metadata, what_changed
+from vzarr.repository.history import commit_metadata
 from vzarr.repository.ledger import write_ledger
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
-from vzarr.sources.discover import Source, look_up_all
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import naming, reaching
 from vzarr.verification.open import spread
@@ -87,6 +87,7 @@ def remove(
         repository, seen, account = open_repository(location, access)
         access = reaching(access, repository.config, location)
         metadata = account.metadata
+        check_taken_out(account, seen.store, access, progress)
         if metadata["concat_dim"] is None:
             raise InputError(
                 f"{location}: has no record dimension, so nothing can be taken out of it."
@@ -197,14 +198,7 @@ def _compare(
     neighbours = touched_blocks(metadata, taken)
     picked = {*(neighbours[n] for n in spread(len(neighbours), 2 * DEFAULT_SAMPLE))}
     picked |= {0, len(records) - 1}
-    ordered = sorted(picked)
-    now = look_up_all([records[n]["url"] for n in ordered], access)
-    numbers = []
-    for number in ordered:
-        state = now[records[number]["url"]]
-        is_there = isinstance(state, Source) and not what_changed(records[number], state)
-        if is_there or is_gap(records[number]):
-            numbers.append(number)
+    numbers = as_they_were(picked, records, access)
     report = compare_store(
         store, taken.metadata, access, numbers=numbers, progress=progress("compared")
     )

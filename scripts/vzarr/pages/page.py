@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 import vzarr
-from vzarr.pages.svg import marks, strip
+from vzarr.pages.svg import cells, marks
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,22 @@ class Lane:
     @property
     def picture(self) -> Markup:
         """The line as SVG; what is odd is drawn so that a single record is seen."""
-        if self.kind in ("there", "virtual"):
-            return strip({self.kind: self.shares}, self.text)
+        if self.kind in AMOUNTS:
+            rest = "none" if self.kind == "added" else "amounts"
+            return cells({self.kind: self.shares}, self.text, rest)
         return marks(self.kind, self.shares, self.text)
+
+
+AMOUNTS = ("there", "virtual", "added")
+"""Kinds of lanes that say how much, where others say whether."""
 
 
 @dataclass(frozen=True)
 class TimelineView:
-    """A record coordinate: its ends, its lanes, and sentences on what is missing or odd."""
+    """A record coordinate: its ends, its lanes, and sentences on what is missing or odd.
+
+    ``ticks``: places of its axis in percent, and what stands at them.
+    """
 
     name: str
     begin: str
@@ -39,11 +47,13 @@ class TimelineView:
     lanes: list[Lane]
     sentences: list[str] = field(default_factory=list)
     more: int = 0
+    ticks: list[tuple[float, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class VariableRow:
-    """One array. ``state`` in words; ``shares`` of its chunks along the records, by kind.
+    """One array. ``state`` in words; ``shares`` of its chunks by kind, in cells: records to the
+    right, ``across`` downwards, from ``begin`` to ``end``.
 
     ``series`` and ``map`` say what a reader asks for: a point in all records, all of one record.
     """
@@ -59,11 +69,16 @@ class VariableRow:
     map: str
     reason: str = ""
     shares: dict[str, np.ndarray] = field(default_factory=dict)
+    across: str = ""
+    begin: str = ""
+    end: str = ""
 
     @property
     def picture(self) -> Markup:
-        """The chunks along the records as SVG."""
-        return strip(self.shares, f"{self.path}: {self.state}") if self.shares else Markup("")
+        """The chunks as SVG."""
+        where = f", records to the right{f', {self.across} downwards' if self.across else ''}"
+        text = f"chunks of {self.path}: {self.state}{where}"
+        return cells(self.shares, text) if self.shares else Markup("")
 
 
 @dataclass(frozen=True)
@@ -78,22 +93,41 @@ class CommitRow:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """The first value of a variable in which a store and a file differ, and how many do."""
+
+    file: str
+    variable: str
+    at: str
+    stored: str
+    in_file: str
+    count: str
+
+
+@dataclass(frozen=True)
 class Check:
-    """What verification found; ``failures`` as sentences, and how many ``more``."""
+    """What verification found: values that differ, other ``failures`` as sentences, and how many
+    ``more`` of both.
+    """
 
     passed: bool
     summary: str
+    values: list[Difference] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     more: int = 0
 
 
 @dataclass(frozen=True)
 class Section:
-    """Timelines and variables of a store, or of one set of files. ``command`` is what to run."""
+    """Timelines and variables of a store, or of one set of files. ``command`` is what to run.
+
+    ``variables`` are drawn, ``others`` listed.
+    """
 
     title: str
     timelines: list[TimelineView] = field(default_factory=list)
     variables: list[VariableRow] = field(default_factory=list)
+    others: list[VariableRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     command: str = ""
 
@@ -116,6 +150,7 @@ class Page:
     check: Check | None = None
     commits: list[CommitRow] = field(default_factory=list)
     more_commits: int = 0
+    history: TimelineView | None = None
     needs: list[str] = field(default_factory=list)
     code: str = ""
     views: list[View] = field(default_factory=list)

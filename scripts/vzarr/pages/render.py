@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from vzarr.pages.page import Page
-from vzarr.pages.template import FRAGMENT, STYLE, TEMPLATE
+from vzarr.pages.page import Page, TimelineView
+from vzarr.pages.style import NOTEBOOK, STYLE
+from vzarr.pages.template import FRAGMENT, TEMPLATE
 from vzarr.text import printable
 
 
@@ -17,9 +18,12 @@ def render(page: Page) -> str:
     return _environment().from_string(TEMPLATE).render(page=page, style=Markup(STYLE))
 
 
-def fragment(title: str, rows: Sequence[tuple[str, object]]) -> str:
-    """A small table for a notebook."""
-    return _environment().from_string(FRAGMENT).render(title=title, rows=rows)
+def fragment(
+    title: str, rows: Sequence[tuple[str, object]], lines: Sequence[TimelineView] = ()
+) -> str:
+    """Timelines and a small table for a notebook."""
+    template = _environment().from_string(FRAGMENT)
+    return template.render(title=title, rows=rows, lines=lines, style=Markup(NOTEBOOK))
 
 
 def _environment() -> Environment:

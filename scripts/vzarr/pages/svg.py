@@ -1,4 +1,4 @@
-"""Strips: one line of bins each, as SVG that a page can hold without anything from elsewhere.
+"""Pictures of bins, as SVG that a page can hold without anything from elsewhere.
 
 Plotting libraries write 20 kB and more for such a line, with text that shrinks on a phone.
 """
@@ -11,54 +11,77 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-FAINT = 0.35
-"""The least opacity of a bin in which anything is: one record of thousands has to be seen."""
+LEAST = 0.25
+"""The least part of a cell that is drawn of a kind in it: one chunk of thousands is seen."""
+ROW = 20
+"""Height of a row of cells, in the units of the picture."""
+NARROWEST = 2
+"""The least width of a mark, in bins of the line."""
 
 
-def strip(lanes: Mapping[str, np.ndarray], text: str) -> Markup:
-    """One strip. ``lanes``: shares of each bin by class of CSS, put upon one another."""
-    bins = len(next(iter(lanes.values())))
+def cells(shares: Mapping[str, np.ndarray], text: str, rest: str = "amounts") -> Markup:
+    """A map of cells. ``shares`` by class of CSS, of shape (rows, bins): how much of each cell is
+    of that kind; the ``rest`` is as its class says.
+    """
+    kinds = {name: np.atleast_2d(each) for name, each in shares.items()}
+    rows, bins = next(iter(kinds.values())).shape
+    heights = _drawn(np.stack([*kinds.values()]))
+    base = np.zeros((rows, bins))
     body = []
-    base = np.zeros(bins)
-    for name, shares in lanes.items():
-        body += _bars(name, base, shares)
-        base = base + shares
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} 100" preserveAspectRatio="none" role="img" '
-        'aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(bins, text, text, Markup("").join(body))
+    for name, height in zip(kinds, heights, strict=True):
+        path = "".join(_rectangles(base[row], height[row], row * ROW) for row in range(rows))
+        if path:
+            body.append(Markup('<path class="{}" d="{}"/>').format(name, path))
+        base = base + height
+    kind = f"strip {rest}" if rows == 1 else f"strip {rest} map"
+    return _picture(kind, bins, rows * ROW, text, body)
 
 
 def marks(name: str, shares: np.ndarray, text: str) -> Markup:
-    """A strip of what is rare: each bin in which anything is is drawn in full height."""
+    """A line of what is rare: each bin in which anything is is drawn in full height, and wide
+    enough to be seen.
+    """
+    bins = len(shares)
     body = []
-    for begin, end, share in _runs(np.round(shares, 2) + (shares > 0) * 1e-6):
-        if share == 0:
-            continue
-        opacity = FAINT + (1 - FAINT) * min(1.0, share.real)
-        body.append(
-            Markup(
-                '<rect class="{}" x="{}" y="0" width="{}" height="100" opacity="{:.2f}"/>'
-            ).format(name, begin, end - begin, opacity)
-        )
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} 100" preserveAspectRatio="none" role="img" '
-        'aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(len(shares), text, text, Markup("").join(body))
-
-
-def _bars(name: str, base: np.ndarray, shares: np.ndarray) -> list[Markup]:
-    tops = np.round((base + shares) * 100, 1) + np.round(base * 100, 1) * 1j
-    bars = []
-    for begin, end, pair in _runs(tops):
-        top, bottom = pair.real, pair.imag
-        if top > bottom:
-            bars.append(
-                Markup('<rect class="{}" x="{}" y="{:g}" width="{}" height="{:g}"/>').format(
-                    name, begin, 100 - top, end - begin, top - bottom
+    for begin, end, is_there in _runs(shares > 0):
+        if is_there:
+            more = max(0, NARROWEST - (end - begin))
+            left = max(0, min(begin, bins - NARROWEST)) if more else begin
+            body.append(
+                Markup('<rect class="{}" x="{}" y="0" width="{}" height="{}"/>').format(
+                    name, left, end - begin + more, ROW
                 )
             )
-    return bars
+    return _picture("strip", bins, ROW, text, body)
+
+
+def _picture(kind: str, width: int, height: int, text: str, body: list[Markup]) -> Markup:
+    return Markup(
+        '<svg class="{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
+        'aria-label="{}"><title>{}</title>{}</svg>'
+    ).format(kind, width, height, text, text, Markup("").join(body))
+
+
+def _drawn(shares: np.ndarray) -> np.ndarray:
+    """Heights of shares, with ``LEAST`` for each that is there, and for what lacks."""
+    rest = np.clip(1 - shares.sum(axis=0), 0, 1)
+    every = np.concatenate([shares, np.where(rest > 1e-9, rest, 0)[None]])
+    every = np.where(every > 0, np.maximum(every, LEAST), 0)
+    return (every / every.sum(axis=0))[:-1]
+
+
+def _rectangles(base: np.ndarray, height: np.ndarray, top: int) -> str:
+    """Neighbours that are drawn alike as one rectangle of a path."""
+    low = np.round((1 - base) * ROW, 1)
+    high = np.round((1 - base - height) * ROW, 1)
+    parts = []
+    for begin, end, pair in _runs(high + low * 1j):
+        if pair.imag > pair.real:
+            parts.append(
+                f"M{begin} {top + pair.real:g}h{end - begin}v{pair.imag - pair.real:g}"
+                f"h{begin - end}z"
+            )
+    return "".join(parts)
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int, complex]]:

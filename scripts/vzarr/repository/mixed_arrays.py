@@ -20,7 +20,7 @@ from vzarr.combine.mixed_array import READ_AT_ONCE, MixedArray, Rows
 from vzarr.combine.plan import Layout
 from vzarr.errors import Refused
 from vzarr.repository.layouts import layout_of
-from vzarr.repository.references import read_references
+from vzarr.repository.references import delete_chunks, existing_chunks, read_references
 from vzarr.upstream.virtualizarr import (
     chunk_lengths,
     chunk_offsets,
@@ -135,6 +135,23 @@ def _write_references(
     )
     if refused:
         raise ValueError(f"{path}: no container has the references of chunks {refused[:3]}")
+
+
+def extend(store: icechunk.IcechunkStore, path: str, axis: int, more: int) -> None:
+    """Make an array longer along an axis by ``more``, in chunks as it has them, without values."""
+    array = zarr.open_array(store, path=path, mode="r+")
+    grid: Any = array.metadata.chunk_grid
+    shape = list(array.shape)
+    is_uneven = isinstance(grid, RectilinearChunkGridMetadata)
+    own = grid.chunk_shapes[axis] if is_uneven else grid.chunk_shape[axis]
+    chunk = own if isinstance(own, int) else own[0]
+    left_over = existing_chunks(store, path, axis, -(-shape[axis] // chunk))
+    delete_chunks(store, path, left_over)
+    shape[axis] += more
+    if is_uneven:
+        _set_form(store, path, shape, axis, (chunk,) * -(-shape[axis] // chunk))
+    else:
+        array.resize(tuple(shape))
 
 
 def copy_rows(store: icechunk.IcechunkStore, path: str, rows: Rows, start: int) -> None:

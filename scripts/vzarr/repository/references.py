@@ -74,6 +74,37 @@ def count_native(store: icechunk.IcechunkStore, path: str) -> int:
     return sync(count())
 
 
+def chunks_behind(
+    store: icechunk.IcechunkStore, path: str, axis: int, first: int
+) -> tuple[np.ndarray, References | None]:
+    """All chunks from ``first`` on along an axis: their places, of shape (n, dimensions), and what
+    they are references to; None where some are native."""
+    batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
+    places: list[np.ndarray] = []
+    urls: list[str] = []
+    numbers: list[tuple[np.ndarray, np.ndarray]] = []
+    is_virtual = True
+
+    async def collect() -> None:
+        nonlocal is_virtual
+        async for index, kinds, locations, offsets, lengths, _ in batches:
+            wanted = np.flatnonzero(index[:, axis] >= first)
+            places.append(index[wanted].astype(np.int64))
+            is_virtual = is_virtual and bool((kinds[wanted] == VIRTUAL).all())
+            if is_virtual:
+                urls.extend([locations[n] for n in wanted.tolist()])
+                numbers.append((offsets[wanted], lengths[wanted]))
+
+    sync(collect())
+    if not places:
+        return np.zeros((0, axis + 1), np.int64), None
+    index = np.concatenate(places)
+    if not is_virtual:
+        return index, None
+    offsets, lengths = (np.concatenate(each) for each in zip(*numbers, strict=True))
+    return index, References(index, urls, offsets, lengths)
+
+
 def existing_chunks(store: icechunk.IcechunkStore, path: str, axis: int, first: int) -> np.ndarray:
     """The places, of shape (n, dimensions), of all chunks from ``first`` on along an axis."""
     batches: AsyncIterator = store.array_chunk_iterator(f"/{path}", batch_size=BATCH)
@@ -122,7 +153,7 @@ def rewrite_urls(
                     batch.offsets[rows],
                     batch.lengths[rows],
                 )
-                _overwrite(store, path, moved, checksum)
+                overwrite(store, path, moved, checksum)
                 count += len(rows)
     return count
 
@@ -132,10 +163,10 @@ SPARSE = 4
 written: 1 million references took 10 s so, and 22 s one by one."""
 
 
-def _overwrite(
+def overwrite(
     store: icechunk.IcechunkStore, path: str, new: References, checksum: datetime | None
 ) -> None:
-    """Write references in place of those that these chunks have.
+    """Write references in place of what these chunks have.
 
     Raises
     ------

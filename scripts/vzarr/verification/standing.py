@@ -12,7 +12,7 @@ from vzarr.combine.groups import stored_groups
 from vzarr.combine.store_metadata import StoreMetadata
 from vzarr.errors import first_line
 from vzarr.repository.references import count_native
-from vzarr.sources.discover import SourceRecord, look_up
+from vzarr.sources.discover import SourceRecord, is_same_time, look_up
 from vzarr.sources.schemes import Access
 from vzarr.verification.report import Failure, Report
 
@@ -61,6 +61,6 @@ def check_sources(records: list[SourceRecord], access: Access, report: Report) -
         if now.size != record["size"]:
             text = f"has {now.size} bytes, had {record['size']} when it was built"
             report.failures.append(Failure(url, text))
-        elif now.last_modified != then or now.etag != record["etag"]:
+        elif not is_same_time(url, now.last_modified, then) or now.etag != record["etag"]:
             text = f"changed at {now.last_modified}, was of {then} when it was built"
             report.failures.append(Failure(url, text))

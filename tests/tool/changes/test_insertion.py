@@ -75,7 +75,7 @@ def reads_as(repository: Path | str, files: list[str], group: str = "") -> None:
 
 
 def insert(files: list[str], repository: Path | str, **options: object) -> Appended:
-    return append(files, str(repository), Access(), insert=True, **options)
+    return append(files, str(repository), Access(), **options)
 
 
 @pytest.mark.parametrize("late", [(0,), (2,), (3,), (0, 2), (1, 2), (0, 1, 2, 3)])
@@ -209,7 +209,7 @@ def test_good_files_are_taken_whatever_becomes_of_late_ones(tmp_path: Path) -> N
     files = [write(tmp_path / "data", n) for n in range(5)]
     repo = tmp_path / "repo"
     build([files[n] for n in (0, 3)], str(repo), Access())
-    done = append(files[2:], str(repo), Access())  # without --insert
+    done = append(files[2:], str(repo), Access(), insert=False)
     assert done.appended == [f"file://{files[4]}"]
     (sentence,) = done.late
     assert sentence == (
@@ -218,8 +218,8 @@ def test_good_files_are_taken_whatever_becomes_of_late_ones(tmp_path: Path) -> N
         "are there: put it there with --insert."
     )
     with pytest.raises(Refused, match=r"put it there with --insert\. Nothing was committed\."):
-        append(files, str(repo), Access())
-    assert append(files, str(repo), Access(), skip_bad=True).snapshot is None
+        append(files, str(repo), Access(), insert=False)
+    assert append(files, str(repo), Access(), insert=False, skip_bad=True).snapshot is None
     bad = write(tmp_path / "data", 1, chunk=4)
     files.append(write(tmp_path / "data", 5))
     done = insert(files, repo)

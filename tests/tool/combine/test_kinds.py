@@ -14,8 +14,9 @@ from vzarr.changes.build import build
 from vzarr.commands.append import append
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.refresh import refresh
+from vzarr.commands.remove import remove
 from vzarr.commands.verify import verify_repository
-from vzarr.errors import Refused
+from vzarr.errors import InputError, Refused
 from vzarr.repository.open import open_any_repository
 from vzarr.sources.schemes import Access
 
@@ -71,9 +72,9 @@ def test_a_late_file_goes_into_its_group(tmp_path: Path) -> None:
     files = [image(tmp_path, number, scale, 1.0) for number, scale in enumerate(scales)]
     repo = str(tmp_path / "store")
     build([files[n] for n in (0, 1, 3, 4)], repo, Access(), irregular="groups")
-    late = append(files, repo, Access(), skip_bad=True)
+    late = append(files, repo, Access(), skip_bad=True, insert=False)
     assert "sst_2.nc" in late.left_out[0]
-    done = append(files, repo, Access(), insert=True)
+    done = append(files, repo, Access())
     assert done.inserted == [f"file://{files[2]}"]
     check(tmp_path / "store", files, scales)
 
@@ -192,3 +193,49 @@ def test_files_with_groups_have_no_place(tmp_path: Path) -> None:
         files.append(str(path))
     with pytest.raises(Refused, match="has groups of its own, so --irregular groups has no place"):
         build(files, str(tmp_path / "store"), Access(), irregular="groups")
+
+
+@pytest.mark.parametrize("leave_gap", [False, True])
+def test_a_file_is_removed_from_its_group(tmp_path: Path, leave_gap: bool) -> None:
+    scales = (0.5, 0.25, 0.5, 0.25, 0.5)
+    files = [image(tmp_path, number, scale, 1.0) for number, scale in enumerate(scales)]
+    repo = str(tmp_path / "store")
+    build(files, repo, Access(), irregular="groups")
+    done = remove(repo, Access(), [files[2], files[1]], leave_gap=leave_gap)
+    assert sorted(done.files) == [f"file://{files[1]}", f"file://{files[2]}"]
+    assert done.records == {"sst_scale_factor_0.5": 2, "sst_scale_factor_0.25": 2}
+    if leave_gap:
+        stored = opened(tmp_path / "store")["sst_scale_factor_0.5"].load()
+        assert stored.sst.isnull().all(("lat", "lon")).values.tolist() == [
+            *(False, False),
+            *(True, True),
+            *(False, False),
+        ]
+        assert verify_repository(repo, Access(), sample=None).passed
+    else:
+        check(tmp_path / "store", [files[n] for n in (0, 3, 4)], (0.5, 0.25, 0.5))
+    assert remove(repo, Access(), [files[2], files[1]], leave_gap=leave_gap).snapshot is None
+    append(files, repo, Access())  # what was removed stays out
+    append(files[1:3], repo, Access(), insert=True)
+    check(tmp_path / "store", files, scales)
+
+
+def test_records_are_removed_from_each_group(tmp_path: Path) -> None:
+    scales = (0.5, 0.25, 0.5, 0.25, 0.5)
+    files = [image(tmp_path, number, scale, 1.0) for number, scale in enumerate(scales)]
+    repo = str(tmp_path / "store")
+    build(files, repo, Access(), irregular="groups")
+    with xr.open_dataset(files[1]) as second:
+        last = str(second.time.values[-1])
+    done = remove(repo, Access(), [], records=f"..{last}")
+    assert sorted(done.files) == [f"file://{files[0]}", f"file://{files[1]}"]
+    check(tmp_path / "store", files[2:], scales[2:])
+    with pytest.raises(InputError, match="use --records"):
+        remove(repo, Access(), [], index="0..0")
+    with pytest.raises(Refused, match="nothing would be left"):
+        remove(repo, Access(), files[2:])
+    done = remove(repo, Access(), [files[3]])  # the last of its kind
+    assert done.left == {"sst_scale_factor_0.5": 4, "sst_scale_factor_0.25": 0}
+    assert verify_repository(repo, Access(), sample=None).passed
+    append([files[3]], repo, Access())
+    check(tmp_path / "store", files[2:], scales[2:])

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import vzarr
 import xarray as xr
-from killing import Kill, Killed, run_killed
+from killing import Kill, Killed, another_writer, run_killed
+from months import Month, read
+from vzarr.commands import add as command
 from vzarr.errors import InputError, Refused
 
 
@@ -210,3 +212,91 @@ def test_a_kill_leaves_main_as_it_was_or_all_of_it(
         step += 1 if not in_process else 3
     assert step
     check(repo, rain, wind)
+
+
+@pytest.mark.parametrize("theirs", ["append", "add"])
+def test_another_writer_in_between(tmp_path: Path, data: Path, theirs: str) -> None:
+    """Both are in, whoever commits first; of two that add the same, one has nothing left to do."""
+    rain, wind = (product(data, name, range(0, 12, 4)) for name in ("rain", "wind"))
+    repo = tmp_path / "repo"
+    vzarr.build(rain[:2], repo)
+
+    def write_first() -> None:
+        if theirs == "append":
+            vzarr.append(rain, repo)
+        else:
+            vzarr.add(wind[:2], repo)
+
+    with another_writer(write_first, command):
+        done = vzarr.add(wind[:2], repo)
+    assert (done.snapshot is None) == (theirs == "add")
+    check(repo, rain if theirs == "append" else rain[:2], wind[:2])
+    assert vzarr.add(wind[:2], repo).snapshot is None
+
+
+def months(folder: Path, layout: str) -> list[str]:
+    """Files of another variable, each with the days of a month."""
+    files = []
+    for number in range(5):
+        file = Month(number, layout, seed=3).write(folder)
+        with netCDF4.Dataset(file, "a") as month:
+            month.renameVariable("pr", "tas")
+        os.utime(file, (1.7e9, 1.7e9))
+        files.append(file)
+    return files
+
+
+@pytest.mark.parametrize("irregular", ["rectilinear", "copy"])
+@pytest.mark.parametrize("layout", ["whole", "tens"])
+def test_months_of_unequal_length(tmp_path: Path, data: Path, layout: str, irregular: str) -> None:
+    """A new variable has the chunks of its files, in a store of which the others have those."""
+    rain = [Month(number, layout).write(data / "rain") for number in range(5)]
+    tas = months(data / "tas", layout)
+    repo = tmp_path / "repo"
+    vzarr.build(rain[:4], repo, irregular=irregular)
+    added = vzarr.add([tas[0], tas[2]], repo)
+    assert added.variables == ["tas"]
+
+    def reads_as(rain: list[str], tas: list[str]) -> None:
+        truth = xr.merge([read(rain), read(tas)], join="outer", compat="equals")
+        xr.testing.assert_equal(vzarr.open_dataset(repo).load(), truth)
+        report = vzarr.verify(repo, sample=None)
+        assert report.passed, report.failures
+
+    reads_as(rain[:4], [tas[0], tas[2]])
+    vzarr.append(tas[1], repo)
+    reads_as(rain[:4], tas[:3])
+    vzarr.append([*rain, *tas], repo)
+    reads_as(rain, tas)
+
+
+def test_without_a_choice_chunks_are_refused_with_what_works(tmp_path: Path, data: Path) -> None:
+    rain = product(data, "rain", range(0, 8, 4))
+    ice = product(data, "ice", range(0, 8, 4), chunk=3)
+    repo = tmp_path / "repo"
+    vzarr.build(rain, repo)
+    with pytest.raises(Refused, match=r"build the files of both together, with --irregular rect"):
+        vzarr.add(ice, repo)
+    both = tmp_path / "both"
+    vzarr.build([*rain, *ice], both, irregular="rectilinear")
+    check(both, rain, ice)
+
+
+def test_a_store_along_two_dimensions_is_refused_with_what_works(
+    tmp_path: Path, data: Path
+) -> None:
+    parts = {"rain": [], "wind": []}
+    for name, files in parts.items():
+        for time in range(2):
+            for member in range(2):
+                files.append(write(data / name, name, 4 * time + member, steps=1, chunk=1))
+                with netCDF4.Dataset(files[-1], "a") as file:
+                    file["time"][:] = time
+                    file.createVariable("member", "i4", ())[...] = member
+    repo = tmp_path / "repo"
+    vzarr.build(parts["rain"], repo, concat_dim=("time", "member"))
+    with pytest.raises(InputError, match="own, with --concat-dim time --concat-dim member: xarray"):
+        vzarr.add(parts["wind"], repo)
+    vzarr.build(parts["wind"], tmp_path / "own", concat_dim=("time", "member"))
+    both = xr.merge([vzarr.open_dataset(repo), vzarr.open_dataset(tmp_path / "own")])
+    assert {*both.data_vars} == {"rain", "wind"}

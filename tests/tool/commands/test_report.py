@@ -1,15 +1,18 @@
 """The page of a store or of files: complete by itself, and what it shows is where it belongs.
 
-There is no browser where this is tested, so the page is read by an HTML parser.
+The page is read by an HTML parser here; ``tool/pages/test_browser.py`` opens it.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import sys
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import icechunk
@@ -22,7 +25,9 @@ import zarr
 from vzarr.cli.main import main
 from vzarr.combine.timeline import find_timeline
 from vzarr.errors import InputError
-from vzarr.pages.template import STYLE
+from vzarr.pages.style import STYLE
+from vzarr.reports.commits import KINDS
+from vzarr.reports.timelines import WORDS
 from vzarr.repository.history import commit_metadata
 from vzarr.repository.ledger import write_ledger
 
@@ -110,7 +115,7 @@ def assert_complete_by_itself(html: str, reader: Reader) -> None:
     policy = [a["content"] for n, a in reader.elements if n == "meta" and "http-equiv" in a]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
     for name, attributes in reader.elements:
-        if name == "svg" and attributes.get("class") == "strip":
+        if name == "svg" and str(attributes.get("class")).startswith("strip"):
             assert attributes["role"] == "img"
             assert attributes["aria-label"]
     for rule in ("prefers-color-scheme: dark", "max-width: 40rem", "@media print"):
@@ -122,12 +127,13 @@ def assert_complete_by_itself(html: str, reader: Reader) -> None:
 
 def lanes(html: str) -> dict[str, list[tuple[float, float]]]:
     """By label: where each lane of the first timeline has bars, as shares of its width."""
-    found = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     pattern = (
-        r'<div class="lane"><span>([^<]*)</span><svg class="strip" viewBox="0 0 (\d+) 100"(.*?)'
+        r'<div class="lane"><span>([^<]*)</span><svg class="strip[^"]*" viewBox="0 0 (\d+) 20"(.*?)'
     )
     for label, width, body in re.findall(pattern + "</svg>", html, re.DOTALL):
-        bars = re.findall(r'<rect class="\w+" x="(\d+)" y="[\d.]+" width="(\d+)"', body)
+        bars = re.findall(r'<rect class="\w+" x="(\d+)" y="0" width="(\d+)"', body)
+        bars += re.findall(r"M(\d+) [\d.]+h(\d+)v", body)
         spans = [(int(x) / int(width), (int(x) + int(w)) / int(width)) for x, w in bars]
         found.setdefault(label, spans)
     return found
@@ -143,7 +149,7 @@ def test_a_gap_is_seen_where_it_was_made(tmp_path: Path) -> None:
     there = lanes(html)["records"]
     assert there[0][0] == 0
     assert there[-1][1] == 1
-    assert "nothing between 2024-02-29 and 2024-03-11" in reader.told
+    assert "missing: nothing between 2024-02-29 and 2024-03-11" in reader.told
     assert "90 files, from" in reader.told
 
 
@@ -206,10 +212,9 @@ def test_runs_that_are_not_complete(tmp_path: Path) -> None:
     assert "5 % missing" in reader.told  # of the chunks of t
 
 
-@pytest.mark.parametrize("label", ["records", "missing", "late", "lacking", "incomplete"])
+@pytest.mark.parametrize("label", ["there", "odd", "virtual", "native", *WORDS, *KINDS.values()])
 def test_each_kind_of_bar_has_a_colour(label: str) -> None:
-    kind = {"records": "there", "missing": "odd"}.get(label, label)
-    assert re.search(rf"svg \.{kind}\b[^{{]*{{ fill: var\(", STYLE)
+    assert re.search(rf"svg \.{label}\b[^{{]*{{ fill: var\(", STYLE)
 
 
 def test_a_page_of_a_store_says_what_readers_need(tmp_path: Path) -> None:
@@ -228,6 +233,7 @@ def test_a_page_of_a_store_says_what_readers_need(tmp_path: Path) -> None:
     code = re.search(r"<pre><code>(.*?)</code></pre>", html, re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {}
+    assert "vzarr" not in code[1]  # a reader has Icechunk and xarray
     exec(code[1].replace("&#39;", "'"), names)
     with xr.open_dataset(files[2]) as truth:
         np.testing.assert_array_equal(names["ds"].rain[2].values, truth.rain[0].values)
@@ -242,8 +248,71 @@ def test_verification_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["report", repo, "--out", str(out), "--verify", "--quiet"]) == 1
     assert "verification FAILED" in capsys.readouterr().out
     reader = Reader(out.read_text())
-    assert "failed : compared" in reader.told
+    assert "FAILED : compared" in reader.told
     assert f"{files[1]}: rain has shape (1, 4, 6), in the file (2, 4, 6)" in reader.told
+
+
+def test_values_that_differ(tmp_path: Path) -> None:
+    """In a table with both, and on the line where the file lies."""
+    files = [day(tmp_path / "data", number) for number in range(10)]
+    repo = tmp_path / "repo"
+    vzarr.build(files, repo)
+    session = vzarr.open_repository(repo).writable_session("main")
+    zarr.open_group(session.store, mode="a")["rain"][9, 2:, :] = 99.0
+    session.commit("by hand")
+    html, reader = page_of(repo, tmp_path, verify=True)
+    with xr.open_dataset(files[9]) as truth:
+        value = str(truth.rain.values[0, 2, 0])
+    row = f"{files[9]} rain 0, 2, 0 99.0 {value} 12 of 24"
+    assert row in reader.told
+    assert lanes(html)["differs"] == [pytest.approx((0.9, 1.0), abs=0.01)]
+    assert "95 % virtual, 5 % native" in reader.told
+
+
+def test_what_overlapped_and_what_was_taken_out(tmp_path: Path) -> None:
+    files = [day(tmp_path / "data", number, length=2) for number in (0, 2, 4, 5, 7, 9)]
+    repo = tmp_path / "repo"
+    vzarr.build(files, repo, overlap="first")
+    vzarr.remove(repo, files[:1], gap=True)
+    html, reader = page_of(repo, tmp_path)
+    found = lanes(html)
+    assert found["overlap"] == [pytest.approx((5 / 11, 6 / 11), abs=0.01)]
+    assert found["removed"] == [pytest.approx((0, 2 / 11), abs=0.01)]
+    assert "overlap: 1 stretch of records that two files have" in reader.told
+
+
+def test_chunks_as_a_map(tmp_path: Path) -> None:
+    """Rows of chunks that were never written, in some of the records."""
+    store = icechunk.local_filesystem_storage(str(tmp_path / "repo"))
+    session = icechunk.Repository.create(store).writable_session("main")
+    root = zarr.group(session.store)
+    for name, shape, chunks in (("time", (10,), (10,)), ("v", (10, 4), (1, 1))):
+        options = {"dtype": "f8", "dimension_names": ("time", "x")[: len(shape)]}
+        root.create_array(name, shape=shape, chunks=chunks, **options)
+    root["time"][:] = np.arange(10.0)
+    root["v"][:, :2] = 1
+    root["v"][5:, 2:] = 1
+    session.commit("by hand")
+    html, reader = page_of(tmp_path / "repo", tmp_path)
+    (path,) = re.findall(r'viewBox="0 0 10 80"[^>]*>.*?<path class="native" d="([^"]*)"', html)
+    assert path == "M0 0h10v20h-10zM0 20h10v20h-10zM5 40h5v20h-5zM5 60h5v20h-5z"
+    assert (
+        'aria-label="chunks of v: 75 % native, 25 % missing, records to the right, chunks of'
+        in html
+    )
+    assert "10 requests" in reader.told
+
+
+def test_history_along_time(tmp_path: Path) -> None:
+    files = [day(tmp_path / "data", number) for number in range(4)]
+    repo = tmp_path / "repo"
+    vzarr.build(files[:2], repo)
+    assert "added by" not in page_of(repo, tmp_path)[1].told  # one commit is no history
+    vzarr.append(files[:3], repo)
+    sleep(1.1)  # commits are drawn by the second
+    vzarr.append(files, repo)
+    _, reader = page_of(repo, tmp_path)
+    assert "4 files added by 3 commits, 2 at most" in reader.told
 
 
 def test_names_and_attributes_are_escaped(tmp_path: Path) -> None:
@@ -291,6 +360,20 @@ def test_a_page_of_files(tmp_path: Path) -> None:
     assert "virtual" in reader.told
     assert "virtual_zarr.py build" in reader.told
     assert "3 requests" in reader.told  # a point in all records
+
+
+def test_a_plan_shows_what_files_lack(tmp_path: Path) -> None:
+    files = [day(tmp_path / "data", number) for number in range(10)]
+    with netCDF4.Dataset(files[4], "a") as file:
+        file.renameVariable("rain", "snow")
+    for number in (*range(4), *range(5, 10)):
+        with netCDF4.Dataset(files[number], "a") as file:
+            more = file.createVariable("snow", "f4", ("time", "y", "x"), fill_value=np.nan)
+            more[:] = 1
+    html, reader = page_of(files, tmp_path)
+    paths = re.findall(r'chunks of rain[^>]*>.*?<path class="virtual" d="([^"]*)"', html)
+    assert paths == ["M0 0h4v20h-4zM5 0h5v20h-5z"]
+    assert "virtual; missing in 1 file" in reader.told
 
 
 def test_an_archive_of_many_files_makes_a_small_page(tmp_path: Path) -> None:
@@ -378,3 +461,33 @@ def test_show_and_inspect_draw_a_gap(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert line.strip() in capsys.readouterr().out
     assert main(["inspect", *files[:3], "--quiet"]) == 0
     assert "█" not in capsys.readouterr().out  # nothing is missing, so nothing is drawn
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_shows_each_gap_where_it_is(seed: int) -> None:
+    """Ten records for each character: full only where all are there, empty only where none is."""
+    chance = np.random.default_rng(seed)
+    there = np.ones(600, bool)
+    for start, length in zip(chance.integers(1, 590, 5), chance.integers(1, 40, 5), strict=True):
+        there[start : start + length] = False
+    there[[0, -1]] = True
+    line = find_timeline(np.flatnonzero(there))
+    assert line is not None
+    text = line.as_text()
+    parts = there.reshape(60, 10).sum(axis=1)
+    assert [sign == "█" for sign in text] == (parts == 10).tolist()
+    assert [sign == " " for sign in text] == (parts == 0).tolist()
+
+
+def test_a_line_where_there_are_no_block_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [day(tmp_path / "data", number) for number in (0, 1, 2, 3, 8, 9)]
+    repo = str(tmp_path / "repo")
+    vzarr.build(files, repo)
+    for arguments in (["show", repo], ["inspect", *files, "--quiet"]):
+        out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main(arguments) == 0
+        told = out.buffer.getvalue().decode("ascii")
+        assert f"  |{'#' * 24}{' ' * 24}{'#' * 12}|" in told.splitlines()

@@ -136,11 +136,11 @@ def test_log(repo: Path, files: list[Path], capsys: pytest.CaptureFixture[str]) 
     assert vzarr.log(repo, since=datetime.now(UTC) + timedelta(hours=1)) == []
     assert virtual_zarr.main(["log", str(repo), "-n", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(tip)
+    assert lines[0].startswith(f"● {tip}")
     assert lines[0].endswith("of others: title [main]")
     assert "append (1 added): more" in lines[1]
     assert virtual_zarr.main(["log", str(repo), "--since", "2100-01-01", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"commits": []}
+    assert json.loads(capsys.readouterr().out) == {"commits": [], "others": []}
     with pytest.raises(SystemExit):
         virtual_zarr.main(["log", str(repo), "--since", "yesterday"])
     assert "'yesterday' is no time" in capsys.readouterr().err

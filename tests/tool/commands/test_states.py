@@ -26,7 +26,16 @@ import icechunk
 import numpy as np
 import pytest
 import xarray as xr
-from archives import Archive, Edition, Layout, edition, shared_attributes, truth
+from archives import (
+    Archive,
+    Edition,
+    Layout,
+    edition,
+    shared_attributes,
+    truth,
+    wind_of,
+    write_wind,
+)
 from hypothesis import HealthCheck, event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -41,6 +50,8 @@ from killing import Kill, Killed, another_writer, run_killed
 from vzarr.changes.append_request import Appended
 from vzarr.changes.build import build
 from vzarr.changes.replacements import Refreshed
+from vzarr.commands import add as adding
+from vzarr.commands.add import Added, add
 from vzarr.commands.append import append
 from vzarr.commands.copy import copy
 from vzarr.commands.refresh import refresh
@@ -80,7 +91,11 @@ picks = st.integers(0, 1000)
 
 
 class Archives(RuleBasedStateMachine):
-    """``held``: what the store holds, by the files' names and in its order, as it was committed."""
+    """``held``: what the store holds, by the files' names and in its order, as it was committed.
+
+    ``winds``: what was added of another product, by the first days of these, and where it lies
+    below the archive.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +106,8 @@ class Archives(RuleBasedStateMachine):
         self.authorized: set[str] = set()
         self.copies = self.moves = self.places = 0
         self.removed: set[str] = set()
+        self.winds: dict[int, str] = {}
+        self.has_wind = False
 
     def teardown(self) -> None:
         shutil.rmtree(self.room)
@@ -233,12 +250,61 @@ class Archives(RuleBasedStateMachine):
             return
         rest = {name: kept for name, kept in self.held.items() if name not in chosen}
         expected = None if self._stale() else rest
-        paths = [self.archive.path(name) for name in sorted(chosen)]
+        gone = {self.held[name][0].start for name in chosen} & self.winds.keys()
+        names = sorted({*chosen, *(self.winds[start] for start in gone)})
+        paths = [self.archive.path(name) for name in names]
         # A run after one that was killed behind its commit finds them removed.
         done = self._run(kill, expected, remove, self.repository, Access(), paths)
         if isinstance(done, Removed):
             self._hold(rest)
             self.removed |= chosen
+            self.winds = {start: name for start, name in self.winds.items() if start not in gone}
+
+    @precondition(lambda self: self.layout.record == "time" and self.layout.groups == ("",))
+    @rule(pick=picks, count=st.integers(1, 2), kill=kills, racing=st.booleans())
+    def add_product(self, pick: int, count: int, kill: Kill | None, racing: bool) -> None:
+        """Files of another product, beside those that are in; another machine appends meanwhile."""
+        free = [held for held, _ in self.held.values() if held.start not in self.winds]
+        chosen = free[pick % max(1, len(free)) :][:count]
+        if not chosen:
+            return
+        self.places += 1
+        winds = {each.start: f"winds{self.places}/{each.start:04d}.nc" for each in chosen}
+        paths = [self.archive.path(name) for name in winds.values()]
+        for path, content in zip(paths, chosen, strict=True):
+            write_wind(Path(path), self.layout, content)
+            os.utime(path, (1.7e9, 1.7e9))
+        fits = all(self._begins_with_chunk(content) for content in chosen)
+        expected = dict(self.held) if fits and not self._stale() else None
+        if racing and expected is not None and kill is None and not self._is_last_cut_short():
+            self._deliver()
+            name = self._names()[-1]
+            first = self._after_append([name], False)
+            if first is not None and name not in self.held:
+                with another_writer(
+                    lambda: append([self.archive.path(name)], self.repository, Access()), adding
+                ):
+                    done = add(paths, self.repository, Access())
+                event("two writers, one adds")
+                self._hold(first)
+                self.winds |= winds
+                self.has_wind = True
+                assert len(done.added) == len(chosen)
+                return
+        done = self._run(kill, expected, add, paths, self.repository, Access())
+        if isinstance(done, Added):
+            self.authorized |= set(done.containers)
+            self.winds |= winds
+            self.has_wind = True
+
+    def _begins_with_chunk(self, content: Edition) -> bool:
+        rows = np.cumsum([0, *(held.steps for held, _ in self.held.values())]).tolist()
+        number = [held for held, _ in self.held.values()].index(content)
+        start, stop, chunk = rows[number], rows[number + 1], self.layout.chunk
+        return start % chunk == 0 and (stop % chunk == 0 or stop == rows[-1])
+
+    def _is_last_cut_short(self) -> bool:
+        return self._is_cut_short(list(self.held.values())[-1][0])
 
     @rule(kill=kills, everything=st.booleans())
     def move(self, kill: Kill | None, everything: bool) -> None:
@@ -321,7 +387,7 @@ class Archives(RuleBasedStateMachine):
         if by_values:
             report = verify_repository(self.repository, Access(), sample=None)
             assert report.passed == (not self._stale()), report.failures
-            assert report.sources == len(self.held)
+            assert report.sources == len(self.held) + len(self.winds)
         else:
             found = refresh(self.repository, Access(), dry_run=True)
             gone = {name for name in self.held if name not in self.archive.files}
@@ -342,6 +408,9 @@ class Archives(RuleBasedStateMachine):
             stored = xr.open_zarr(
                 session.store, group=group or None, consolidated=False, chunks=None
             )
+            if self.has_wind:
+                self._check_wind(stored.variables["wind"])
+                stored = stored.drop_vars("wind")
             if group in self.layout.groups or self.layout.still:
                 assert set(stored.variables) == set(expected[group].variables)
                 assert set(stored.coords) == set(expected[group].coords)
@@ -353,6 +422,16 @@ class Archives(RuleBasedStateMachine):
                 self._check_values(str(name), variable, expected[group].variables[name], stale)
 
     # How it is judged
+
+    def _check_wind(self, stored: xr.Variable) -> None:
+        """There where it was added, and missing at all other records."""
+        parts = [
+            wind_of(content)
+            if content.start in self.winds
+            else np.full((content.steps, 2, 3), np.nan)
+            for content, _ in self.held.values()
+        ]
+        np.testing.assert_array_equal(stored.values, np.concatenate(parts).astype("f4"))
 
     def _check_values(
         self, name: str, stored: xr.Variable, expected: xr.Variable, stale: set[str]

@@ -626,15 +626,21 @@ def test_a_hole_in_the_middle_is_filled(tmp_path: Path, random: np.random.Genera
         xr.testing.assert_identical(opened(tmp_path / "repo")[group].load(), expected.load())
 
 
-def test_a_step_that_the_store_has_not_is_refused(
-    tmp_path: Path, random: np.random.Generator
+@pytest.mark.parametrize("present", [(0, 1, 3), (0, 2, 3), (1, 2, 5)])
+def test_a_step_that_no_run_had_before(
+    present: tuple[int, ...], tmp_path: Path, random: np.random.Generator
 ) -> None:
+    """The store is what a build of all files makes, wherever the step belongs."""
     files = run_files(tmp_path, random, (0, 6))
-    present = [files[0], files[1], files[3]]
     repository = str(tmp_path / "repo")
-    build(present, repository, Access(), concat_dim="reference_time", inner="step")
-    with pytest.raises(Refused, match="has the step 12, which the store has not"):
-        append(files, repository, Access())
+    first = [files[number] for number in present]
+    build(first, repository, Access(), concat_dim="reference_time", inner="step")
+    done = append(files, repository, Access())
+    assert len(done.appended) == 3
+    assert verify_repository(repository, Access(), sample=None).failures == []
+    build(files, str(tmp_path / "whole"), Access(), concat_dim="reference_time", inner="step")
+    for group, expected in opened(tmp_path / "whole").items():
+        xr.testing.assert_identical(opened(tmp_path / "repo")[group].load(), expected.load())
 
 
 @pytest.mark.parametrize("command", ["refresh", "append"])

@@ -54,8 +54,9 @@ REFUSED = {
 
 
 def rows() -> list[str]:
-    """The formats that the first table of the page names."""
-    table = (ROOT / "references" / "formats.md").read_text().split("| Who reads", 1)[0]
+    """The formats that the page's table of what works names."""
+    text = (ROOT / "references" / "formats.md").read_text()
+    table = text.partition("\n## What works\n")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (?!Format|---)(.*?) \|", table, flags=re.MULTILINE)
     return [re.sub(r"\[([^]]+)\].*", r"\1", cell) for cell in cells]
 

@@ -8,19 +8,13 @@ import icechunk
 
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.dropping import with_dropped
+from vzarr.changes.taking_over import check_taken_out, of_its_references, of_named_files
 from vzarr.combine.kinds import view_of
-from vzarr.combine.record_dimension import find_record_dimension
-from vzarr.errors import InputError, Refused
+from vzarr.errors import InputError
 from vzarr.repository.history import (
     Held,
     read_held,
 )
-from vzarr.repository.ledger import read_ledger
-from vzarr.repository.references import array_paths
-from vzarr.sources.discover import find_sources
-from vzarr.verification.foreign import complete_named, describe_named
-from vzarr.verification.store import compare_store
-from vzarr.virtualize.read_coordinates import read_coordinates
 
 
 def read_held_files(
@@ -37,14 +31,11 @@ def read_held_files(
     """
     location = request.location
     if request.made_of:
-        return _without_dropped(request, _taken_over(request, session), session), request
+        return _without_dropped(request, of_named_files(request, session), session), request
     account = read_held(repository, session, location, request.access)
     if account is None:
-        raise InputError(
-            f"{location}: no commit of this tool is on main, so what it holds is unknown. Name "
-            "the files that it was made of, and it is taken over if it reads as they do: "
-            f"append FILE --repo {location} --source OLD_FILES"
-        )
+        account = of_its_references(request, session)
+    check_taken_out(account, session.store, request.access, request.progress)
     metadata = account.metadata
     if metadata["concat_dim"] is None:
         raise InputError(
@@ -66,35 +57,3 @@ def _without_dropped(request: AppendRequest, known: Held, session: icechunk.Sess
     """What is held, and what of new files is not to be."""
     metadata = with_dropped(known.metadata, request.drop, session.store)
     return replace(known, metadata=metadata)
-
-
-def _taken_over(request: AppendRequest, session: icechunk.Session) -> Held:
-    """A repository of others, once it reads as the files do that it was made of.
-
-    What the files have and the store has not stays out of it.
-    """
-    source_patterns = list(request.made_of)
-    sources = find_sources(source_patterns, request.access)
-    parts = read_coordinates(sources[0], request.access)
-    dimension = None
-    if len(sources) == 1:  # the names of several tell it
-        dimension = find_record_dimension(parts[0])
-    array_names = set(array_paths(session.store))
-    paths = (
-        f"{part.group}/{name}".lstrip("/") for part in parts for name in part.dataset.variables
-    )
-    left_out = tuple(sorted(path for path in paths if path not in array_names))
-    metadata = describe_named(
-        session.store, source_patterns, request.access, concat_dim=dimension, skip=left_out
-    )
-    report = compare_store(
-        session.store, metadata, request.access, progress=request.progress("compared")
-    )
-    if not report.passed:
-        raise Refused(
-            f"{request.location}: does not read as the files of --source do: "
-            f"{report.failures[0]}. Nothing was committed."
-        )
-    metadata = complete_named(session.store, metadata, request.access)
-    known = read_ledger(session.store)
-    return Held({**metadata, "replaced": known["replaced"] if known else []}, None)

@@ -113,6 +113,23 @@ class Built:
     ways: dict[str, dict[str, Any]] = field(default_factory=dict)
     share: Share = field(default_factory=Share)
 
+    def _repr_html_(self) -> str:
+        from vzarr.pages.render import fragment
+
+        sizes = ", ".join(f"{name} {size:,}" for name, size in self.sizes.items())
+        rows: list[tuple[str, object]] = [
+            ("snapshot", self.snapshot),
+            ("sizes", sizes),
+            ("files", f"{len(self.sources):,}, {self.references:,} references"),
+            ("virtual", ", ".join(self.virtual) or "nothing"),
+            ("loaded", ", ".join(self.loaded)),
+        ]
+        rows += [("copied", f"{name}: {why}") for name, why in sorted(self.native.items())]
+        rows += [("left out", f"{name}: {why}") for name, why in sorted(self.dropped.items())]
+        rows += [("left out", sentence) for sentence in self.left_out]
+        rows += [("readers authorize", prefix) for prefix in self.containers]
+        return fragment(self.repository, [*rows, *(("note", note) for note in self.notes)])
+
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         values = asdict(self)

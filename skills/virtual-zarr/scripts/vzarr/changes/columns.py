@@ -8,25 +8,21 @@ from typing import Any
 import icechunk
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from vzarr.changes.append_fitting import other_values, static_values
-from vzarr.changes.beginning import write_beside
 from vzarr.changes.places import with_places
 from vzarr.changes.stored_files import lacks_group, stored_part
 from vzarr.combine.file_steps import is_gap
-from vzarr.combine.groups import describe, stored_groups
+from vzarr.combine.groups import stored_groups
 from vzarr.combine.merge import names_of
-from vzarr.combine.missing import missing_values
-from vzarr.combine.mixed_array import empty_array
 from vzarr.combine.store_metadata import GroupInStore, GroupRecord, StoreMetadata, span_of
-from vzarr.combine.times import set_time_encoding
 from vzarr.errors import Refused
-from vzarr.repository.layouts import open_arrays
+from vzarr.repository.layouts import stored_layouts
+from vzarr.repository.rearranging import borders_of
 from vzarr.sources.discover import SourceRecord
 from vzarr.sources.schemes import Access
 from vzarr.text import option, shell_word
-from vzarr.upstream.virtualizarr import copy_and_replace_metadata, manifest_chunk_shape
+from vzarr.upstream.virtualizarr import manifest_chunk_shape
 from vzarr.verification.open import open_store
 from vzarr.virtualize.equality import mismatch, tolerance
 from vzarr.virtualize.model import ParsedFile, is_virtual
@@ -93,50 +89,6 @@ def not_in_store(file: ParsedFile, metadata: StoreMetadata, location: str) -> st
     )
 
 
-def with_variables(
-    store: icechunk.IcechunkStore,
-    location: str,
-    metadata: StoreMetadata,
-    files: Sequence[ParsedFile],
-    checksum: Any,
-) -> StoreMetadata:
-    """Make the variables that files have and a store has not, as long as its records; returns the
-    metadata with them.
-
-    Raises
-    ------
-    Refused
-        For one that cannot be missing at records without a file, and where chunks do not end where
-        files end.
-    """
-    groups = dict(metadata["groups"])
-    for group, stored_group in stored_groups(metadata).items():
-        dimension = stored_group["concat_dim"]
-        if dimension is None:
-            continue
-        parts = [stored_part(f, group, stored_group) for f in files if not lacks_group(f, group)]
-        arrays = open_arrays(store, group)
-        rows = sum(stored_group["lengths"])
-        is_whole = sum(part.dataset.sizes.get(dimension, 0) for part in parts) == rows
-        new: dict[str, xr.Variable] = {}
-        owners: dict[str, ParsedFile] = {}
-        for part in parts:
-            for name in map(str, part.dataset.variables):
-                if name not in arrays and name not in new:
-                    new[name] = _empty(part, name, dimension, rows, is_whole)
-                    owners[name] = part
-        if not new:
-            continue
-        coordinates = [name for name in new if name in owners[name].dataset.coords]
-        dataset = xr.Dataset(coords=xr.Coordinates({}, indexes={})).assign(new)
-        dataset = dataset.set_coords(coordinates)
-        set_time_encoding(dataset, dimension)
-        write_beside(store, group, dataset, checksum)
-        each = [describe([owner], "", dimension) for owner in owners.values()]
-        groups[group] = _with_names(groups[group], each, {*new})
-    return {**metadata, "groups": groups}
-
-
 def with_columns(
     store: icechunk.IcechunkStore,
     location: str,
@@ -176,7 +128,7 @@ def with_columns(
             if stored_group["concat_dim"] is None or lacks_group(file, group):
                 continue
             part = stored_part(file, group, stored_group)
-            start = _start(store, location, part, group, stored_group)
+            start = start_of(store, location, part, group, stored_group)
             length = part.dataset.sizes[stored_group["concat_dim"]]
             stop = start + length
             _check_chunks(store, part, group, stored_group, start)
@@ -208,50 +160,20 @@ def with_columns(
     return {**metadata, "sources": sources, "groups": renewed}, added, numbers
 
 
-def _empty(part: ParsedFile, name: str, dimension: str, rows: int, is_whole: bool) -> xr.Variable:
-    """A variable without values, as long as the records; what is stored once, as it is."""
-    variable = part.dataset[name].variable
-    sizes = {dimension: rows}
-    if dimension not in variable.dims:
-        if not is_virtual(variable):
-            return variable
-        return xr.Variable(variable.dims, empty_array(variable.data.metadata), variable.attrs)
-    missing = missing_values(variable, part.packing.get(name, {}), sizes)
-    if missing is not None:
-        return missing
-    if not is_whole:
-        raise Refused(
-            f"{part.source.url}: {name} cannot be missing at the other records of the store: no "
-            "value stands for that. Nothing was committed: name files for all of its records, or "
-            f"leave it out with --drop {name}."
-        )
-    shape = [sizes.get(str(d), n) for d, n in zip(variable.dims, variable.shape, strict=True)]
-    if is_virtual(variable):
-        array = copy_and_replace_metadata(variable.data.metadata, new_shape=shape)
-        return xr.Variable(variable.dims, empty_array(array), variable.attrs)
-    values = np.resize(variable.values, shape)  # each is written over
-    return xr.Variable(variable.dims, values, variable.attrs, variable.encoding)
-
-
-def _with_names(record: GroupRecord, each: list[GroupRecord], names: set[str]) -> GroupRecord:
-    virtual = {name for one in each for name in one["virtual"]} & names
-    native = {name: why for one in each for name, why in one["native"].items() if name in names}
-    return {
-        **record,
-        "virtual": sorted({*record["virtual"], *virtual}),
-        "loaded": sorted({*record["loaded"], *(names - virtual - native.keys())}),
-        "native": {**record["native"], **native},
-    }
-
-
-def _start(
+def start_of(
     store: icechunk.IcechunkStore,
     location: str,
     part: ParsedFile,
     group: str,
     stored_group: GroupInStore,
 ) -> int:
-    """Where a file's records begin among those of a store."""
+    """Where a file's records begin among those of a store.
+
+    Raises
+    ------
+    Refused
+        If the store has not got them, or others between them.
+    """
     dimension = str(stored_group["concat_dim"])
     url = part.source.url
     stored = open_store(store, group).indexes.get(dimension)
@@ -299,19 +221,25 @@ def _check_chunks(
 ) -> None:
     """A reference is of a whole chunk, so chunks must begin where the file begins."""
     dimension = str(stored_group["concat_dim"])
-    arrays = open_arrays(store, group)
+    layouts = stored_layouts(store, group, stored_group)
     for name in part.virtual:
         variable = part.dataset[name].variable
-        if dimension not in variable.dims or name not in arrays:
+        if name not in layouts or layouts[name].is_copy:
             continue
+        layout = layouts[name]
         axis = variable.dims.index(dimension)
         chunk = manifest_chunk_shape(variable.data.metadata)[axis]
-        stop, rows = start + variable.shape[axis], arrays[name].shape[axis]
-        if start % chunk or (stop % chunk and stop != rows):
+        stop = start + variable.shape[axis]
+        if layout.edges is not None:
+            borders = borders_of(layout)
+            is_whole = start in borders and stop in borders
+        else:
+            is_whole = not start % chunk and (not stop % chunk or stop == layout.rows)
+        if not is_whole:
             raise Refused(
                 f"{part.source.url}: {name}: chunks of {chunk} along {dimension} do not begin and "
                 f"end where the file does in the store, at {start} and {stop}. {TOGETHER}, with "
-                "--irregular."
+                "--irregular rectilinear or --irregular copy."
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import icechunk
@@ -10,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from vzarr.changes.stored_files import stored_part
+from vzarr.combine.file_steps import blocks_of
 from vzarr.combine.groups import stored_groups
 from vzarr.combine.shown import show
 from vzarr.combine.store_metadata import GroupInStore, StoreMetadata
 from vzarr.errors import Refused
-from vzarr.sources.discover import SourceRecord
 from vzarr.verification.open import open_store
 from vzarr.virtualize.model import ParsedFile
 
@@ -126,17 +125,6 @@ def _own_index(file: ParsedFile, group: str, stored: Records) -> pd.Index | None
 def _owner(stored: Records, row: int) -> str:
     number = int(np.searchsorted(stored.starts, row, "right")) - 1
     return stored.group["sources"][min(number, len(stored.group["sources"]) - 1)]["url"]
-
-
-def blocks_of(sources: Sequence[SourceRecord]) -> list[list[int]]:
-    """The numbers of sources that lie side by side, in the order of the store."""
-    blocks: list[list[int]] = []
-    for number, record in enumerate(sources):
-        if "covers" in record and blocks:
-            blocks[-1].append(number)
-        else:
-            blocks.append([number])
-    return blocks
 
 
 def order_by_records(records: dict[str, Records], metadata: StoreMetadata) -> list[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from vzarr.cli.options import Commands, Parser, access_of, add_coordinates
-from vzarr.text import aligned
+from vzarr.text import aligned, drawing
 
 if TYPE_CHECKING:  # the libraries behind them take seconds, and every --help comes by here
     from vzarr.combine.file_sets import FileSet
@@ -81,7 +82,7 @@ def _set_lines(file_set: FileSet, number: int, total: int) -> list[str]:
         f"  first {file_set.files[0]}",
     ]
     if file_set.timeline is not None and not file_set.timeline.is_whole:
-        lines.append(f"  |{file_set.timeline.as_text()}|")
+        lines.append(f"  |{drawing(sys.stdout, file_set.timeline.as_text())}|")
     lines += [f"  {line}" for line in _table(file_set)]
     reasons = [
         f"{path} {'must be left out' if v.storage == 'dropped' else 'is copied'}: {v.reason}"

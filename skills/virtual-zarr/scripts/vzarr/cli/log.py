@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from vzarr.cli.options import Commands, Parser, access_of, add_repository, moment, positive
@@ -19,13 +20,14 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
         help="list the commits of a repository",
     )
     log.add_command_help(
-        "List the commits of any Icechunk repository, the newest first: when, by which "
-        "command, how many files it added, replaced or removed, and its message.",
+        "Draw the commits of all branches and tags of any Icechunk repository, the newest first: "
+        "when, by which command, how many files it added, replaced or removed, and its message. "
+        "With --json: those of main, and the others in a list of their own.",
         "log era5.icechunk -n 10",
-        "log era5.icechunk --since 2024-05-31",
+        "log era5.icechunk --branch main --since 2024-05-31",
     )
     add_repository(log)
-    log.add_argument("--branch", default="main", help="branch or tag to begin at (default: main)")
+    log.add_argument("--branch", help="only this branch or tag (default: all)")
     log.add_argument(
         "-n", dest="count", type=positive, metavar="COMMITS", help="no more than this many"
     )
@@ -36,18 +38,20 @@ def add_parser(commands: Commands, shared: Parser, remote: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns its exit status."""
+    from vzarr.cli.commit_graph import ASCII, LINES, draw
     from vzarr.cli.output import print_result
-    from vzarr.commands.log import read_log
+    from vzarr.commands.log import Graph, read_graph, read_log
+    from vzarr.text import can_show
 
-    commits = read_log(
-        options.repo,
-        access_of(options),
-        branch=options.branch,
-        count=options.count,
-        since=options.since,
-    )
-    lines = [line(commit) for commit in commits] or ["no commits"]
-    print_result({"commits": [commit.as_json() for commit in commits]}, lines, options.json)
+    access = access_of(options)
+    limits = {"count": options.count, "since": options.since}
+    if options.branch is None:
+        graph = read_graph(options.repo, access, **limits)
+    else:
+        commits = read_log(options.repo, access, branch=options.branch, **limits)
+        graph = Graph(commits, commits, [])
+    signs = LINES if can_show(sys.stdout, "".join(vars(LINES).values())) else ASCII
+    print_result(graph.as_json(), draw(graph.every, line, signs) or ["no commits"], options.json)
     return 0
 
 

@@ -100,6 +100,12 @@ def remote_options() -> Parser:
         "--profile", help="profile of ~/.aws, also one that assumes a role (default: AWS_PROFILE)"
     )
     remote.add_argument(
+        "--auth",
+        metavar="SERVICE",
+        help="service that gives credentials for the files: planetary-computer, or "
+        "earthdata:URL of the archive's s3credentials",
+    )
+    remote.add_argument(
         "--repo-endpoint", metavar="URL", help="server of the repository, if it is another one"
     )
     for name in ("region", "account", "profile"):
@@ -365,6 +371,7 @@ def access_of(options: argparse.Namespace) -> Access:
         repo_account=options.repo_account,
         repo_profile=options.repo_profile,
         repo_anonymous=options.repo_anonymous,
+        auth=options.auth,
         retries=options.retries,
         timeout=options.timeout,
         trust=tuple(options.trust),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from vzarr.cli.options import Commands, Parser, access_of, add_repository
-from vzarr.text import aligned
+from vzarr.text import aligned, drawing
 
 if TYPE_CHECKING:
     from vzarr.commands.show import Shown
@@ -72,7 +73,8 @@ def as_lines(shown: Shown) -> list[str]:
     for path, covered in shown.coverage.items():
         step = f", step {covered.step}" if covered.step else ""
         lines.append(f"{path}: {covered.size} from {covered.begin} to {covered.end}{step}")
-        lines += [f"  |{covered.line}|"] * bool(covered.line)
+        if covered.line:
+            lines.append(f"  |{drawing(sys.stdout, covered.line)}|")
         lines += [
             f"  gap: nothing between {left} and {right}" for left, right in covered.gaps[:GAPS]
         ]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from vzarr.combine.shown import show, show_step
-from vzarr.combine.timeline import find_timeline
+from vzarr.combine.timeline import Timeline, find_timeline
 
 
 @dataclass(frozen=True)
 class Coverage:
     """``begin``, ``end`` and ``step`` as text for people; ``gaps`` are pairs of such texts.
 
-    ``line`` draws them in block characters, where there are any.
+    ``line`` draws them in block characters, where there are any, of ``timeline``.
     """
 
     size: int
@@ -25,6 +26,11 @@ class Coverage:
     gaps: list[tuple[str, str]] = field(default_factory=list)
     is_ordered: bool = True
     line: str | None = None
+    timeline: Timeline | None = field(default=None, repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program."""
+        return {key: value for key, value in vars(self).items() if key != "timeline"}
 
 
 def find_coverage(values: np.ndarray) -> Coverage:
@@ -44,6 +50,7 @@ def find_coverage(values: np.ndarray) -> Coverage:
     # Months and years differ in length; half a step more is a gap in any calendar.
     is_gap = steps > np.sort(forward)[forward.size // 2] * 1.5
     gaps = [(show(values[n]), show(values[n + 1])) for n in np.flatnonzero(is_gap).tolist()]
-    line = find_timeline(values) if gaps else None
-    text = line.as_text() if line else None
-    return Coverage(values.size, begin, end, step, gaps, bool(forward.size == steps.size), text)
+    line = find_timeline(values)
+    text = line.as_text() if line and gaps else None
+    is_ordered = bool(forward.size == steps.size)
+    return Coverage(values.size, begin, end, step, gaps, is_ordered, text, line)

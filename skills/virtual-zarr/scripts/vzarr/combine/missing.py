@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from virtualizarr.manifests import ManifestArray
 
 from vzarr.combine.mixed_array import empty_array
 from vzarr.combine.recode import packing_of, reads_as
 from vzarr.text import drop_options
-from vzarr.upstream.virtualizarr import copy_and_replace_metadata
+from vzarr.upstream.virtualizarr import chunk_urls, copy_and_replace_metadata, with_fill_value
 from vzarr.virtualize.model import ParsedFile, is_virtual
 
 LACKED = 0.5
@@ -49,7 +50,48 @@ def with_missing(
     if all(len(file.dataset.variables) == len(owners) for file in files):
         return list(files)
     growing = {name for name, owner in owners.items() if dimension in owner.dataset[name].dims}
-    return [_filled(file, owners, growing, dimension) for file in files]
+    renamed = {id(file): _with_fill_values(file, every, growing) for file in every}
+    owners = {name: renamed[id(owner)] for name, owner in owners.items()}
+    return [_filled(renamed[id(file)], owners, growing, dimension) for file in files]
+
+
+def _with_fill_values(
+    file: ParsedFile, every: Sequence[ParsedFile], growing: set[str]
+) -> ParsedFile:
+    """A file whose arrays say that something is missing where other files lack them.
+
+    netCDF's own fill value (9.97e36) without ``_FillValue`` is a number for all readers. Where all
+    chunks are written, no value is the array's fill value, so another one changes none.
+    """
+    new = {}
+    for name in growing.intersection(map(str, file.dataset.variables)):
+        owners = [each for each in every if name in each.dataset.variables]
+        value = None if len(owners) == len(every) else _fill_value(owners[0], name)
+        if value is not None and all(_is_whole(each.dataset[name].variable) for each in owners):
+            variable = file.dataset[name].variable
+            data: Any = with_fill_value(variable.data, value)
+            new[name] = xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
+    return replace(file, dataset=file.dataset.assign(new)) if new else file
+
+
+def _fill_value(owner: ParsedFile, name: str) -> Any | None:
+    """What would say in place of an array's fill value that something is missing, if that does not.
+
+    None too where nothing would.
+    """
+    variable, packing = owner.dataset[name].variable, owner.packing.get(name, {})
+    if not is_virtual(variable) or missing_values(variable, packing, {}) is not None:
+        return None
+    if variable.dtype.kind == "f":
+        return variable.dtype.type(np.nan)
+    value = packing.get("_FillValue")
+    return variable.dtype.type(value) if variable.dtype.kind in "iu" and value is not None else None
+
+
+def _is_whole(variable: xr.Variable) -> bool:
+    """Whether each chunk of an array was written."""
+    array = variable.data
+    return isinstance(array, ManifestArray) and bool((chunk_urls(array.manifest) != "").all())
 
 
 def _filled(

@@ -16,6 +16,7 @@ from vzarr.repository.claim import BUILDING
 from vzarr.repository.commits import tips
 from vzarr.repository.contents import list_manifests
 from vzarr.repository.create import LAYOUT
+from vzarr.repository.handle import is_of_a_disk
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import find_config, open_untrusted
 from vzarr.repository.transfer import (
@@ -300,6 +301,12 @@ def _notes(
         )
     if state.strange:
         notes.append(f"not copied, since it is not Icechunk's: {', '.join(state.strange[:8])}")
+    if not as_url(new).startswith("file://") and is_of_a_disk(config.storage if config else None):
+        notes.append(
+            "its settings were saved on a disk: writers that open it there by Icechunk itself undo "
+            "each other's commits, unless their config.storage sets unsafe_use_conditional_update "
+            "and unsafe_use_metadata to True; this tool does"
+        )
     prefixes = sorted((config and config.virtual_chunk_containers) or {})
     local = [prefix for prefix in prefixes if prefix.startswith("file://")]
     if local and not as_url(new).startswith("file://"):

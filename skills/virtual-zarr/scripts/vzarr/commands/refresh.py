@@ -18,6 +18,7 @@ from vzarr.changes.replacements import (
     replace_files,
 )
 from vzarr.changes.stored_files import parse_replacements
+from vzarr.changes.taking_over import check_taken_out
 from vzarr.combine.file_steps import is_gap
 from vzarr.errors import Refused
 from vzarr.progress import Progress, silent
@@ -86,6 +87,7 @@ def refresh(
         )
     if not refreshed.changed:
         return refreshed
+    check_taken_out(account, session.store, access, progress)
     numbers = [n for n, record in enumerate(records) if record["url"] in refreshed.changed]
     states = [now[records[n]["url"]] for n in numbers]
     changed = [state for state in states if isinstance(state, Source)]

@@ -13,9 +13,11 @@ from vzarr.changes.replacements import (
 )
 from vzarr.changes.rewriting import with_containers, with_sources
 from vzarr.changes.stored_files import NOTHING_DONE
+from vzarr.changes.taking_over import check_taken_out
 from vzarr.combine.file_steps import is_gap
 from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
+from vzarr.repository.handle import save_config
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.open import open_repository
 from vzarr.repository.references import required_bytes, rewrite_urls
@@ -56,6 +58,7 @@ def repoint(
     repository, seen, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
     metadata = account.metadata
+    check_taken_out(account, seen.store, access, progress)
     started = datetime.now(UTC)
     session = open_writable(repository, seen)
     needed = required_bytes(session.store)
@@ -133,7 +136,8 @@ def repoint(
     refreshed.references = rewrite_urls(session, moved, checksum)
     compare_replacements(session.store, renewed, access, picked, progress("compared"))
     with exclusive_lock(location):
-        repository.save_config()  # first: a container without references harms nobody
+        # First: a container without references harms nobody.
+        save_config(repository, location, access)
         done = f"{old} is now {new}"
         refreshed.snapshot = commit_replacements(session, message or done, renewed, list(there))
     return refreshed

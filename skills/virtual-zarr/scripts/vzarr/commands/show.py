@@ -75,6 +75,7 @@ class Shown:
     def _repr_html_(self) -> str:
         from vzarr.combine.copied import show_bytes
         from vzarr.pages.render import fragment
+        from vzarr.reports.timelines import coverage_view
 
         total = self.virtual_bytes + self.native_bytes
         rows: list[tuple[str, object]] = [
@@ -82,21 +83,25 @@ class Shown:
             ("data", f"{show_bytes(total)}, {show_bytes(self.native_bytes)} in the repository"),
             ("sources", f"{self.sources.count:,} files"),
         ]
-        for path, covered in self.coverage.items():
-            step = f", step {covered.step}" if covered.step else ""
-            span = f"{covered.size:,} from {covered.begin} to {covered.end}{step}"
-            rows.append((path, f"{span}, {len(covered.gaps)} gaps" if covered.gaps else span))
         rows += [("readers authorize", place["prefix"]) for place in self.containers]
         rows += [("readers need", need) for need in self.readers]
-        return fragment(self.repository, [*rows, *(("note", note) for note in self.notes)])
+        rows += [("note", note) for note in self.notes]
+        first = {array.dims[0] for array in self.arrays if len(array.dims) > 1}
+        lines = [
+            coverage_view(f"{path}, {covered.size:,}", covered)
+            for path, covered in self.coverage.items()
+            if covered.gaps or path.rpartition("/")[2] in first
+        ]
+        return fragment(self.repository, rows, [line for line in lines if line is not None])
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         told = ({**vars(array), "urls": len(array.urls)} for array in self.arrays)
         arrays = [{key: each[key] for key in each if key != "strip"} for each in told]
         return {
-            **asdict(replace(self, arrays=[])),
+            **asdict(replace(self, arrays=[], coverage={})),
             "arrays": arrays,
+            "coverage": {path: covered.as_json() for path, covered in self.coverage.items()},
             "virtual_bytes": self.virtual_bytes,
             "native_bytes": self.native_bytes,
         }

@@ -37,10 +37,16 @@ def costs(
 
 
 def _cost(requests: int, mean_bytes: float) -> str:
-    what = "request" if requests == 1 else "requests"
-    return f"{requests:,} {what}" + (
-        f", {show_bytes(int(requests * mean_bytes))}" * (mean_bytes > 0)
-    )
+    size = f", {show_bytes(int(requests * mean_bytes))}" if mean_bytes > 0 else ""
+    return f"{counted(requests, 'request')}{size}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things in words."""
+    if count == 1:
+        return f"1 {what}"
+    many = {"stretch of records": "stretches of records"}.get(what, f"{what}s")
+    return f"{count:,} {many}"
 
 
 def length(chunk: Any) -> str:

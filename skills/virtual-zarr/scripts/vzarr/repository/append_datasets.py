@@ -16,7 +16,7 @@ from vzarr.combine.mixed_array import count_references
 from vzarr.combine.shared_attributes import drop_contradicted, shared_with
 from vzarr.combine.times import TIME_CHUNK
 from vzarr.repository.mixed_arrays import grow, needs_care
-from vzarr.sources.discover import changed_after
+from vzarr.sources.discover import changes_of
 from vzarr.upstream.zarr import array_at, dimension_names
 from vzarr.virtualize.model import ParsedFile, is_virtual, part_of
 
@@ -61,7 +61,7 @@ def append_datasets(
     ``records`` of the files that are there.
     """
     references = 0
-    written = {record["url"]: changed_after(record["last_modified"]) for record in records}
+    written = changes_of(records)
     for group in datasets:
         drop_contradicted(store, group, [part_of(file, group).dataset for file in files])
     for group in growing:

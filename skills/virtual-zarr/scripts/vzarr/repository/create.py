@@ -17,6 +17,7 @@ import xarray as xr
 from vzarr.combine.mixed_array import MixedArray, count_references, empty_array
 from vzarr.errors import InputError
 from vzarr.repository.claim import BUILDING, MARKER, Claim
+from vzarr.repository.handle import TRIES, config_for, settings_for
 from vzarr.repository.lock import exclusive_lock
 from vzarr.repository.mixed_arrays import place
 from vzarr.repository.objects import stored_objects
@@ -136,15 +137,17 @@ def look(location: str, access: Access) -> Place:
     names, has_marker = object_names - {MARKER, f"{MARKER}#1"}, MARKER in object_names
     if "repo" not in names:
         if names and not has_marker:
-            if icechunk.Repository.exists(repository_storage(location, access)):
+            settings = settings_for(location, access)
+            if icechunk.Repository.exists(repository_storage(location, access), settings):
                 raise _taken(location)  # of Icechunk 1, which had no such object
             raise InputError(
                 f"{location}: something is there already, and no repository "
                 f"({min(names) or 'a file'}). Name a new place with --repo, or empty this one."
             )
         return Place(names, has_marker)
-    find_config(location, access)
-    repository = icechunk.Repository.open(repository_storage(location, access))
+    config = find_config(location, access)
+    storage = repository_storage(location, access)
+    repository = icechunk.Repository.open(storage, config_for(location, access, config))
     shown = list(repository.ancestry(branch="main"))
     if not _is_discarded(shown[0]) and BUILDING in repository.list_branches():
         try:
@@ -193,20 +196,25 @@ def create_repository(
     claim.check()
     config = icechunk.RepositoryConfig.default()
     config.manifest = manifest
-    config.storage = icechunk.StorageSettings(concurrency=ONE_REQUEST_A_CHUNK)
+    config.storage = icechunk.StorageSettings(
+        concurrency=ONE_REQUEST_A_CHUNK, retries=icechunk.StorageRetriesSettings(max_tries=TRIES)
+    )
     for prefix in prefixes:
         store = scheme_of(prefix).container_store(prefix, access)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
+    keys = authorization(config, claim.location, access, prefixes)
     try:
         repository = icechunk.Repository.create(
             repository_storage(claim.location, access),
             config=config,
-            authorize_virtual_chunk_access=authorization(config, claim.location, access, prefixes),
+            authorize_virtual_chunk_access=keys,
             check_clean_root=False,  # the marker is there
         )
     except icechunk.ConflictError as error:
         claim.disown()
         raise _taken(claim.location) from error
+    config = config_for(claim.location, access, repository.config)
+    repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
     repository.create_branch(BUILDING, repository.lookup_branch("main"))
     return repository
 

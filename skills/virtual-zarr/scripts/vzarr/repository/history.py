@@ -20,7 +20,8 @@ from vzarr.combine.store_metadata import GroupRecord, StoreMetadata
 from vzarr.errors import InputError
 from vzarr.repository.foreign_arrays import with_foreign
 from vzarr.repository.ledger import SCHEMA, read_ledger, told_by_option
-from vzarr.sources.discover import Source, SourceRecord, find_sources
+from vzarr.repository.taken_out import with_records_of
+from vzarr.sources.discover import Source, SourceRecord, find_sources, is_same_time
 from vzarr.sources.fingerprint import FINGERPRINT_PART, FINGERPRINT_PARTS
 from vzarr.sources.schemes import Access
 from vzarr.sources.trust import check_sources
@@ -39,12 +40,16 @@ class Held:
     """What a repository holds.
 
     ``metadata`` as from ``read_ledger``; ``own`` the newest commit of this tool, None where no
-    history tells; ``others`` the commits after it, the newest first.
+    history tells; ``others`` the commits after it, the newest first. ``taken_out``: how many of its
+    sources these took out, which ``metadata`` is without; nothing was compared. ``taken_over`` says
+    of which files a repository of others is.
     """
 
     metadata: StoreMetadata
     own: str | None
     others: list[icechunk.SnapshotInfo] = field(default_factory=list)
+    taken_out: int = 0
+    taken_over: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -55,6 +60,11 @@ class Held:
             for name in each.get("foreign", ())
         )
         told = [f"{', '.join(foreign)}: put there by others, and left alone"] if foreign else []
+        if self.taken_over:
+            told.append(self.taken_over)
+        if self.taken_out:
+            files = f"{self.taken_out} of its files" if self.taken_out > 1 else "one of its files"
+            told.append(f"others took {files} out: they stay out")
         if not self.others:
             return told
         last = self.others[0]
@@ -93,10 +103,15 @@ def read_held(
         metadata = None if older is None else _in_today_s_form(older, session.store)
     if metadata is None:
         return None
-    if others:
-        metadata = with_foreign(session.store, metadata)
     check_sources((record["url"] for record in metadata["sources"]), location, access)
-    return Held(metadata, own, others)
+    if not others:
+        return Held(metadata, own)
+    total = len(metadata["sources"])
+    if own is not None:
+        before = repository.readonly_session(snapshot_id=own).store
+        metadata = with_records_of(metadata, before, session.store) or metadata
+    taken_out = total - len(metadata["sources"])
+    return Held(with_foreign(session.store, metadata), own, others, taken_out)
 
 
 def commit_metadata(command: str, **counts: int) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def what_changed(record: SourceRecord, now: Source) -> str:
     if now.size != record["size"]:
         return f"has {now.size} bytes, had {record['size']}"
     then = datetime.fromisoformat(record["last_modified"])
-    if now.last_modified != then:
+    if not is_same_time(now.url, now.last_modified, then):
         return f"was written at {now.last_modified}, before at {then}"
     if now.etag != record["etag"]:
         return f"has the ETag {now.etag}, had {record['etag']}"

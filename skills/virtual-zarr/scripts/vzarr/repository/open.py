@@ -7,6 +7,7 @@ import icechunk
 from vzarr.errors import InputError, raise_fault
 from vzarr.formats.registry import register_codecs
 from vzarr.repository.claim import BUILDING
+from vzarr.repository.handle import config_for, settings_for
 from vzarr.repository.history import Held, read_held
 from vzarr.sources.schemes import Access, repository_storage
 from vzarr.sources.trust import authorization, naming
@@ -31,7 +32,9 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     register_codecs()
     storage = repository_storage(location, access)
     # With the configuration that was looked at: a server could answer otherwise the next time.
-    return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=keys)
+    return icechunk.Repository.open(
+        storage, config_for(location, access, config), authorize_virtual_chunk_access=keys
+    )
 
 
 def open_untrusted(location: str, access: Access) -> icechunk.Repository:
@@ -45,7 +48,8 @@ def open_untrusted(location: str, access: Access) -> icechunk.Repository:
     access = naming(access, location=location)
     config = find_config(location, access)
     register_codecs()
-    return icechunk.Repository.open(repository_storage(location, access), config)
+    storage = repository_storage(location, access)
+    return icechunk.Repository.open(storage, config_for(location, access, config))
 
 
 def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | None:
@@ -58,12 +62,14 @@ def find_config(location: str, access: Access) -> icechunk.RepositoryConfig | No
     """
     storage = repository_storage(location, access)
     try:
-        config = icechunk.Repository.fetch_config(storage)
+        # First: it waits no longer than the user does, and the next call takes no settings.
+        exists = icechunk.Repository.exists(storage, settings_for(location, access))
+        config = icechunk.Repository.fetch_config(storage) if exists else None
     except icechunk.IcechunkError as error:
         raise_fault(location, error)
         first = str(error).splitlines()[0]
         raise InputError(f"{location}: no Icechunk repository can be opened: {first}") from error
-    if not icechunk.Repository.exists(storage):
+    if not exists:
         raise InputError(f"{location}: no Icechunk repository is here.")
     return config
 

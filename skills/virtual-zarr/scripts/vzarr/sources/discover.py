@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -146,6 +146,17 @@ def _described(source: Source, access: Access) -> Source:
     raise InputError(f"{source.url}: an ENVI header without its raw file: name that file.")
 
 
+def is_same_time(url: str, one: datetime, other: datetime) -> bool:
+    """Whether two times of change of a source are one.
+
+    Google Cloud Storage lists objects with milliseconds, and is asked of one in whole seconds.
+    """
+    if one == other or url.startswith("file://"):
+        return one == other
+    is_rough = not (one.microsecond and other.microsecond)
+    return is_rough and one.replace(microsecond=0) == other.replace(microsecond=0)
+
+
 def look_up(url: str, access: Access) -> Source:
     """The present state of one source.
 
@@ -195,6 +206,11 @@ def look_up_all(
 def changed_after(recorded: str) -> datetime:
     """The time after which a source counts as changed, of the time of change in its record."""
     return datetime.fromisoformat(recorded).replace(microsecond=0) + timedelta(seconds=1)
+
+
+def changes_of(records: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
+    """``changed_after`` of each source, by its URL."""
+    return {record["url"]: changed_after(record["last_modified"]) for record in records}
 
 
 def last_updated(moment: datetime, sources: Iterable[Source]) -> datetime:

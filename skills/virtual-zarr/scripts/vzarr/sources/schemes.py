@@ -6,9 +6,9 @@ A new cloud is a new entry in ``SCHEMES``.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,134 +17,25 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
 from vzarr.errors import InputError
 from vzarr.paths import local_path
+from vzarr.sources import token_services
+from vzarr.sources.access import Access, Place
 from vzarr.sources.profiles import icechunk_credentials, profile_credentials
+from vzarr.sources.url_secrets import refuse_secrets, without_secrets
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a container of a repository leads, and how its store reaches it.
-
-    ``endpoint`` of an S3-compatible server, ``account`` of Azure; None for the cloud's own.
-    """
-
-    prefix: str
-    endpoint: str | None = None
-    region: str | None = None
-    account: str | None = None
-    anonymous: bool = False
-
-
-@dataclass(frozen=True)
-class Access:
-    """How to reach remote objects: the role or keys of the environment, unless ``anonymous``.
-
-    ``moved``: what Kerchunk references begin with, and where that is now. ``endpoint``: the URL of
-    an S3-compatible server, and ``repo_endpoint`` that of the repository if it lies on another.
-    ``profile``: of ``~/.aws``, whose keys or assumed role are used. The fields ``repo_…`` are those
-    of the repository where it lies elsewhere; ``repo_anonymous``: it is public, and only read.
-    ``retries`` of a request for files, each of ``timeout`` seconds.
-    ``trust``: folders, buckets or hosts beside those of the sources that may be read
-    (``vzarr.sources.trust``). ``containers``: those of a repository, which say how to reach its
-    sources where nothing else does. ``select``: which messages of GRIB files are read.
-    """
-
-    anonymous: bool = False
-    region: str | None = None
-    account: str | None = None
-    moved: tuple[str, str] | None = None
-    endpoint: str | None = None
-    repo_endpoint: str | None = None
-    trust: tuple[str, ...] = ()
-    containers: tuple[Place, ...] = ()
-    select: tuple[str, ...] = ()
-    profile: str | None = None
-    repo_region: str | None = None
-    repo_account: str | None = None
-    repo_profile: str | None = None
-    repo_anonymous: bool = False
-    retries: int | None = None
-    timeout: float | None = None
-
-    @property
-    def of_repository(self) -> Access:
-        """How the repository is reached: with keys, unless it is said to be public."""
-        return replace(
-            self,
-            anonymous=self.repo_anonymous,
-            region=self.repo_region or self.region,
-            account=self.repo_account or self.account,
-            endpoint=self.repository_endpoint,
-            profile=self.repo_profile or self.profile,
-            containers=(),
-        )
-
-    def at(self, url: str) -> Access:
-        """This access with what the container of a URL says of it, where the user said nothing."""
-        for place in self.containers:
-            if url.startswith(place.prefix):
-                return replace(
-                    self,
-                    anonymous=self.anonymous or place.anonymous,
-                    region=self.region or place.region,
-                    account=self.account or place.account,
-                    endpoint=self.endpoint or place.endpoint,
-                )
-        return self
-
-    @property
-    def s3_endpoint(self) -> str | None:
-        """``endpoint``, else what the environment says; None for AWS."""
-        return _checked(self.endpoint or next(iter(_environment(*ENDPOINT_VARIABLES)), None))
-
-    @property
-    def repository_endpoint(self) -> str | None:
-        """The endpoint of the repository; None for AWS."""
-        return _checked(self.repo_endpoint) or self.s3_endpoint
-
-    @property
-    def endpoints(self) -> list[str]:
-        """All endpoints that the user gave."""
-        given = [self.endpoint, self.repo_endpoint, *_environment(*ENDPOINT_VARIABLES)]
-        return [endpoint for endpoint in given if endpoint]
-
-    @property
-    def aws_region(self) -> str:
-        """``region``, else what the environment says, else us-east-1."""
-        given = _environment("AWS_REGION", "AWS_DEFAULT_REGION")
-        return self.region or (given or ["us-east-1"])[0]
-
-    @property
-    def known_account(self) -> str | None:
-        """``account``, else what the environment says, if anything."""
-        return self.account or next(iter(_environment("AZURE_STORAGE_ACCOUNT_NAME")), None)
-
-    @property
-    def azure_account(self) -> str:
-        """``account``, else what the environment says.
-
-        Raises
-        ------
-        InputError
-            If neither names it: the account is no part of an ``az://`` URL.
-        """
-        if not self.known_account:
-            raise InputError("az:// needs --account, or AZURE_STORAGE_ACCOUNT_NAME to be set.")
-        return self.known_account
-
-
-ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-
-
-def _checked(endpoint: str | None) -> str | None:
-    if endpoint and not re.fullmatch("https?://[^/?#@]+(/[^?#@]*)?", endpoint):
-        raise InputError(
-            f"{without_secrets(endpoint)}: not the URL of a server, as https://minio.example.org."
-        )
-    return endpoint
-
-
-def _environment(*names: str) -> list[str]:
-    return [os.environ[name] for name in names if os.environ.get(name)]
+__all__ = [
+    "SCHEMES",
+    "Access",
+    "Place",
+    "Scheme",
+    "as_url",
+    "object_store",
+    "refuse_secrets",
+    "repository_storage",
+    "repository_store",
+    "root_of",
+    "scheme_of",
+    "without_secrets",
+]
 
 
 @dataclass(frozen=True)
@@ -152,14 +43,19 @@ class Scheme:
     """The four things a URL scheme needs.
 
     ``object_store(host, access)`` is obstore's, for listing and parsing; ``container_store(prefix,
-    access)`` and ``credentials(access)`` are Icechunk's, for virtual chunks;
+    access)`` and ``credentials(prefix, access)`` are Icechunk's, for virtual chunks;
     ``repository(host, path, access)`` is the storage of a repository, with its own access.
     """
 
     object_store: Callable[[str, Access], Any]
     container_store: Callable[[str, Access], Any]
-    credentials: Callable[[Access], Any]
+    credentials: Callable[[str, Access], Any]
     repository: Callable[[str, str, Access], icechunk.Storage]
+
+
+def _opts(access: Access) -> dict[str, str] | None:
+    """As ``_client``, for Icechunk's clouds other than S3; its retries are settings."""
+    return {"timeout": f"{access.timeout:g}s"} if access.timeout else None
 
 
 def _client(access: Access, **more: Any) -> dict[str, Any]:
@@ -175,7 +71,11 @@ def _s3_store(host: str, access: Access) -> S3Store:
     endpoint = access.s3_endpoint
     options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     options |= _client(access, **({"allow_http": True} if _is_plain_http(endpoint) else {}))
-    if not access.anonymous and (keys := profile_credentials(access.profile)) is not None:
+    if access.auth is not None and access.takes_aws_keys:
+        # Named, so that no variable of the environment leads the keys elsewhere.
+        options["endpoint"] = f"https://s3.{access.aws_region}.amazonaws.com"
+        options["credential_provider"] = token_services.s3_provider(access.auth)
+    elif not access.anonymous and (keys := profile_credentials(access.profile)) is not None:
         options["credential_provider"] = keys
     return S3Store(host, region=access.aws_region, skip_signature=access.anonymous, **options)
 
@@ -192,7 +92,9 @@ def _s3_container(prefix: str, access: Access) -> Any:
     )
 
 
-def _s3_credentials(access: Access) -> Any:
+def _s3_credentials(prefix: str, access: Access) -> Any:
+    if access.auth is not None and access.takes_aws_keys and access.s3_endpoint is None:
+        return icechunk.Credentials.S3(token_services.s3_credentials(access.auth))
     keys = {"anonymous": True} if access.anonymous else icechunk_credentials(access.profile)
     return icechunk.Credentials.S3(icechunk.s3_credentials(**keys))
 
@@ -205,6 +107,7 @@ def _s3_repository(host: str, path: str, access: Access) -> icechunk.Storage:
         region=access.aws_region,
         **keys,
         **_s3_place(access.s3_endpoint),
+        network_stream_timeout_seconds=ceil(access.timeout or 60),  # which is the default
     )
 
 
@@ -223,6 +126,28 @@ def _is_plain_http(endpoint: str | None) -> bool:
     return (endpoint or "").lower().startswith("http://")
 
 
+def _azure_store(host: str, access: Access) -> AzureStore:
+    options = _client(access)
+    if access.takes_signatures:
+        options["credential_provider"] = token_services.azure_provider(access.azure_account, host)
+    return AzureStore(
+        host, account_name=access.azure_account, skip_signature=access.anonymous, **options
+    )
+
+
+def _azure_credentials(prefix: str, access: Access) -> Any:
+    if access.takes_signatures:
+        container = prefix.partition("://")[2].partition("/")[0]
+        return icechunk.Credentials.Azure(
+            token_services.azure_credentials(access.azure_account, container)
+        )
+    return icechunk.Credentials.Azure(
+        icechunk.azure_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
+            anonymous=access.anonymous, from_env=not access.anonymous
+        )
+    )
+
+
 def _no_repository(host: str, path: str, access: Access) -> icechunk.Storage:
     raise InputError(f"https://{host}{path}: a repository on HTTPS cannot be written or verified.")
 
@@ -231,7 +156,7 @@ SCHEMES: dict[str, Scheme] = {
     "file": Scheme(
         object_store=lambda host, access: LocalStore(),
         container_store=lambda prefix, access: icechunk.local_filesystem_store(prefix),
-        credentials=lambda access: icechunk.credentials.LocalFileSystemAccess,
+        credentials=lambda prefix, access: icechunk.credentials.LocalFileSystemAccess,
         repository=lambda host, path, access: icechunk.local_filesystem_storage(path),
     ),
     "s3": Scheme(
@@ -245,7 +170,7 @@ SCHEMES: dict[str, Scheme] = {
             host, skip_signature=access.anonymous, **_client(access)
         ),
         container_store=lambda prefix, access: icechunk.gcs_store(),
-        credentials=lambda access: icechunk.Credentials.Gcs(
+        credentials=lambda prefix, access: icechunk.Credentials.Gcs(
             icechunk.gcs_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
                 anonymous=access.anonymous, from_env=not access.anonymous
             )
@@ -255,35 +180,28 @@ SCHEMES: dict[str, Scheme] = {
             prefix=path.strip("/"),
             anonymous=access.anonymous,
             from_env=not access.anonymous,
+            config=_opts(access),
         ),
     ),
     "az": Scheme(
-        object_store=lambda host, access: AzureStore(
-            host,
-            account_name=access.azure_account,
-            skip_signature=access.anonymous,
-            **_client(access),
-        ),
+        object_store=_azure_store,
         container_store=lambda prefix, access: icechunk.storage.azure_store(
             account=access.azure_account
         ),
-        credentials=lambda access: icechunk.Credentials.Azure(
-            icechunk.azure_credentials(  # type: ignore[arg-type]  # icechunk 2.3 types them apart
-                anonymous=access.anonymous, from_env=not access.anonymous
-            )
-        ),
+        credentials=_azure_credentials,
         repository=lambda host, path, access: icechunk.azure_storage(
             account=access.azure_account,
             container=host,
             prefix=path.strip("/"),
             anonymous=access.anonymous,
             from_env=not access.anonymous,
+            config=_opts(access),
         ),
     ),
     "https": Scheme(
         object_store=lambda host, access: HTTPStore.from_url(f"https://{host}", **_client(access)),
         container_store=lambda prefix, access: icechunk.http_store(),
-        credentials=lambda access: icechunk.credentials.HttpAccess,
+        credentials=lambda prefix, access: icechunk.credentials.HttpAccess,
         repository=_no_repository,
     ),
 }
@@ -307,42 +225,6 @@ def as_url(location: str) -> str:
         raise InputError(f"{shown}: {scheme}:// is not supported; use a path or {known}.")
     refuse_secrets(location)
     return f"{scheme}://{rest}"
-
-
-def refuse_secrets(url: str) -> None:
-    """Refuse a URL that holds a password or a token.
-
-    Raises
-    ------
-    InputError
-        Without them, with how to give them.
-    """
-    shown = without_secrets(url)
-    if shown != url:
-        web = url.startswith("http")
-        how = "a token is sent in a header, by hand" if web else "keys come from the environment"
-        raise InputError(
-            f"{shown}: a URL with a user, a password or a token in it, which is not sent, but "
-            f"would be kept in the repository for all to read. Leave it out: {how} "
-            "(references/storage.md)."
-        )
-
-
-def without_secrets(url: str) -> str:
-    """A URL without the parts that may hold a password or a token, which are left as ``…``."""
-    scheme, sign, rest = url.partition("://")
-    if not sign or scheme == "file":
-        return url
-    query = re.search("[?#]" if scheme in ("http", "https") else "[?][^/]*=", rest)
-    if query:
-        return f"{without_secrets(url[: -len(rest)] + rest[: query.start()])}{query[0][0]}…"
-    host, slash, path = rest.partition("/")
-    user, at, name = host.rpartition("@")
-    if at and (scheme not in ("abfs", "azure") or ":" in user):  # abfs://container@account/path
-        return f"{scheme}://…@{name}{slash}{path}"
-    if re.search(r":(?![0-9]*$)", host) and not host.startswith(("arn:", "[")):
-        return f"{scheme}://…@{path.rpartition('@')[2]}" if "@" in path else f"{scheme}://…"
-    return url
 
 
 def root_of(url: str) -> str:

@@ -201,7 +201,7 @@ def authorization(
     _remember(key, Record(frozenset(map(_name_of, places)), access.trust))
     return {
         place.prefix: scheme_of(place.prefix).credentials(
-            replace(access, anonymous=access.anonymous or place.anonymous)
+            place.prefix, replace(access, containers=(place,)).at(place.prefix)
         )
         for place in places
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from virtualizarr.manifests import ChunkManifest, ManifestGroup, ManifestStore
+from virtualizarr.manifests import ChunkManifest, ManifestArray, ManifestGroup, ManifestStore
 from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 from virtualizarr.manifests.utils import (
     copy_and_replace_metadata,
@@ -21,6 +21,7 @@ from virtualizarr.parsers.hdf.filters import codecs_from_dataset
 from virtualizarr.parsers.kerchunk.translator import manifestgroup_from_kerchunk_refs
 from virtualizarr.parsers.utils import encode_cf_fill_value
 from virtualizarr.types.kerchunk import KerchunkStoreRefs
+from zarr.core.metadata import ArrayV3Metadata
 
 __all__ = [
     "KerchunkStoreRefs",
@@ -40,12 +41,20 @@ __all__ = [
     "manifest_chunk_shape",
     "manifestgroup_from_kerchunk_refs",
     "referred_urls",
+    "with_fill_value",
 ]
 
 
 def group_of(store: ManifestStore) -> ManifestGroup:
     """The group of manifests that a parser has made."""
     return store._group
+
+
+def with_fill_value(array: ManifestArray, value: np.generic) -> ManifestArray:
+    """An array with the same chunks, which reads as ``value`` where it has none."""
+    told = {**array.metadata.to_dict(), "fill_value": value.item()}
+    metadata = ArrayV3Metadata.from_dict(told)
+    return ManifestArray(metadata=metadata, chunkmanifest=array.manifest)
 
 
 def make_manifest(urls: Any, offsets: Any, lengths: Any) -> ChunkManifest:

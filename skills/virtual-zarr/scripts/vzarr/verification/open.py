@@ -57,7 +57,8 @@ def open_group(
         report.failures += uneven_lengths(store, group, metadata, starts)
         return None
     dimension = metadata["concat_dim"]
-    described = Descriptions(describe_dataset(dataset), dimension)
+    inner = next((r["within"][0] for r in metadata["sources"] if "within" in r), None)
+    described = Descriptions(describe_dataset(dataset), dimension, inner)
     stored = OpenedGroup(group, dataset, metadata, starts, described)
     steps = dataset.sizes.get(dimension, starts[-1])
     if steps != starts[-1]:

@@ -18,15 +18,31 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """Values of a variable that differ: the first of them, where in the file's part it lies, and
+    how many of ``size`` do.
+    """
+
+    name: str
+    at: tuple[int, ...]
+    stored: str
+    in_file: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Failure:
     """One thing in a store that is not as in its sources. ``str()`` gives the whole sentence.
 
-    ``url``: the source that shows it, empty where it is of all of them; ``group``: where it lies.
+    ``url``: the source that shows it, empty where it is of all of them; ``group``: where it lies;
+    ``values`` where it is about these.
     """
 
     url: str
     text: str
     group: str = ""
+    values: Differing | None = None
 
     def __str__(self) -> str:
         place = f"/{self.group}" if self.group else ""
@@ -59,7 +75,7 @@ class Report:
     def _repr_html_(self) -> str:
         from vzarr.pages.render import fragment
 
-        rows: list[tuple[str, object]] = [("result", "passed" if self.passed else "failed")]
+        rows: list[tuple[str, object]] = [("result", "passed" if self.passed else "FAILED")]
         rows.append(
             ("compared", f"{self.values:,} values of {self.compared} of {self.sources} files")
         )

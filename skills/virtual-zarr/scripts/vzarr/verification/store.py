@@ -30,7 +30,7 @@ from vzarr.sources.content import Content, fetch
 from vzarr.sources.schemes import Access
 from vzarr.verification.open import OpenedGroup, open_group, same_dims, spread
 from vzarr.verification.removed_steps import compare_gaps, steps_there
-from vzarr.verification.report import Failure, Place, Report
+from vzarr.verification.report import Differing, Failure, Place, Report
 from vzarr.virtualize.attributes import as_python
 from vzarr.virtualize.equality import mismatch, same, tolerance
 from vzarr.virtualize.model import MEANING
@@ -255,7 +255,8 @@ def _side_by_side(
     mine, truth = pair.dataset.variables[name], native.variables[name]
     dimension, within = pair.metadata["concat_dim"], record.get("within")
     if within and within[0] not in truth.dims and within[0] in mine.dims:
-        truth = truth.set_dims((within[0], *truth.dims))
+        at = truth.dims.index(dimension) + 1 if dimension in truth.dims else 0
+        truth = truth.set_dims((*truth.dims[:at], within[0], *truth.dims[at:]))
     if "steps" in record and dimension in truth.dims:
         truth = truth.isel({dimension: slice(*record["steps"])})
     is_new = dimension not in native.dims and (truth.ndim or name == dimension)
@@ -309,8 +310,8 @@ def compare_variable(
     the first block and the last one.
     """
 
-    def fail(text: str) -> None:
-        report.failures.append(Failure(place.url, f"{name}{text}", place.group))
+    def fail(text: str, values: Differing | None = None) -> None:
+        report.failures.append(Failure(place.url, f"{name}{text}", place.group, values))
 
     if not same_dims(stored.dims, truth.dims):
         fail(f" has the dimensions {stored.dims}, in the file {truth.dims}")
@@ -341,9 +342,11 @@ def compare_variable(
         if differ.any():
             index = tuple(int(n) for n in np.argwhere(differ)[0])[: right.ndim]
             at = [n + part.start for n, part in zip(index, box, strict=True)]
+            pair, count = (str(left[index]), str(right[index])), int(differ.sum())
             fail(
-                f"{at} reads {left[index]}, in the file {right[index]} "
-                f"({int(differ.sum())} of {right.size} values differ)"
+                f"{at} reads {pair[0]}, in the file {pair[1]} "
+                f"({count} of {right.size} values differ)",
+                Differing(name, tuple(at), *pair, count, right.size),
             )
             return
 

@@ -1,4 +1,4 @@
-"""A file put between others, and one taken out: what it costs, and how that grows."""
+"""A store that lives: files inserted and removed, an archive that moves, `show` and `log`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from vzarr.changes.build import build
 from vzarr.commands.append import append
+from vzarr.commands.log import read_log
+from vzarr.commands.relocate import repoint
 from vzarr.commands.remove import remove
+from vzarr.commands.show import show
 from vzarr.sources.schemes import Access
 
 HOURS = 24
@@ -28,10 +31,23 @@ SECONDS = 60
 """What a change may cost on a store of a million references."""
 
 
+LOOK = 2
+"""Seconds that `show` and `log` may take there."""
+
+
+Row = dict[str, str | int | float]
+
+
+LOOKS = {"show": show, "log": read_log}
+
+
 def tables(folder: Path, small: bool) -> Iterable[Table]:
     tiles, sizes = (SMALL_TILES, SMALL_DAYS) if small else (TILES, DAYS)
     days = write_days(folder / "days", max(sizes), tiles)
-    rows = [row for size in sizes for row in changes(folder / f"{size}", days[:size], tiles)]
+    rows, others = [], []
+    for size in sizes:
+        rows += changes(folder / f"{size}", days[:size], tiles)
+        others.append(rest(folder / f"{size}", folder / "days", days[:size], tiles))
     first = [row for row in rows if row["the file"] == "the first"]
     references = [int(row["references"]) for row in first]
     floors = [
@@ -47,9 +63,19 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
         rows,
         floors,
     )
+    yield Table(
+        "The archive moves, and what is there",
+        "On the same stores, whose history has the commits above: `refresh --from --to` of all "
+        "files, which have their names still; `show` and `log` with nothing open before. One run.",
+        others,
+        [
+            Floor("relocate, s", float(others[-1]["relocate, s"]), SECONDS),
+            *(Floor(f"{name}, s", float(others[-1][f"{name}, s"]), LOOK) for name in LOOKS),
+        ],
+    )
 
 
-def changes(folder: Path, days: list[Path], tiles: int) -> Iterable[dict[str, str | int | float]]:
+def changes(folder: Path, days: list[Path], tiles: int) -> Iterable[Row]:
     """Insert and remove the first day, one in the middle, and the last but one."""
     places = {"the first": 0, "in the middle": len(days) // 2, "the last but one": len(days) - 2}
     late = places["the first"]
@@ -71,6 +97,21 @@ def changes(folder: Path, days: list[Path], tiles: int) -> Iterable[dict[str, st
             "insert, s": inserted,
             "remove, s": removed,
         }
+
+
+def rest(folder: Path, archive: Path, days: list[Path], tiles: int) -> Row:
+    """Move the archive and back; show, and list the history."""
+    place, moved = str(folder / "repository"), archive.with_name(f"moved_{len(days)}")
+    archive.rename(moved)
+    relocated, _ = timed(repoint, place, Access(), str(archive), str(moved))
+    looks = {name: timed(look, place, Access())[0] for name, look in LOOKS.items()}
+    moved.rename(archive)
+    return {
+        "references": len(days) * HOURS * tiles**2,
+        "files": len(days),
+        "relocate, s": relocated,
+        **{f"{name}, s": seconds for name, seconds in looks.items()},
+    }
 
 
 def timed(work, *arguments, **options):

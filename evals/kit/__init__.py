@@ -1,0 +1,1 @@
+"""What ``evals/run.py`` and the tasks share: inputs, workspaces, emulators, grades, tables."""

@@ -1,0 +1,3 @@
+import vzarr
+
+vzarr.build("data/*.nc", "store.icechunk", concat_dim="time", workers=1)

@@ -1,0 +1,3 @@
+import vzarr
+
+vzarr.build("rain/*.nc", "rain.icechunk", concat_dim="time", workers=1)

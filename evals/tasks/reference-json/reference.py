@@ -1,0 +1,3 @@
+import vzarr
+
+vzarr.migrate("refs.json", "humidity.icechunk")
