@@ -8,7 +8,7 @@ import random
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import icechunk
 import pytest
@@ -116,9 +116,9 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_log_of_a_thousand_commits(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", str(repo), "-n", "1"]) == 0  # imports
-    begun = perf_counter()
+    begun = process_time()  # of this process alone, whatever else the machine does
     assert main(["log", str(repo)]) == 0
-    assert perf_counter() - begun < 2
+    assert process_time() - begun < 2
     lines = capsys.readouterr().out.splitlines()[1:]
     assert len(lines) == COMMITS + 1
     assert lines[0].startswith("● ")
