@@ -28,7 +28,8 @@ def check_document(path: Path) -> Iterator[tuple[Block, Report]]:
     """Each block with what was found in it; blocks of a chain share their names."""
     for chain in read_chains(path):
         names: Names = {}
-        files = {block.file.removesuffix(".py") for block in chain.blocks if block.script}
+        scripts = [block.file for block in chain.blocks if block.script]
+        files = {file.removesuffix(".py") for file in (*scripts, *chain.modules)}
         for block in chain.blocks:
             if block.readers:  # of packages that are not installed here
                 continue

@@ -182,7 +182,8 @@ def race(repository: icechunk.Repository, proxy: Proxy) -> dict[str, str]:
     """What becomes of two commits, where the second ends while the first is on its way."""
     sessions = [repository.writable_session("main") for _ in range(2)]
     for number, session in enumerate(sessions):
-        zarr.open_group(session.store, mode="a").attrs["writer"] = number
+        attributes = zarr.open_group(session.store, mode="a").attrs
+        attributes["writer"] = f"{number} after {session.snapshot_id}"
     under_way, go_on = threading.Event(), threading.Event()
 
     async def hold_the_first(flow: http.HTTPFlow) -> None:
