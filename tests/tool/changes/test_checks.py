@@ -95,10 +95,10 @@ def test_partial_chunk_can_be_refused_but_for_the_last_file(tmp_path: Path) -> N
     assert built.sizes["time"] == 5
 
 
-def test_variable_missing_in_one_file_is_refused(tmp_path: Path) -> None:
+def test_integer_that_nothing_says_is_missing_is_refused(tmp_path: Path) -> None:
     files = make(tmp_path / "data", [FIRST, SECOND])
     with netCDF4.Dataset(files[1], "a") as file:
-        file.createVariable("extra", "f4", ("time",))[:] = 0
+        file.createVariable("extra", "i4", ("time",))[:] = 0
     with pytest.raises(Refused, match="extra: the variable is present, but absent"):
         build(files, str(tmp_path / "repo"), Access())
 
