@@ -13,7 +13,8 @@ def grade(folder: Path, seed: int) -> Grade:
     grade = Grade()
     path = folder / "snow.icechunk"
     opened = stores.open_store(grade, path)
-    if opened and grade.check("main was changed", stores.newest(opened) != make.BAD):
+    # The new commit may have the message of the bad one, whose axis has a day twice.
+    if opened and grade.check("main was changed", opened.ds.indexes["time"].is_unique):
         stores.compare(grade, opened.ds, make.truth(seed))
         stores.check_virtual(grade, opened, ["depth"])
         behind = [each.message for each in opened.repo.ancestry(branch="main")][1:]
