@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from vzarr.changes.moving_others import repoint_others
 from vzarr.changes.other_places import is_unchanged, other_content, problem_there
 from vzarr.changes.replacements import (
     Refreshed,
@@ -19,7 +20,7 @@ from vzarr.errors import InputError, Refused
 from vzarr.progress import Progress, silent
 from vzarr.repository.handle import save_config
 from vzarr.repository.lock import exclusive_lock
-from vzarr.repository.open import open_repository
+from vzarr.repository.open import find_repository_of_others, open_repository
 from vzarr.repository.references import required_bytes, rewrite_urls
 from vzarr.sources.discover import Source, SourceRecord, last_updated, look_up_all
 from vzarr.sources.prefixes import container_prefixes
@@ -44,7 +45,8 @@ def repoint(
 
     The new files must have the size of the old, and a sample (or ``everything``) must read as the
     store does, before where the old files are still there, and after. A container for the new
-    place is added to the repository's configuration; the old one stays, for older snapshots.
+    place is added to the repository's configuration; the old one stays, for older snapshots. For a
+    repository that this tool did not make see ``repoint_others``.
 
     Raises
     ------
@@ -55,6 +57,18 @@ def repoint(
     """
     old, new = as_folder(old), as_folder(new)
     access = naming(access, [f"{old}*", f"{new}*"], location)
+    if others := find_repository_of_others(location, access):
+        return repoint_others(
+            others,
+            location,
+            reaching(access, others.config, location),
+            old,
+            new,
+            dry_run=dry_run,
+            everything=everything,
+            message=message,
+            progress=progress,
+        )
     repository, seen, account = open_repository(location, access)
     access = reaching(access, repository.config, location)
     metadata = account.metadata

@@ -37,6 +37,20 @@ def open_any_repository(location: str, access: Access) -> icechunk.Repository:
     )
 
 
+def find_repository_of_others(location: str, access: Access) -> icechunk.Repository | None:
+    """A repository on whose main there is no commit of this tool, and none of a build; else None.
+
+    Raises
+    ------
+    InputError
+        If there is no repository.
+    """
+    repository = open_any_repository(location, access)
+    session = repository.readonly_session("main")
+    is_known = read_held(repository, session, location, access) is not None
+    return None if is_known or BUILDING in repository.list_branches() else repository
+
+
 def open_untrusted(location: str, access: Access) -> icechunk.Repository:
     """Any repository, without access to its containers: what lies in it is read, nothing else.
 
