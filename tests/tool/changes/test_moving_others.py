@@ -9,12 +9,12 @@ import icechunk
 import netCDF4
 import numpy as np
 import pytest
-import vzarr
 import xarray as xr
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
 from virtualizarr import open_virtual_mfdataset
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
+from vzarr.changes.replacements import Refreshed
 from vzarr.commands.relocate import repoint
 from vzarr.errors import InputError, Refused
 from vzarr.sources.schemes import Access
@@ -76,7 +76,7 @@ def head(folder: Path) -> list[str]:
     return [each.message for each in repo.ancestry(branch="main")]
 
 
-def move(folder: Path, **options: bool) -> vzarr.Refreshed:
+def move(folder: Path, **options: bool) -> Refreshed:
     places = str(folder / "old"), str(folder / "new")
     return repoint(str(folder / "repo"), Access(), *places, **options)
 

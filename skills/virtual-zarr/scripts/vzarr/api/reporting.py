@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from vzarr.api.arguments import AMBIENT, Files, listed
 from vzarr.commands.inspect import inspect_files
 from vzarr.commands.log import read_log
-from vzarr.commands.report import Reported, check_out, is_repository, write_page
 from vzarr.commands.show import show as show_repository
 from vzarr.commands.verify import verify_repository
 from vzarr.progress import Progress, silent
-from vzarr.reports.files import report_files
-from vzarr.reports.store import report_store
 from vzarr.sources.schemes import Access
+
+if TYPE_CHECKING:
+    from vzarr.commands.report import Reported
 
 
 def report(
@@ -30,6 +31,11 @@ def report(
     ``verify`` compares a repository with a sample of its sources first; ``passed`` of the result
     says how that went.
     """
+    # Jinja2, which only pages need: an environment for stores may lack it.
+    from vzarr.commands.report import check_out, is_repository, write_page
+    from vzarr.reports.files import report_files
+    from vzarr.reports.store import report_store
+
     check_out(out)
     places = listed(what)
     if len(places) > 1 or not is_repository(places[0], access):
