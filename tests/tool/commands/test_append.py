@@ -143,7 +143,6 @@ REFUSED = {
     "jitter": (replace(NEXT, jitter=1e-9), "lat", "1e-09", "0.0"),
     "static variable": (replace(NEXT, mask=2.0), "mask", "2.0", "1.0"),
     "overlap": (replace(NEXT, start=3), "time", "2000-01-04", "2000-01-04"),
-    "earlier": (replace(NEXT, start=-2), "time", "1999-12-30", "2000-01-04"),
 }
 
 
