@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import icechunk
@@ -14,9 +17,11 @@ from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
 from virtualizarr import open_virtual_mfdataset
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
+from vzarr.changes import moving_others
 from vzarr.changes.replacements import Refreshed
 from vzarr.commands.relocate import repoint
 from vzarr.errors import InputError, Refused
+from vzarr.repository.references import rewrite_urls
 from vzarr.sources.schemes import Access
 
 COMBINE = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "exact"}
@@ -87,7 +92,7 @@ def test_references_follow_the_archive(moved: tuple[Path, xr.Dataset]) -> None:
     assert len(head(folder)) == 2
     done = move(folder)
     assert done.snapshot is not None
-    assert any("3 of 3 parsed" in note for note in done.notes)
+    assert any("of 3 the chunks were compared" in note for note in done.notes)
     assert len(head(folder)) == 3
     prefix = f"file://{folder / 'new'}/"
     repo = icechunk.Repository.open(
@@ -116,6 +121,43 @@ def test_a_file_with_chunks_elsewhere_is_refused(tmp_path: Path) -> None:
         for number in range(3):
             write(tmp_path / name / f"f{number}.nc", 2 * number, chunk)
     by_hand(tmp_path / "old", tmp_path / "repo")
+    shutil.rmtree(tmp_path / "old")  # else its content tells
     with pytest.raises(Refused, match=r"has no chunk of \d+ bytes at \d+"):
         move(tmp_path)
     assert len(head(tmp_path)) == 2
+
+
+def test_another_file_of_the_same_layout_is_refused(tmp_path: Path) -> None:
+    """Every reference would fit it, and read other values."""
+    for name, shift in (("old", 0), ("new", 100)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            path = tmp_path / name / f"f{number}.nc"
+            write(path, 2 * number + shift, kind="NETCDF3_CLASSIC")
+    by_hand(tmp_path / "old", tmp_path / "repo", "NETCDF3_CLASSIC")
+    with pytest.raises(Refused, match="holds other bytes than the file at the old place"):
+        move(tmp_path)
+    assert len(head(tmp_path)) == 2
+
+
+def test_a_change_after_the_look_is_noticed(
+    moved: tuple[Path, xr.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The references get the time from before the files were looked at."""
+    folder, _ = moved
+    times: list[datetime] = []
+    checked = moving_others._check_chunks
+
+    def check(*arguments: object) -> None:
+        checked(*arguments)
+        times.append(datetime.now(UTC))
+
+    def rewrite(session: icechunk.Session, new: Callable[[str], str], guard: datetime) -> int:
+        assert guard < times[0]
+        return rewrite_urls(session, new, guard)
+
+    for path in (folder / "new").glob("*.nc"):
+        os.utime(path, (1e9, 1e9))
+    monkeypatch.setattr(moving_others, "_check_chunks", check)
+    monkeypatch.setattr(moving_others, "rewrite_urls", rewrite)
+    assert move(folder).references

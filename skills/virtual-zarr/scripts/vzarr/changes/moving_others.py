@@ -21,7 +21,9 @@ from vzarr.repository.references import (
     required_bytes,
     rewrite_urls,
 )
+from vzarr.sources.content import fetch
 from vzarr.sources.discover import Source, last_updated, look_up_all
+from vzarr.sources.fingerprint import fingerprint
 from vzarr.sources.prefixes import container_prefixes
 from vzarr.sources.schemes import Access, as_url
 from vzarr.sources.trust import authorization, check_sources
@@ -50,17 +52,19 @@ def repoint_others(
 ) -> Refreshed:
     """Let every reference that begins with ``old`` lead to the same path below ``new``.
 
-    Each file has to be there and as long as its references need; a sample of them (or
-    ``everything``) is parsed, and must have a chunk wherever a reference says so. The repository
-    gets no list of sources: it stays one of others.
+    Each file has to be there and as long as its references need. A sample of them (or
+    ``everything``) must hold what the file at the old place holds, where that is still there, and
+    have a chunk wherever a reference says so. The repository gets no list of sources: it stays one
+    of others.
 
     Raises
     ------
     InputError
         If nothing begins with ``old``.
     Refused
-        If a file is missing at the new place, or has its chunks elsewhere.
+        If a file is missing at the new place, holds something else, or has its chunks elsewhere.
     """
+    started = datetime.now(UTC)  # before the look: a file that changes later counts as changed
     seen = repository.readonly_session("main")
     needed = required_bytes(seen.store)
     moving = sorted(url for url in needed if url.startswith(old))
@@ -84,17 +88,18 @@ def repoint_others(
     if refreshed.vanished:
         raise Refused(f"{next(iter(refreshed.vanished.values()))} {NOTHING_DONE}.")
     present = {url: state for url, state in now.items() if isinstance(state, Source)}
-    picked = spread(len(moving), None if everything else SAMPLE)
-    _check_chunks(seen.store, [moving[n] for n in picked], moved, present, access, progress)
+    picked = [moving[n] for n in spread(len(moving), None if everything else SAMPLE)]
+    compared = _check_content(picked, moved, present, access)
+    _check_chunks(seen.store, picked, moved, present, access, progress)
     before = set(repository.config.virtual_chunk_containers or {})
     config = with_containers(repository.config, urls, access, [f"{new}*"])
     added = sorted({*(config.virtual_chunk_containers or {})} - before)
     refreshed.notes += [
-        "no commit of this tool is on main: each file was looked up, and "
-        f"{len(picked)} of {len(moving)} parsed and compared with their references",
+        f"no commit of this tool is on main: each file was looked up; of {len(picked)} the chunks "
+        f"were compared with the references, and of {compared}, whose old file is still there, the "
+        "content",
         *(f"readers have to authorize, too: {prefix}" for prefix in added),
     ]
-    started = datetime.now(UTC)
     keys = authorization(config, location, access, added)
     repository = repository.reopen(config=config, authorize_virtual_chunk_access=keys)
     session = open_writable(repository, seen)
@@ -112,6 +117,29 @@ def repoint_others(
                 "run it again."
             ) from error
     return refreshed
+
+
+def _check_content(
+    picked: Sequence[str],
+    moved: Callable[[str], str],
+    present: dict[str, Source],
+    access: Access,
+) -> int:
+    """Refuse files that hold something else than at the old place; how many are there still."""
+    before = look_up_all(list(picked), access)
+    there = [source for url in picked if isinstance(source := before[url], Source)]
+    for source in there:
+        copy = present[moved(source.url)]
+        if _fingerprint(source, access) != _fingerprint(copy, access):
+            raise Refused(
+                f"{copy.url}: holds other bytes than the file at the old place: copy it again, or "
+                f"build anew. {NOTHING_DONE}."
+            )
+    return len(there)
+
+
+def _fingerprint(source: Source, access: Access) -> str | None:
+    return fingerprint(fetch(source.url, access, source.size), source.size)
 
 
 def _check_chunks(
@@ -132,8 +160,9 @@ def _check_chunks(
     report = progress("compared")
     for number, (url, ranges) in enumerate(wanted.items(), 1):
         parsed = parse_file(present[moved(url)], access, (), None, ())
-        absent = [] if _is_partly_read(parsed) else _absent(ranges, parsed)
-        if absent:
+        absent = _absent(ranges, parsed)
+        # Others may refer to variables that this tool reads natively: then some are to be found.
+        if absent and (len(absent) == len(ranges) or not _is_partly_read(parsed)):
             offset, length = absent[0]
             raise Refused(
                 f"{moved(url)}: has no chunk of {length} bytes at {offset}, as the file at the old "

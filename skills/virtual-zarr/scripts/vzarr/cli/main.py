@@ -26,7 +26,7 @@ examples:
       --region us-east-1 --concat-dim t --repo goes.icechunk
   virtual_zarr.py build 's3://acme/2024/*.nc' --repo s3://acme-stores/2024 --dask tcp://host:8786
   virtual_zarr.py verify --repo era5.icechunk --all --json
-  virtual_zarr.py append data/*.nc --repo era5.icechunk --insert
+  virtual_zarr.py append data/*.nc --repo era5.icechunk
   virtual_zarr.py remove era5.icechunk --records ..2023-12-31
 
 places: paths, s3://, gs://, az:// (or abfs://); https:// for sources only.
