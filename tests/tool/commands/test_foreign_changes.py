@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import icechunk
+import netCDF4
 import numpy as np
 import pytest
 import vzarr
@@ -80,6 +82,38 @@ def test_rewritten_manifests_and_a_write_of_the_same_values(tmp_path: Path) -> N
     done = vzarr.append(files, repo)
     assert (len(done.appended), any("2 commits" in note for note in done.notes)) == (1, True)
     assert vzarr.verify(repo, sample=None).passed
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "written again"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_source_that_changed_stops_no_change_after_a_commit_of_others(
+    tmp_path: Path, state: str, number: int
+) -> None:
+    files = [Recipe(start=2 * n).write(tmp_path / f"f{n}.nc") for n in (0, 1, 3, 5)]
+    repo = tmp_path / "repo"
+    vzarr.build(files[:3], repo)
+    theirs = icechunk.Repository.open(icechunk.local_filesystem_storage(str(repo)))
+    theirs.rewrite_manifests("rewritten", branch="main")
+    if state == "withdrawn":
+        files[number].unlink()
+    else:
+        Recipe(start=(0, 2, 6)[number], shift=1.0).write(files[number])
+        os.utime(files[number], (2e9, 2e9))
+    done = vzarr.append(files[3], repo)
+    assert (len(done.appended), done.left_out) == (1, [])
+    late = Recipe(start=4).write(tmp_path / "late.nc")
+    theirs.rewrite_manifests("rewritten", branch="main")
+    assert len(vzarr.append(late, repo).inserted) == 1
+    theirs.rewrite_manifests("rewritten", branch="main")
+    other = Recipe(start=0).write(tmp_path / "other.nc")
+    with netCDF4.Dataset(other, "a") as file:
+        file.renameVariable("v", "w")
+    assert vzarr.add(other, repo).variables == ["w"]
+    theirs.rewrite_manifests("rewritten", branch="main")
+    assert len(vzarr.remove(repo, files[3]).files) == 1
+    report = vzarr.verify(repo, sample=None)
+    assert not report.passed
+    assert all(str(files[number]) in str(failure) for failure in report.failures)
 
 
 def take_out_by_icechunk(repo: Path, first: int, count: int) -> None:
