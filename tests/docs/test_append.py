@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,17 @@ import icechunk
 import netCDF4
 import pytest
 import xarray as xr
-from harness.blocks import Chain, read_chains
-from harness.running import saved_modules
+from harness.blocks import read_chains
 from worlds import samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples.md"
 JOB = "def open_day(file):"
 
 
-def job() -> Chain:
+def program() -> str:
     for chain in read_chains(EXAMPLES):
         if JOB in chain.blocks[0].example.source:
-            return chain
+            return chain.blocks[0].example.source
     raise LookupError(JOB)
 
 
@@ -41,16 +40,13 @@ def write_days(tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the program defines, and in ``repo`` an empty repository in the working directory."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    chain = job()
-    source = chain.blocks[0].example.source
-    with saved_modules(chain):  # without the lines below the functions, which run them
-        exec(compile(source[: source.index("\nfolder = ")], str(EXAMPLES), "exec"), names)
-        names["repo"] = names["open_local"]("era5.icechunk", tmp_path / "data")
-        yield names
+    exec(compile(program(), str(EXAMPLES), "exec"), names)
+    names["repo"] = names["open_repository"]("era5.icechunk")
+    return names
 
 
 def days() -> list[Path]:
@@ -58,7 +54,7 @@ def days() -> list[Path]:
 
 
 def ingest(names: dict[str, Any], files: list[Path]) -> list[str]:
-    result: list[str] = names["update"](names["repo"], files)
+    result: list[str] = names["ingest"](names["repo"], files)
     return result
 
 

@@ -6,7 +6,8 @@ Without one, a first file that is withdrawn or issued again would keep every lat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,24 +29,35 @@ from vzarr.virtualize.model import ParsedFile, is_virtual
 from vzarr.virtualize.pool import parse_files
 
 LOOK_BACK = 20
-"""Sources that are looked up at most to find one that is as it was, the last first."""
+"""Sources of a product that are looked up at most to find one that is as it was."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one file stands in for: its variables, named by group."""
+
+    file: ParsedFile
+    names: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """The file that takes the place of ``lost`` ones for variables, which are named by group."""
+    """The files that take the place of ``lost`` ones: one, or one for each product of the store."""
 
-    file: ParsedFile
-    names: dict[str, list[str]]
+    parts: list[Part]
     lost: list[str]
+
+    @property
+    def urls(self) -> str:
+        """The files, for a sentence."""
+        return " and ".join(part.file.source.url for part in self.parts)
 
     @property
     def notes(self) -> list[str]:
         """A sentence for each file that is gone or changed."""
-        url = self.file.source.url
         return [
             f"{lost}: is gone or changed, its values cannot be read any more; what is stored once "
-            f"is read from {url}. See virtual_zarr.py refresh"
+            f"is read from {self.urls}. See virtual_zarr.py refresh"
             for lost in self.lost
         ]
 
@@ -57,7 +69,7 @@ def find_stand_in(
     access: Access,
     leaving: Set[str] = frozenset(),
 ) -> StandIn | None:
-    """A source to lead to for what is stored once; None if nothing is lost, or no source is left.
+    """Sources to lead to for what is stored once; None if nothing is lost, or no source is left.
 
     What lies in the files of ``replaced`` is written anew in any case; those that are ``leaving``
     count as lost.
@@ -75,25 +87,62 @@ def find_stand_in(
     if not names:
         return None
     lost = sorted(url for url, is_lost in changed.items() if is_lost)
-    for record in metadata["sources"][: -LOOK_BACK - 1 : -1]:
-        if record["url"] in {*lost, *replaced} or is_gap(record):
-            continue
+    parts: list[Part] = []
+    for record in _candidates(metadata, {*lost, *replaced}):
         if not _is_as_it_was(record, access):
             continue
-        source = Source(
-            record["url"],
-            record["size"],
-            datetime.fromisoformat(record["last_modified"]),
-            record["etag"],
-        )
-        (parsed,) = parse_files([source], access, **parsing_options(metadata))
-        if isinstance(parsed, ParsedFile):
-            parsed = as_recorded(parsed, record, metadata["concat_dim"])
-        if isinstance(parsed, ParsedFile) and not any(
-            lacks_group(parsed, group) for group in names
-        ):
-            return StandIn(parsed, names, lost)
+        parsed = _parse(record, metadata, access)
+        own = {} if parsed is None else _own_of(parsed, names, metadata)
+        if parsed is None or not own:
+            continue
+        parts.append(Part(parsed, own))
+        names = {
+            group: rest
+            for group, each in names.items()
+            if (rest := [name for name in each if name not in own.get(group, ())])
+        }
+        if not names:
+            return StandIn(parts, lost)
     return None
+
+
+def _candidates(metadata: StoreMetadata, out: Set[str]) -> Iterator[SourceRecord]:
+    """The last sources of each product, the last of all first."""
+    looked_up: Counter[tuple[str, ...]] = Counter()
+    for record in reversed(metadata["sources"]):
+        product = tuple(record.get("variables", ()))
+        looked_up[product] += 1
+        if looked_up[product] <= LOOK_BACK and record["url"] not in out and not is_gap(record):
+            yield record
+
+
+def _parse(record: SourceRecord, metadata: StoreMetadata, access: Access) -> ParsedFile | None:
+    """A source as it was committed; None if it cannot be parsed any more."""
+    source = Source(
+        record["url"],
+        record["size"],
+        datetime.fromisoformat(record["last_modified"]),
+        record["etag"],
+    )
+    (parsed,) = parse_files([source], access, **parsing_options(metadata))
+    if not isinstance(parsed, ParsedFile):
+        return None
+    return as_recorded(parsed, record, metadata["concat_dim"])
+
+
+def _own_of(
+    file: ParsedFile, names: Mapping[str, list[str]], metadata: StoreMetadata
+) -> dict[str, list[str]]:
+    """Those of the variables, named by group, that a file has."""
+    groups = stored_groups(metadata)
+    own = {}
+    for group, each in names.items():
+        if lacks_group(file, group):
+            continue
+        variables = stored_part(file, group, groups[group]).dataset.variables
+        if there := [name for name in each if name in variables]:
+            own[group] = there
+    return own
 
 
 def leads_to_lost(store: icechunk.IcechunkStore, metadata: StoreMetadata, lost: Set[str]) -> bool:
@@ -108,15 +157,16 @@ def leads_to_lost(store: icechunk.IcechunkStore, metadata: StoreMetadata, lost: 
 def write_stand_in(
     store: icechunk.IcechunkStore, metadata: StoreMetadata, stand_in: StandIn, started: datetime
 ) -> None:
-    """Let what is stored once lead to the file that stands in."""
-    checksum = last_updated(started, [stand_in.file.source])
+    """Let what is stored once lead to the files that stand in."""
     groups = stored_groups(metadata)
-    for group, names in stand_in.names.items():
-        part = stored_part(stand_in.file, group, groups[group])
-        for name in names:
-            variable = part.dataset[name].variable
-            if is_virtual(variable):
-                write_references(store, part, name, [0] * variable.ndim, checksum)
+    for each in stand_in.parts:
+        checksum = last_updated(started, [each.file.source])
+        for group, names in each.names.items():
+            part = stored_part(each.file, group, groups[group])
+            for name in names:
+                variable = part.dataset[name].variable
+                if is_virtual(variable):
+                    write_references(store, part, name, [0] * variable.ndim, checksum)
 
 
 def _stored_once(

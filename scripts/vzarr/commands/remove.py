@@ -177,7 +177,7 @@ def _lead_elsewhere(
             f"to be read instead. {NOTHING_DONE}: see virtual_zarr.py refresh."
         )
     write_stand_in(store, metadata, stand_in, started)
-    return [f"what is stored once is read from {stand_in.file.source.url} from now on"]
+    return [f"what is stored once is read from {stand_in.urls} from now on"]
 
 
 def _compare(

@@ -14,6 +14,7 @@ from vzarr.changes.append_fitting import BUILD_ANEW, Fitting, policy_of
 from vzarr.changes.append_request import AppendRequest
 from vzarr.changes.append_sorting import Sorted
 from vzarr.changes.as_recorded import as_recorded
+from vzarr.changes.neighbours import as_they_were
 from vzarr.changes.places import stored_places
 from vzarr.changes.rewriting import with_containers, write_static
 from vzarr.changes.stored_files import holds_all, lacks_group, stored_file, stored_part
@@ -125,8 +126,8 @@ def compare_with_sources(
 ) -> list[str]:
     """Compare the store with its new files, and with the last old one that is still there.
 
-    Where others have committed, with a sample of all old ones. Returns a note for each old file
-    that is not as it was.
+    Where others have committed, with a sample of all old ones, as far as these are as they were.
+    Returns a note for each old file that is not.
 
     Raises
     ------
@@ -140,7 +141,8 @@ def compare_with_sources(
     unchanged, notes = _last_there(request, untouched, records)
     picked.update(unchanged)
     if account.others:
-        picked.update(untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE))
+        some = [untouched[n] for n in spread(len(untouched), DEFAULT_SAMPLE)]
+        picked.update(as_they_were(some, records, request.access))
     report = compare_store(
         store,
         metadata,

@@ -11,6 +11,7 @@ import xarray as xr
 
 from vzarr.changes.beginning import write_beside
 from vzarr.changes.columns import start_of
+from vzarr.changes.rewriting import write_references
 from vzarr.changes.stored_files import lacks_group, stored_part
 from vzarr.combine.groups import describe, stored_groups
 from vzarr.combine.missing import missing_values
@@ -78,6 +79,9 @@ def with_variables(
         dataset = dataset.set_coords(coordinates)
         set_time_encoding(dataset, dimension)
         write_beside(store, group, dataset, checksum)
+        for name, part in owners.items():
+            if dimension not in new[name].dims and is_virtual(new[name]):
+                write_references(store, part, name, [0] * new[name].ndim, checksum)
         each = [describe([owner], "", dimension) for owner in owners.values()]
         described = _with_names(groups[group], each, {*new})
         if ways:
