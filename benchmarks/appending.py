@@ -64,7 +64,27 @@ def tables(folder: Path, small: bool) -> Iterable[Table]:
         rows,
         [Floor(f"tool: append {last} to append 2", tool["ratio"], 1.3)],
     )
+    yield Table(
+        "Appends along the series",
+        f"The same series: median of {COMPARED} appends around each.",
+        [row_along(series, number) for number in points(last)],
+    )
     yield from maintained(series, last)
+
+
+def points(last: int) -> list[int]:
+    """The 2nd append, the last, and some between them."""
+    return [2, *range(max(3, last // 8), last, max(1, last // 8)), last]
+
+
+def row_along(series: dict[str, Series], number: int) -> dict[str, str | int | float]:
+    """What an append takes and writes, one way beside another."""
+    row: dict[str, str | int | float] = {"append": number}
+    for way, each in series.items():
+        seconds, written = each.around(number)
+        row[f"{way}, s"] = seconds
+        row[f"{way}, kB written"] = written / 1e3
+    return row
 
 
 class Series:
@@ -88,17 +108,22 @@ class Series:
         new = [file for file, state in after.items() if before.get(file) != state]
         self.written.append(sum(after[file][1] for file in new))
 
+    def around(self, number: int) -> tuple[float, float]:
+        """Seconds of an append, and bytes that it wrote: medians of it and of those beside it."""
+        begin = max(1, min(number - 1 - COMPARED // 2, len(self.seconds) - COMPARED))
+        some = slice(begin, begin + COMPARED)
+        return statistics.median(self.seconds[some]), statistics.median(self.written[some])
+
     def as_row(self, way: str) -> dict[str, str | int | float]:
         last = len(self.seconds)
-        early, late = slice(1, 1 + COMPARED), slice(-COMPARED, None)
-        first, final = statistics.median(self.seconds[early]), statistics.median(self.seconds[late])
+        (first, little), (final, much) = self.around(2), self.around(last)
         return {
             "appended by": way,
             "append 2, s": first,
             f"append {last}, s": final,
             "ratio": final / first,
-            "append 2, kB written": statistics.median(self.written[early]) / 1e3,
-            f"append {last}, kB written": statistics.median(self.written[late]) / 1e3,
+            "append 2, kB written": little / 1e3,
+            f"append {last}, kB written": much / 1e3,
             "repository, MB": size_of(self.place) / 1e6,
         }
 

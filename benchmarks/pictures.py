@@ -17,6 +17,7 @@ from benchmarks.results import Run, load
 FOLDER = Path(__file__).parent / "pictures"
 
 APPENDS = "A series of 200 daily appends"
+ALONG = "Appends along the series"
 WAYS = {
     "recipe": ("second", "recipe, one manifest"),
     "recipe, split": ("third", "recipe, split"),
@@ -33,7 +34,7 @@ NO_READER = ("file", "MB", "best", "default / best", "tool with checks")
 
 
 def appending(run: Run) -> Picture:
-    """What the 2nd and the 200th append of a day take and write."""
+    """What an append of a day takes and writes, from the 2nd to the 200th."""
     rows = {str(row["appended by"]): row for row in run.tables[APPENDS]}
     unsplit, split = rows["recipe"], rows["recipe, split"]
 
@@ -54,35 +55,40 @@ def appending(run: Run) -> Picture:
             for way, row in rows.items()
         ),
     )
-    kilobytes = ("append 2, kB written", "append 200, kB written")
-    _slopes(
+    along = run.tables[ALONG]
+    _lines(
         picture,
         MARGIN,
         "kB written by an append",
-        {way: (row[kilobytes[0]], row[kilobytes[1]]) for way, row in rows.items()},
+        {way: _series(along, f"{way}, kB written") for way in rows},
         lambda way, value: f"{show(value)} kB",
         (0, 400),
     )
-    _slopes(
+    _lines(
         picture,
         WIDTH / 2 + 8,
         "seconds, times those of append 2",
-        {way: (1.0, row["ratio"]) for way, row in rows.items()},
+        {way: _series(along, f"{way}, s", row["append 2, s"]) for way, row in rows.items()},
         lambda way, value: f"{show(value)} ({show(rows[way]['append 200, s'])} s)",
-        (0, 1.6),
+        (0, 2),
     )
     return picture
 
 
-def _slopes(
+def _series(rows: list[dict[str, Cell]], name: str, unit: float = 1.0) -> list[tuple[int, float]]:
+    """The appends and a column at them."""
+    return [(row["append"], row[name] / unit) for row in rows]
+
+
+def _lines(
     picture: Picture,
     left: float,
     title: str,
-    pairs: dict[str, tuple[float, float]],
+    series: dict[str, list[tuple[int, float]]],
     label: Callable[[str, float], str],
     limits: tuple[float, float],
 ) -> None:
-    """A panel of lines from append 2 to append 200, with the way and its last value at the end."""
+    """A panel of lines along the appends, with the way and its last value at the end."""
     top, bottom = picture.top + 56, picture.height - 66
     begin, end = left + 36, left + 140
     place = linear(*limits, bottom, top)
@@ -92,11 +98,12 @@ def _slopes(
         picture.text(begin - 6, place(value) + 5, show(value), "faint", "end")
     for x, name in ((begin, "2nd"), (end, "200th")):
         picture.text(x, bottom + 22, name, "faint", "middle")
-    ends = [place(pairs[way][1]) for way in WAYS]
+    along = linear(2, 200, begin, end)
+    ends = [place(series[way][-1][1]) for way in WAYS]
     for (way, (kind, name)), y in zip(WAYS.items(), apart(ends, 36), strict=True):
-        picture.path(zip((begin, end), map(place, pairs[way]), strict=True), kind)
+        picture.path([(along(number), place(value)) for number, value in series[way]], kind)
         picture.text(end + 12, y - 2, name, kind)
-        picture.text(end + 12, y + 15, label(way, pairs[way][1]), "text")
+        picture.text(end + 12, y + 15, label(way, series[way][-1][1]), "text")
 
 
 def parsing(run: Run) -> Picture:

@@ -52,9 +52,19 @@ def load(path: Path | None = None) -> Run:
     return Run(data["packages"], {table["title"]: table["rows"] for table in tables})
 
 
-def as_json(packages: str, topics: dict[str, tuple[float, list[Table]]]) -> str:
-    """A run as text: seconds and tables of each topic."""
-    told = {
+def as_json(
+    packages: str, topics: dict[str, tuple[float, list[Table]]], before: Path | None = None
+) -> str:
+    """A run as text: seconds and tables of each topic.
+
+    ``before``: an earlier run, whose other topics stay if it was with the same packages and Python.
+    """
+    told: dict[str, Any] = {}
+    if before is not None and before.exists():
+        earlier = json.loads(before.read_text())
+        if earlier["packages"] == packages:
+            told = earlier["topics"]
+    told |= {
         topic: {"seconds": round(seconds), "tables": [_table(each) for each in tables]}
         for topic, (seconds, tables) in topics.items()
     }

@@ -83,7 +83,8 @@ def follow_attributes(
     """Let a stored group say what all files share, after ``parts`` were written over old ones.
 
     What the parts share and the store lacks comes back if all ``others``, the records of the other
-    files, have it too. They are read, the last first, until one has it not.
+    files, have it too, as far as they have its variable: those of another product have not. They
+    are read, the last first, until one has it not.
     """
     drop_contradicted(store, group, parts)
     said = said_by(share_attributes(parts[0], parts[1:]))
@@ -101,13 +102,14 @@ def follow_attributes(
     for record in reversed(list(others)):
         if not any(missing.values()):
             return
-        stored_attributes = _read(record, group, access)
+        theirs = _read(record, group, access)
+        if theirs is None:
+            return
         missing = {
             name: {
                 key: value
                 for key, value in attributes.items()
-                if key in stored_attributes.get(name, {})
-                and same(value, stored_attributes[name][key])
+                if name not in theirs or (key in theirs[name] and same(value, theirs[name][key]))
             }
             for name, attributes in missing.items()
         }
@@ -125,8 +127,8 @@ def _owners(
     return {OWNER: root, **dict(sorted(arrays.items()))}
 
 
-def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes:
-    """What a file says; nothing where it cannot be read."""
+def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes | None:
+    """What a file says; None where it cannot be read."""
     try:
         content = fetch(record["url"], access, record["size"])
         group = "" if record.get("kind") == group else group
@@ -136,4 +138,4 @@ def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes:
         if not is_failure(error):
             raise
         raise_fault(record["url"], error)
-        return {}
+        return None

@@ -300,3 +300,33 @@ def test_a_store_along_two_dimensions_is_refused_with_what_works(
     vzarr.build(parts["wind"], tmp_path / "own", concat_dim=("time", "member"))
     both = xr.merge([vzarr.open_dataset(repo), vzarr.open_dataset(tmp_path / "own")])
     assert {*both.data_vars} == {"rain", "wind"}
+
+
+def test_records_behind_those_of_a_product_are_removed(tmp_path: Path) -> None:
+    """Nothing of the product has to be moved then."""
+    rain = [write(tmp_path / "rain", "rain", start) for start in (0, 4, 8)]
+    wind = [write(tmp_path / "wind", "wind", 0)]
+    repo = tmp_path / "repo"
+    vzarr.build(rain, repo)
+    vzarr.add(wind, repo)
+    assert vzarr.remove(repo, rain[1]).files == [f"file://{rain[1]}"]
+    report = vzarr.verify(repo, sample=None)
+    assert report.passed, report.failures
+    assert vzarr.open_dataset(repo).wind.notnull().values.any(axis=1).tolist() == [
+        *[True] * 4,
+        *[False] * 4,
+    ]
+
+
+def test_attributes_of_a_file_written_again_beside_another_product(tmp_path: Path) -> None:
+    """The other product's files have no say on variables that they lack."""
+    rain, wind = [write(tmp_path / "rain", "rain", 0)], [write(tmp_path / "wind", "wind", 0)]
+    repo = tmp_path / "repo"
+    vzarr.build(rain, repo)
+    vzarr.add(wind, repo)
+    write(tmp_path / "rain", "rain", 0, seed=1)
+    with netCDF4.Dataset(rain[0], "a") as file:
+        file["rain"].edition = 2
+    assert vzarr.refresh(repo).changed
+    assert vzarr.open_dataset(repo).rain.edition == 2
+    assert vzarr.verify(repo, sample=None).passed

@@ -204,8 +204,8 @@ def _reindex(
     # Icechunk keeps Python's lock while it moves chunks, and other threads stand still; this has
     # fetched all that it needs by then.
     there, references = chunks_behind(store, path, axis, first)
-    if all(new == old for old, new in target.items()):
-        pass  # some are cleared only
+    if not len(there) or all(new == old for old, new in target.items()):
+        pass  # nothing is there, as of a product that ends earlier; or some are cleared only
     elif references is not None and written.keys() >= {*references.urls}:
         _write_moved(store, path, axis, references, target, written)
     else:
