@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("topics", nargs="*", choices=[*TOPICS, []], help="default: all")
     parser.add_argument("--small", action="store_true", help="small data, one round: a smoke test")
     parser.add_argument("--output", type=Path, help="write the tables to this file, too")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, as data; its other topics stay")
+    parser.add_argument(
+        "--json", type=Path, help="write the figures to this file, as data; its other topics stay"
+    )
     options = parser.parse_args(arguments)
     os.environ.setdefault("ICECHUNK_LOG", "error")
 
