@@ -200,7 +200,10 @@ def share(run: Run) -> Picture:
     every = rows[-1]
     left, right = 210, WIDTH - 200
     picture = Picture(
-        [f"{every['bytes virtual']} of the bytes of {every['files']} real files are virtual"],
+        [
+            f"{str(every['bytes virtual']).capitalize()} of the bytes of {every['files']} real files "
+            "are virtual"
+        ],
         130 + 36 * len(rows),
         "Decoded bytes of what is byte ranges: the rest is copied. benchmarks/share.py.",
         "; ".join(
@@ -212,7 +215,7 @@ def share(run: Run) -> Picture:
     place = linear(0, 100, left, right)
     for number, row in enumerate(rows):
         y = picture.top + 10 + 36 * number
-        value = float(str(row["bytes virtual"]).rstrip("%"))
+        value = float(str(row["bytes virtual"]).removeprefix("above ").rstrip("%"))
         files = "file" if row["files"] == 1 else "files"
         name = str(row["format"])
         picture.text(MARGIN, y + 17, name, "text panel" if row is every else "text")

@@ -126,8 +126,13 @@ def _row(title: str, share: Counter[str]) -> dict[str, Cell]:
         "left out": share["dropped"],
         "MB virtual": round(share["virtual bytes"] / 1e6, 1),
         "MB copied": round(share["copied bytes"] / 1e6, 2),
-        "bytes virtual": f"{virtual:.1%}",
+        "bytes virtual": _percent(virtual),
     }
+
+
+def _percent(part: float) -> str:
+    """All is said of all only."""
+    return "above 99.9%" if 0.9995 <= part < 1 else f"{part:.1%}"
 
 
 def _by_reason(reasons: Counter[tuple[str, str]]) -> Table:
