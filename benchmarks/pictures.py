@@ -201,8 +201,8 @@ def share(run: Run) -> Picture:
     left, right = 210, WIDTH - 200
     picture = Picture(
         [
-            f"{str(every['bytes virtual']).capitalize()} of the bytes of {every['files']} real files "
-            "are virtual"
+            f"{str(every['bytes virtual']).capitalize()} of the bytes of {every['files']} real "
+            "files are virtual"
         ],
         130 + 36 * len(rows),
         "Decoded bytes of what is byte ranges: the rest is copied. benchmarks/share.py.",
