@@ -63,9 +63,7 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, damage: str) -> None:
         "verify": lambda: vzarr.verify(repo),
     }
     for command in commands.values():
-        with pytest.raises(
-            vzarr.InputError, match=r"damaged: \w+: .*rollback shows"
-        ):
+        with pytest.raises(vzarr.InputError, match=r"damaged: \w+: .*rollback shows"):
             command()
     assert vzarr.log(repo)[0].message == "damaged"
     vzarr.rollback(repo, built.snapshot)
