@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import browser
@@ -155,3 +156,18 @@ def test_cells_of_every_kind() -> None:
     assert results.from_text(text) == results.as_json("packages.", {"topic": (3.2, [table])})
     with pytest.raises(ValueError, match="no topic"):
         results.from_text("nothing")
+
+
+def test_a_topic_replaces_its_tables_only(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+
+    def write(packages: str, topic: str, value: int) -> dict[str, Any]:
+        table = Table(topic, "A setting.", [{"a": value}], [])
+        file.write_text(results.as_json(packages, {topic: (1.0, [table])}, file))
+        topics = json.loads(file.read_text())["topics"]
+        return {name: each["tables"][0]["rows"][0]["a"] for name, each in topics.items()}
+
+    assert write("packages", "one", 1) == {"one": 1}
+    assert write("packages", "two", 2) == {"one": 1, "two": 2}
+    assert write("packages", "one", 3) == {"one": 3, "two": 2}
+    assert write("other packages", "two", 4) == {"two": 4}

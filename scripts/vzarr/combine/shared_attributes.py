@@ -109,7 +109,8 @@ def follow_attributes(
             name: {
                 key: value
                 for key, value in attributes.items()
-                if name not in theirs or (key in theirs[name] and same(value, theirs[name][key]))
+                if _lacks(record, group, name, theirs)
+                or (key in theirs.get(name, {}) and same(value, theirs[name][key]))
             }
             for name, attributes in missing.items()
         }
@@ -125,6 +126,13 @@ def _owners(
     root = zarr.open_group(store, path=group, mode="r+")
     arrays = {name: array for name, array in root.arrays() if name in said}
     return {OWNER: root, **dict(sorted(arrays.items()))}
+
+
+def _lacks(record: Mapping[str, Any], group: str, name: str, theirs: Attributes) -> bool:
+    """Whether a file has no such variable, by its record too: readers may name one otherwise."""
+    path = f"{group}/{name}".lstrip("/")
+    is_of_another = "variables" in record and path not in record["variables"]
+    return name not in theirs and (is_of_another or path in record.get("lacks", ()))
 
 
 def _read(record: Mapping[str, Any], group: str, access: Access) -> Attributes | None:
